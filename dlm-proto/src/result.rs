@@ -1,0 +1,205 @@
+//! Results: what is read from a lockspace device.
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::error::{DecodeError, EncodeError};
+use crate::flags::StatusFlags;
+use crate::id::LockId;
+use crate::layout::{ResultBody, ResultWords, v5, v6};
+use crate::lvb::{LVB_LEN, ValueBlock};
+use crate::mode::{Mode, ModeCode};
+use crate::status::LockStatus;
+use crate::token::{Cookies, Token};
+use crate::version::{Abi, AbiVersion, PointerWidth, RawVersion, Version};
+
+/// The longest result in any layout. Pass a buffer of this length to each `read`: with a shorter
+/// one the kernel drops the value block in silence, or writes behind its end (52 to 71 bytes).
+pub const MAX_RESULT_LEN: usize = 104;
+
+/// One result in any layout: the completion of an operation, or a blocking notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockResult<'a> {
+    /// The version that the record carries; version 5 records carry none and get {5,0,0}.
+    pub version: Version,
+    /// The address word: `castaddr` or `bastaddr` of the request. It alone tells them apart.
+    pub addr: u64,
+    /// The parameter word: `castparam` or `bastparam`.
+    pub param: u64,
+    /// The `lksb` word.
+    pub lksb: u64,
+    /// How the operation ended. In a blocking notice: an older status (6.1) or 0 (6.12).
+    pub status: LockStatus,
+    /// The lock. Ids are reused at once, so never look anything up by it.
+    pub lock: LockId,
+    /// What else is to be known about the operation.
+    pub flags: StatusFlags,
+    /// A blocking notice's mode: the one that is blocked. 0 in completions.
+    pub bast_mode: ModeCode,
+    /// The value block, which may be there although the operation did not ask for it: then it is
+    /// the caller's own, echoed.
+    pub lvb: Option<&'a ValueBlock>,
+}
+
+/// A result of a lock that was requested with [`Cookies::for_token`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// The completion AST: an operation ended.
+    Completion {
+        /// The lock's token.
+        token: Token,
+        /// How it ended.
+        status: LockStatus,
+        /// The lock id.
+        lock: LockId,
+        /// What else is to be known.
+        flags: StatusFlags,
+        /// The value block, if the record has one.
+        lvb: Option<&'a ValueBlock>,
+    },
+    /// The blocking AST: another lock waits for a mode that this one keeps it from.
+    Blocking {
+        /// The lock's token.
+        token: Token,
+        /// The lock id.
+        lock: LockId,
+        /// The mode that the other lock waits for.
+        mode: Mode,
+    },
+}
+
+impl<'a> LockResult<'a> {
+    /// Reads the result that one `read` returned. The value block is borrowed.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] names the field that is not as a result of this layout has it.
+    pub fn decode(abi: Abi, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let fixed = abi.result_len();
+        let words =
+            get(abi, bytes).ok_or(DecodeError::Truncated { need: fixed, have: bytes.len() })?;
+        let (wanted, got) = (abi.version.request_version(), words.version.get());
+        if !got.accepts(wanted) {
+            return Err(DecodeError::Version { wanted, got });
+        }
+        let length = usize::try_from(words.length).unwrap_or(usize::MAX);
+        if length != bytes.len() {
+            return Err(DecodeError::Length { wanted: length, got: bytes.len() });
+        }
+        let misplaced = DecodeError::LvbOffset { wanted: fixed, got: words.lvb_offset };
+        let lvb = match usize::try_from(words.lvb_offset) {
+            Ok(0) if bytes.len() == fixed => None,
+            Ok(0) => return Err(DecodeError::Length { wanted: fixed, got: bytes.len() }),
+            Ok(offset) if offset == fixed && bytes.len() == fixed + LVB_LEN => {
+                let block = bytes.get(fixed..).ok_or(misplaced)?;
+                Some(ValueBlock::ref_from_bytes(block).map_err(|_| misplaced)?)
+            }
+            _ => return Err(misplaced),
+        };
+        Ok(Self {
+            version: got,
+            addr: words.addr,
+            param: words.param,
+            lksb: words.lksb,
+            status: LockStatus::from_raw(words.status),
+            lock: LockId(words.lkid),
+            flags: StatusFlags::from_bits_retain(words.flags),
+            bast_mode: ModeCode(words.bast_mode),
+            lvb,
+        })
+    }
+
+    /// What the result says of a lock that was requested with [`Cookies::for_token`] or
+    /// [`Cookies::for_token_in`] of this width.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Kind`] and [`DecodeError::Token`] for the result of a request that carried
+    /// other words, [`DecodeError::Mode`] for a blocking notice without a mode.
+    pub fn event(&self, width: PointerWidth) -> Result<Event<'a>, DecodeError> {
+        let token = || Token::from_word(self.param, width).ok_or(DecodeError::Token(self.param));
+        match self.addr {
+            Cookies::COMPLETION => Ok(Event::Completion {
+                token: token()?,
+                status: self.status,
+                lock: self.lock,
+                flags: self.flags,
+                lvb: self.lvb,
+            }),
+            Cookies::BLOCKING => Ok(Event::Blocking {
+                token: token()?,
+                lock: self.lock,
+                mode: self.bast_mode.known().ok_or(DecodeError::Mode(self.bast_mode.0))?,
+            }),
+            other => Err(DecodeError::Kind(other)),
+        }
+    }
+
+    /// Writes the result as a kernel of this layout would, and returns its bytes. For programs
+    /// that play the kernel's part. [`MAX_RESULT_LEN`] bytes are always enough.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::BufferTooSmall`], and [`EncodeError::WordTooWide`] in a 32-bit layout (a
+    /// real kernel cuts the word).
+    pub fn encode<'b>(&self, abi: Abi, buffer: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
+        for (field, word) in
+            [("user_astaddr", self.addr), ("user_astparam", self.param), ("user_lksb", self.lksb)]
+        {
+            if !abi.width.fits(word) {
+                return Err(EncodeError::WordTooWide { field, word });
+            }
+        }
+        let fixed = abi.result_len();
+        let need = fixed + self.lvb.map_or(0, |_| LVB_LEN);
+        let have = buffer.len();
+        let short = EncodeError::BufferTooSmall { need, have };
+        let bytes = buffer.get_mut(..need).ok_or(short)?;
+        bytes.fill(0);
+        let offset = |at: usize| u32::try_from(at).map_err(|_| short);
+        let words = ResultWords {
+            version: RawVersion::new(self.version),
+            length: offset(need)?,
+            addr: self.addr,
+            param: self.param,
+            lksb: self.lksb,
+            status: self.status.to_raw(),
+            lkid: self.lock.0,
+            flags: self.flags.bits(),
+            bast_mode: self.bast_mode.0,
+            lvb_offset: if self.lvb.is_some() { offset(fixed)? } else { 0 },
+        };
+        let rest = put(abi, &mut *bytes, &words).ok_or(short)?;
+        if let Some(lvb) = self.lvb {
+            rest.copy_from_slice(lvb.as_bytes());
+        }
+        Ok(bytes)
+    }
+}
+
+/// Fills in the fixed part and returns what is behind it.
+fn put<'b>(abi: Abi, bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut [u8]> {
+    fn put<'b, B: ResultBody>(bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut [u8]> {
+        let (raw, rest) = B::mut_from_prefix(bytes).ok()?;
+        raw.store(words);
+        Some(rest)
+    }
+    match (abi.version, abi.width) {
+        (AbiVersion::V6, PointerWidth::W64) => put::<v6::Result64>(bytes, words),
+        (AbiVersion::V6, PointerWidth::W32) => put::<v6::Result32>(bytes, words),
+        (AbiVersion::V5, PointerWidth::W64) => put::<v5::Result64>(bytes, words),
+        (AbiVersion::V5, PointerWidth::W32) => put::<v5::Result32>(bytes, words),
+    }
+}
+
+/// Reads the fixed part.
+fn get(abi: Abi, bytes: &[u8]) -> Option<ResultWords> {
+    fn get<B: ResultBody>(bytes: &[u8]) -> Option<ResultWords> {
+        B::ref_from_prefix(bytes).ok().map(|(raw, _)| raw.load())
+    }
+    match (abi.version, abi.width) {
+        (AbiVersion::V6, PointerWidth::W64) => get::<v6::Result64>(bytes),
+        (AbiVersion::V6, PointerWidth::W32) => get::<v6::Result32>(bytes),
+        (AbiVersion::V5, PointerWidth::W64) => get::<v5::Result64>(bytes),
+        (AbiVersion::V5, PointerWidth::W32) => get::<v5::Result32>(bytes),
+    }
+}
