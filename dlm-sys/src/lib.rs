@@ -1,1 +1,45 @@
-//! Placeholder.
+//! A safe layer over the system calls on the Linux DLM's devices: open, read, write and poll.
+//!
+//! Despite the `-sys` in its name the crate links no C library of the DLM; it replaces one. It
+//! knows file descriptors and paths, and it knows how each command's `write` is to be read. It
+//! does not know callbacks, threads or the rules of locking: those are in `dlm-runtime`.
+//!
+//! * [`ControlDevice`]: the device version; create and remove lockspaces.
+//! * [`LockspaceDevice`]: submit requests and read results.
+//! * [`misc`]: the kernel's list of misc devices, where lockspaces and their minor numbers stand.
+//!
+//! # Without `std`
+//!
+//! The crate is `no_std` and calls libc directly. The default feature `std` adds what needs an
+//! allocator or nix: waiting for device nodes ([`LockspaceDevice::open_within`]), noticing that a
+//! node vanishes ([`RemovalWatch`]), and conversions to the standard library's descriptors.
+//!
+//! # Errors
+//!
+//! An [`Error`] names the call, the cause and, where one is known, the remedy.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(unsafe_code)]
+
+mod control;
+mod errno;
+mod error;
+mod fork;
+mod lockspace;
+pub mod misc;
+mod sys;
+
+#[cfg(feature = "std")]
+mod discover;
+#[cfg(feature = "std")]
+mod removal;
+
+pub use control::ControlDevice;
+#[cfg(feature = "std")]
+pub use discover::find_lockspace;
+pub use errno::Errno;
+pub use error::{Call, Cause, Error};
+pub use fork::fork_count;
+pub use lockspace::{Accepted, LockspaceDevice};
+#[cfg(feature = "std")]
+pub use removal::RemovalWatch;

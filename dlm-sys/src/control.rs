@@ -1,0 +1,125 @@
+//! The control device: version, creation and removal of lockspaces.
+
+use dlm_proto::{
+    Abi, Command, LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, Minor, PointerWidth, RemoveFlags,
+    Request, VERSION_LEN, Version,
+};
+
+use crate::errno::Errno;
+use crate::error::{Call, Cause, Error};
+use crate::sys::{self, Fd};
+
+/// `/dev/dlm-control`, open.
+///
+/// Opening needs the node's permission only; creating and removing need CAP_SYS_ADMIN in the
+/// initial user namespace.
+#[derive(Debug)]
+pub struct ControlDevice {
+    fd: Fd,
+    version: Version,
+    abi: Abi,
+}
+
+impl ControlDevice {
+    /// Opens the control device, below `/dev` or `/dev/misc`, and agrees on a version.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT if the dlm module is not loaded, EACCES, or [`Cause::Version`] for a kernel of
+    /// another device version.
+    pub fn open() -> Result<Self, Error> {
+        let fail = |errno| Error::os(Call::OpenControl, errno);
+        let fd = match sys::open(c"/dev/dlm-control", false) {
+            Err(Errno::ENOENT) => sys::open(c"/dev/misc/dlm-control", false),
+            answer => answer,
+        }
+        .map_err(fail)?;
+        let version = read_version(&fd)?;
+        let abi = Abi::negotiate(version, PointerWidth::NATIVE)
+            .map_err(|version| Error::new(Call::OpenControl, Cause::Version(version)))?;
+        Ok(Self { fd, version, abi })
+    }
+
+    /// The version that the kernel stated when the device was opened.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The layout that this program and the kernel speak.
+    #[must_use]
+    pub const fn abi(&self) -> Abi {
+        self.abi
+    }
+
+    /// Creates a lockspace, or takes one more reference of an existing one, and returns the minor
+    /// number of its device.
+    ///
+    /// Blocks until the cluster's daemon has joined and the kernel has recovered; no signal ends
+    /// that. Each success needs one [`ControlDevice::remove_lockspace`]; the end of the process
+    /// undoes nothing. Creations are kept apart by an exclusive `flock` on the control device, as
+    /// two at the same time corrupt the list of misc devices of kernels up to 6.12.
+    ///
+    /// # Errors
+    ///
+    /// EPERM, ENOTCONN (no cluster), EUNATCH (its daemon died), EEXIST (with NEWEXCL), EBUSY (no
+    /// minor number left), EPROTO (flags differ from other nodes'), and any number that the
+    /// cluster's daemon gave.
+    pub fn create_lockspace(
+        &self,
+        name: &LockspaceName,
+        flags: LockspaceFlags,
+    ) -> Result<Minor, Error> {
+        self.fd.lock_exclusive().map_err(|errno| Error::os(Call::SerialiseCreate, errno))?;
+        let answer = self.submit(&Request::CreateLockspace { name, flags });
+        self.fd.unlock();
+        answer.map(Minor)
+    }
+
+    /// Drops one reference of a lockspace. The last one removes it.
+    ///
+    /// Removing **blocks, and no signal ends that, until every open device of the lockspace is
+    /// closed**, in this and all other processes of the node, and all other creations and removals
+    /// of the node wait behind it. Close your own first, and call this where blocking does no
+    /// harm.
+    ///
+    /// # Errors
+    ///
+    /// EPERM, ENOENT (no such lockspace), EBUSY (locks are left and FORCEFREE was not given; the
+    /// reference is kept), [`Cause::MinorZero`].
+    pub fn remove_lockspace(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        if minor.0 == 0 {
+            let call = Call::Submit(Command::RemoveLockspace);
+            return Err(Error::new(call, Cause::MinorZero));
+        }
+        self.submit(&Request::RemoveLockspace { minor, flags }).map(|_| ())
+    }
+
+    /// Writes bytes to the device and returns the kernel's answer, whatever it means. For tests of
+    /// the kernel's own checks.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, as it gave it.
+    pub fn submit_raw(&self, bytes: &[u8]) -> Result<isize, Errno> {
+        self.fd.write(bytes)
+    }
+
+    fn submit(&self, request: &Request<'_>) -> Result<u32, Error> {
+        let call = Call::Submit(request.command());
+        let mut buffer = [0; MAX_REQUEST_LEN];
+        let bytes = request
+            .encode(self.abi, &mut buffer)
+            .map_err(|error| Error::new(call, Cause::Encode(error)))?;
+        let value = self.fd.write(bytes).map_err(|errno| Error::os(call, errno))?;
+        u32::try_from(value).map_err(|_| Error::new(call, Cause::Return(value)))
+    }
+}
+
+/// Reads the version record, which any DLM device returns for a `read` of 12 bytes.
+pub(crate) fn read_version(fd: &Fd) -> Result<Version, Error> {
+    let mut record = [0; VERSION_LEN];
+    let read = fd.read(&mut record).map_err(|errno| Error::os(Call::ReadVersion, errno))?;
+    Version::decode(record.get(..read).unwrap_or(&record))
+        .map_err(|error| Error::new(Call::ReadVersion, Cause::Decode(error)))
+}
