@@ -1,0 +1,67 @@
+//! The commands of this workspace: everything that is more than `cargo build`.
+//!
+//! A subcommand is a module with a `USAGE` text and `run(arguments) -> Result<ExitCode>`, listed
+//! in [`main`].
+
+pub mod vm;
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND [ARG]...
+
+    vm run    runs a command in a virtual machine with a DLM (cargo xtask vm --help)
+";
+
+/// Exit status for wrong arguments.
+const WRONG_USAGE: u8 = 2;
+
+/// Wrong arguments.
+#[derive(Debug)]
+pub struct Usage(String);
+
+impl Usage {
+    /// With what is wrong and how it would be right.
+    #[must_use]
+    pub fn new(error: &dyn fmt::Display, usage: &str) -> Self {
+        Self(format!("{error}\n\n{usage}"))
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Runs the command that the arguments ask for, and prints its error if it has one.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            if error.is::<Usage>() { WRONG_USAGE.into() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
+    let mut arguments = arguments.into_iter();
+    let name = arguments.next().unwrap_or_default();
+    let rest: Vec<_> = arguments.collect();
+    match name.to_str() {
+        Some("vm") => vm::cli::run(rest),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("") => Err(Usage::new(&"no command given", USAGE).into()),
+        _ => Err(Usage::new(&format!("no command {}", name.display()), USAGE).into()),
+    }
+}

@@ -1,0 +1,239 @@
+//! Starts and ends QEMU processes.
+
+use crate::vm::provision::QEMU;
+use anyhow::{Context, Result};
+use dlm_guest::wire;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Words for the kernel: nothing on the console unless it matters, no work that a test machine
+/// does not need (each saves a measured part of the boot), and a panic ends QEMU.
+const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 log_buf_len=1M random.trust_cpu=on \
+    cryptomgr.notests mitigations=off nopti noreplace-smp rodata=off tsc=reliable no_timer_check \
+    initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace";
+
+/// What a machine consists of.
+#[derive(Debug)]
+pub struct Hardware<'a> {
+    /// Uncompressed kernel.
+    pub vmlinux: &'a Path,
+    /// Initial file system.
+    pub initramfs: &'a Path,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// Whether the guest answers lockspace events itself.
+    pub controller: bool,
+}
+
+impl Hardware<'_> {
+    /// Arguments for QEMU. The port of the agent is its standard input, the control connection its
+    /// standard output and the console its standard error: all three are inherited, so there are
+    /// no sockets in any folder, no names to clash and nothing to clean up after a kill.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut words = KERNEL_WORDS.to_owned();
+        if !self.controller {
+            words.push(' ');
+            words.push_str(wire::NO_CONTROLLER);
+        }
+        let port = format!("virtserialport,chardev=agent,name={}", wire::PORT);
+        let (cpus, memory) = (self.cpus.to_string(), format!("{}M", self.memory_mib));
+        let mut arguments: Vec<OsString> = [
+            ["-M", "q35"],
+            ["-cpu", "max"],
+            ["-accel", "tcg,thread=multi"],
+            ["-smp", &cpus],
+            ["-m", &memory],
+            ["-display", "none"],
+            ["-append", &words],
+            ["-chardev", "file,id=console,path=/proc/self/fd/2,append=on"],
+            ["-serial", "chardev:console"],
+            ["-chardev", "socket,id=agent,fd=0"],
+            ["-device", "virtio-serial-pci"],
+            ["-device", &port],
+            ["-chardev", "socket,id=control,fd=1"],
+            ["-mon", "chardev=control,mode=control"],
+        ]
+        .iter()
+        .flatten()
+        .map(OsString::from)
+        .collect();
+        arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
+        arguments.extend(["-kernel".into(), self.vmlinux.into()]);
+        arguments.extend(["-initrd".into(), self.initramfs.into()]);
+        arguments
+    }
+}
+
+/// A running QEMU. Dropping it ends it.
+#[derive(Debug)]
+pub struct Machine {
+    child: Arc<Mutex<Child>>,
+    console: File,
+    /// Dropped with the machine, which calls off its execution at the time limit.
+    _limit: Sender<()>,
+}
+
+/// The connections of a machine.
+#[derive(Debug)]
+pub struct Connections {
+    /// To the agent.
+    pub agent: UnixStream,
+    /// To QEMU's own control interface (QMP).
+    pub control: UnixStream,
+}
+
+impl Machine {
+    /// Starts QEMU. It is killed at the time limit at the latest, and when this process ends.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start(
+        arguments: &[OsString],
+        scratch: &Path,
+        limit: Duration,
+    ) -> Result<(Self, Connections)> {
+        let (agent, agent_end) = UnixStream::pair()?;
+        let (control, control_end) = UnixStream::pair()?;
+        // Written by QEMU at two places (console and own messages), hence appending.
+        let console = File::options().read(true).append(true).create_new(true).open(scratch)?;
+        std::fs::remove_file(scratch)?;
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", QEMU])
+            .args(arguments)
+            .stdin(OwnedFd::from(agent_end))
+            .stdout(OwnedFd::from(control_end))
+            .stderr(console.try_clone()?);
+        let child = spawn(command).with_context(|| format!("cannot start {QEMU}"))?;
+        let child = Arc::new(Mutex::new(child));
+        let (keep, limit_off) = channel();
+        let victim = Arc::clone(&child);
+        std::thread::Builder::new().name("limit".into()).spawn(move || {
+            use std::sync::mpsc::RecvTimeoutError;
+            if limit_off.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                // It has ended by itself if this fails.
+                let _ = victim.lock().unwrap_or_else(PoisonError::into_inner).kill();
+            }
+        })?;
+        Ok((Self { child, console, _limit: keep }, Connections { agent, control }))
+    }
+
+    /// What the guest's console and QEMU itself have said.
+    #[must_use]
+    pub fn console(&self) -> String {
+        let length = self.console.metadata().map_or(0, |m| m.len());
+        let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
+        match self.console.read_exact_at(&mut text, 0) {
+            Ok(()) => String::from_utf8_lossy(&text).replace('\r', ""),
+            Err(e) => format!("(console cannot be read: {e})"),
+        }
+    }
+
+    /// Process number of QEMU.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
+    /// How QEMU ended, if it does within a short time.
+    #[must_use]
+    pub fn ended(&self) -> Option<ExitStatus> {
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
+            match status {
+                Ok(None) if Instant::now() < until => {
+                    // Waiting for a child with a limit is not offered by the system.
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                other => return other.ok().flatten(),
+            }
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // Fails only when it has ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+type Order = (Command, SyncSender<io::Result<Child>>);
+
+/// Starts a process from a thread that never ends. A child's death signal fires when the *thread*
+/// that started it ends, and machines are started from threads that come and go.
+fn spawn(command: Command) -> io::Result<Child> {
+    static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
+    let keeper = KEEPER.get_or_init(|| {
+        let (sender, orders): (_, Receiver<Order>) = channel();
+        std::thread::spawn(move || {
+            for (mut command, answer) in orders {
+                let child = command.spawn();
+                // Our ends of its connections close here, so that its end is noticed.
+                drop(command);
+                // The one who asked waits for it.
+                let _ = answer.send(child);
+            }
+        });
+        sender
+    });
+    let (sender, answer) = sync_channel(1);
+    let gone = |_| io::Error::other("the starting thread has ended");
+    keeper
+        .send((command, sender))
+        .map_err(|_| io::Error::other("the starting thread has ended"))?;
+    answer.recv().map_err(gone)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_controller_can_be_switched_off() {
+        let hardware = |controller| Hardware {
+            vmlinux: Path::new("/k"),
+            initramfs: Path::new("/i"),
+            cpus: 2,
+            memory_mib: 512,
+            controller,
+        };
+        let has = |controller| {
+            hardware(controller)
+                .arguments()
+                .iter()
+                .any(|word| word.to_string_lossy().contains(wire::NO_CONTROLLER))
+        };
+        assert!(has(false));
+        assert!(!has(true));
+    }
+
+    #[test]
+    fn a_process_started_from_a_thread_outlives_it() {
+        let starter = std::thread::spawn(|| {
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "KILL", "cat"]);
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+            spawn(command).unwrap()
+        });
+        let mut child = starter.join().unwrap();
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,216 @@
+//! Brings machines up: from a snapshot when there is one, else by booting.
+
+use crate::vm::kernels::{self, Kernel};
+use crate::vm::link::{Call, Link, NoReply};
+use crate::vm::qemu::{Hardware, Machine};
+use crate::vm::snapshot::Shelf;
+use crate::vm::store::{Access, Guard, Key, Store};
+use crate::vm::trouble::{Kind, Trouble};
+use crate::vm::{Vm, apt, image, provision};
+use anyhow::{Context, Result, bail};
+use dlm_guest::wire::{Reply, Request};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Booting takes two seconds; a busy machine may need many times that.
+const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// A snapshot answers in a fraction of a second.
+const RESTORE_LIMIT: Duration = Duration::from_secs(20);
+
+/// What kind of machine to start.
+#[derive(Debug, Clone)]
+pub struct VmOptions {
+    /// Kernel, as named in [`kernels::KERNELS`].
+    pub kernel: String,
+    /// The machine is killed after this time.
+    pub time_limit: Duration,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory.
+    pub memory_mib: u32,
+    /// Whether the guest plays the lockspace controller of a cluster of one node.
+    pub controller: bool,
+    /// Whether to start from a snapshot and to save one.
+    pub snapshot: bool,
+}
+
+impl Default for VmOptions {
+    fn default() -> Self {
+        Self {
+            kernel: kernels::KERNELS.first().map(|row| row.name).unwrap_or_default().into(),
+            time_limit: Duration::from_secs(300),
+            cpus: 2,
+            memory_mib: 512,
+            controller: true,
+            snapshot: true,
+        }
+    }
+}
+
+/// Everything a machine with this kernel is made from.
+#[derive(Debug)]
+pub struct Prepared {
+    kernel: Kernel,
+    image: image::Image,
+    store: Store,
+    /// Keeps it all in place.
+    _guard: Guard,
+}
+
+/// Makes sure that programs, kernel and image are there; when they are, this is fast and needs
+/// no network. [`Vm::start`] does it by itself.
+///
+/// # Errors
+///
+/// When something cannot be installed, fetched or built.
+pub fn prepare(kernel: &str) -> Result<Prepared> {
+    let store = Store::open()?;
+    let row = kernels::row(kernel)?;
+    let guard = store.lock(Access::Shared)?;
+    if provision::missing().is_empty() {
+        if let Some(kernel) = kernels::fetched(&store, row) {
+            if let Some(image) = image::built(&store, &kernel)? {
+                return Ok(Prepared { kernel, image, store, _guard: guard });
+            }
+        }
+    }
+    drop(guard);
+    let guard = store.lock(Access::Alone)?;
+    provision::ensure(&store)?;
+    let kernel = kernels::fetch(&store, row)?;
+    let image = image::build(&store, &kernel)?;
+    guard.share()?;
+    Ok(Prepared { kernel, image, store, _guard: guard })
+}
+
+pub(super) fn start(options: &VmOptions) -> Result<Vm> {
+    let begin = Instant::now();
+    let prepared = prepare(&options.kernel)?;
+    // `prepared` holds the lock of the store until the machine is up.
+    let Prepared { kernel, image, store, .. } = &prepared;
+    let hardware = Hardware {
+        vmlinux: &kernel.vmlinux(),
+        initramfs: &image.path,
+        cpus: options.cpus,
+        memory_mib: options.memory_mib,
+        controller: options.controller,
+    };
+    let arguments = hardware.arguments();
+    let qemu = apt::find_program(provision::QEMU).context("QEMU vanished")?;
+    let base = Key::default().add(&image.key).add_stamp(hardware.vmlinux).add_stamp(&qemu).finish();
+    let shelf = Shelf::new(store, kernel.name, &base);
+    let place = shelf.place(&Key::default().add(&arguments).finish());
+    // Preparing (downloads, builds) is not the machine's time.
+    let deadline = Instant::now() + options.time_limit;
+    let launcher = Launcher { kernel: kernel.name, store, deadline };
+
+    if options.snapshot && place.exists() {
+        match launcher.restore(&arguments, &place) {
+            Ok(vm) => return Ok(vm),
+            Err(error) => {
+                let line = error.to_string();
+                let line = line.lines().next().unwrap_or_default();
+                eprintln!("xtask: a snapshot is unusable and will be made anew ({line})");
+                // Another process may have removed it meanwhile.
+                let _ = fs::remove_file(&place);
+            }
+        }
+    }
+    let (mut vm, control) = launcher.boot(&arguments)?;
+    if options.snapshot {
+        let scratch = store.scratch("snapshot")?;
+        if let Err(error) = shelf.save(control, &place, &scratch) {
+            eprintln!("xtask: no snapshot of the virtual machine: {error:#}");
+            // It is there only when the failure came late.
+            let _ = fs::remove_file(scratch);
+        }
+    }
+    launcher.wake(&mut vm)?;
+    if begin.elapsed() > Duration::from_secs(1) {
+        let seconds = begin.elapsed().as_secs_f32();
+        eprintln!("xtask: first start with kernel {} took {seconds:.1} s", kernel.name);
+    }
+    Ok(vm)
+}
+
+struct Launcher<'a> {
+    kernel: &'static str,
+    store: &'a Store,
+    deadline: Instant,
+}
+
+impl Launcher<'_> {
+    fn restore(&self, arguments: &[OsString], snapshot: &Path) -> Result<Vm> {
+        let mut incoming = OsString::from("file:");
+        incoming.push(snapshot);
+        let mut arguments = arguments.to_vec();
+        arguments.extend(["-incoming".into(), incoming]);
+        let (mut vm, _, _) = self.launch(&arguments)?;
+        self.wake(&mut vm)?;
+        Ok(vm)
+    }
+
+    fn boot(&self, arguments: &[OsString]) -> Result<(Vm, UnixStream)> {
+        let (vm, unasked, control) = self.launch(arguments)?;
+        match unasked.next(self.until(BOOT_LIMIT)) {
+            Ok(Reply::Ready) => Ok((vm, control)),
+            Ok(other) => bail!("odd first word of the guest: {other:?}"),
+            Err(NoReply::Gone) => Err(vm.gone("booting")),
+            Err(NoReply::TimeUp) => {
+                let what = format!("kernel {} does not boot in time", self.kernel);
+                let console = vm.machine.console();
+                Err(Trouble::new(Kind::TimeLimit, what, &[("console", &console)]).into())
+            }
+        }
+    }
+
+    fn launch(&self, arguments: &[OsString]) -> Result<(Vm, Call, UnixStream)> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        // Some seconds more, for the guest to tell what it waits for.
+        let limit = left + Duration::from_secs(5);
+        let scratch = self.store.scratch("console")?;
+        let (machine, connections) = Machine::start(arguments, &scratch, limit)?;
+        let (link, unasked) = Link::open(connections.agent)?;
+        let vm = Vm {
+            kernel: self.kernel,
+            machine,
+            link,
+            deadline: self.deadline,
+            log_start: 0,
+            library_path: Mutex::default(),
+            pushed: Mutex::new(BTreeSet::new()),
+        };
+        Ok((vm, unasked, connections.control))
+    }
+
+    /// Gives the guest the time of day and randomness, and finds the end of its boot messages.
+    fn wake(&self, vm: &mut Vm) -> Result<()> {
+        let until = self.until(RESTORE_LIMIT);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let mut entropy = vec![0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut entropy)?;
+        let call = vm.link.begin();
+        let unix_nanos = u64::try_from(now.as_nanos())?;
+        // A machine that has ended is noticed at the answer.
+        let _ = call.send(&Request::Wake { unix_nanos, entropy });
+        match call.next(until) {
+            Ok(Reply::Awake) => {}
+            Ok(other) => bail!("odd answer of the guest to its start: {other:?}"),
+            Err(NoReply::Gone) => return Err(vm.gone("starting")),
+            Err(NoReply::TimeUp) => bail!("the guest does not answer"),
+        }
+        let log = vm.read_log(u64::MAX, false, until)?;
+        vm.log_start = log.next;
+        Ok(())
+    }
+
+    fn until(&self, limit: Duration) -> Instant {
+        self.deadline.min(Instant::now() + limit)
+    }
+}
