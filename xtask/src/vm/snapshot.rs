@@ -45,7 +45,8 @@ impl Shelf {
     pub fn save(&self, control: UnixStream, place: &Path, scratch: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder)?;
         let mut control = Control::connect(control)?;
-        control.ask("stop", &json!({}))?;
+        // Not stopped before: the saved machine would then wait for a command to run. QEMU stops
+        // it by itself for the last part.
         let saved = control.migrate(scratch);
         control.ask("cont", &json!({}))?;
         saved?;
