@@ -1,0 +1,32 @@
+//! Waiting, always with an end.
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// How long anything may take. Generous: the machine may be emulated.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds, for things that nothing announces.
+///
+/// # Panics
+///
+/// If it does not within [`PATIENCE`].
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "after {PATIENCE:?} still not true: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Runs `work` in a thread of its own and returns what it returned, or `None` if it is not done
+/// within [`PATIENCE`]. The thread then stays behind.
+pub fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, answer) = channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more if it took too long.
+        let _ = done.send(work());
+    });
+    answer.recv_timeout(PATIENCE).ok()
+}
