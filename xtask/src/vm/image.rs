@@ -5,6 +5,7 @@ use crate::vm::cpio::Archive;
 use crate::vm::elf::Libraries;
 use crate::vm::kernels::Kernel;
 use crate::vm::modules;
+use crate::vm::progress::slow;
 use crate::vm::store::{Key, Store, workspace_root};
 use anyhow::{Context, Result};
 use std::fs;
@@ -238,6 +239,7 @@ fn build_init(store: &Store) -> Result<PathBuf> {
         // A panic in any thread must end the machine visibly, not leave it half alive.
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
         .env("CARGO_PROFILE_RELEASE_STRIP", "true");
+    let _slow = slow("building the init program of the virtual machine");
     output(&mut cargo).context("cannot build the init program of the guest")?;
     Ok(target.join(TARGET).join("release/dlm-guest"))
 }

@@ -2,6 +2,7 @@
 
 use crate::vm::apt::{Apt, output};
 use crate::vm::bzimage;
+use crate::vm::progress::slow;
 use crate::vm::store::{Store, remove_all};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -88,7 +89,9 @@ pub fn fetch(store: &Store, row: &Row) -> Result<Kernel> {
     let work = store.scratch("kernel")?;
     fs::create_dir_all(&work)?;
     let apt = Apt::for_suite(store, row.suite)?;
+    let lists = slow(format!("downloading the package lists of {}", row.suite));
     apt.update()?;
+    drop(lists);
     let mut packages = vec![apt.newest(row.package)?];
     // Newer releases split the image, its modules and their lists into packages of their own.
     let build = packages.first().and_then(|p| p.name.strip_prefix("linux-image-"));
@@ -101,7 +104,8 @@ pub fn fetch(store: &Store, row: &Row) -> Result<Kernel> {
     let tree = work.join("tree");
     for package in &packages {
         let mib = package.size / (1 << 20);
-        eprintln!("xtask: downloading {} {} ({mib} MiB)", package.name, package.version);
+        let (name, version) = (&package.name, &package.version);
+        let _slow = slow(format!("downloading {name} {version} ({mib} MiB)"));
         apt.download(package, &work)?;
         let file = find(&work, |name| name.ends_with(".deb"))?;
         output(Command::new("dpkg-deb").arg("-x").arg(&file).arg(&tree))?;

@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod link;
 pub mod log;
 pub mod modules;
+pub mod progress;
 pub mod provision;
 mod put;
 pub mod qemu;

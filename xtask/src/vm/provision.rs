@@ -1,6 +1,7 @@
 //! Makes a fresh machine able to build and run virtual machines.
 
 use crate::vm::apt::{Apt, codename, find_program};
+use crate::vm::progress::slow;
 use crate::vm::store::Store;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -64,7 +65,7 @@ pub fn ensure(store: &Store) -> Result<()> {
             .unwrap_or_default();
         bail!("missing packages; run this first:\n    sudo {by_hand}{hint}");
     }
-    eprintln!("xtask: installing {packages}");
+    let _slow = slow(format!("installing {packages}"));
     let apt = Apt::for_machine(store, release.as_deref())?;
     // A source of somebody else that does not answer need not matter.
     let update = apt.update();

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// QEMU can save to a file since this version.
 const OLDEST: (u64, u64) = (8, 2);
@@ -48,7 +48,7 @@ impl Shelf {
         // Not stopped before: the saved machine would then wait for a command to run. QEMU stops
         // it by itself for the last part.
         let saved = control.migrate(scratch);
-        control.ask("cont", &json!({}))?;
+        control.go_on()?;
         saved?;
         fs::rename(scratch, place)?;
         self.tidy()
@@ -121,6 +121,20 @@ impl Control {
                 bail!("QEMU refuses {command}: {error}");
             }
         }
+    }
+
+    /// Lets the machine run again. QEMU says "completed" some moments before it allows that, and
+    /// says nothing when it does.
+    fn go_on(&mut self) -> Result<()> {
+        let until = Instant::now() + STEP;
+        while let Err(error) = self.ask("cont", &json!({})) {
+            let too_early = error.to_string().contains("not finalized");
+            if !too_early || Instant::now() > until {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     fn migrate(&mut self, to: &Path) -> Result<()> {

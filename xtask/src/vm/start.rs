@@ -2,6 +2,7 @@
 
 use crate::vm::kernels::{self, Kernel};
 use crate::vm::link::{Call, Link, NoReply};
+use crate::vm::progress::slow;
 use crate::vm::qemu::{Hardware, Machine};
 use crate::vm::snapshot::Shelf;
 use crate::vm::store::{Access, Guard, Key, Store};
@@ -90,7 +91,6 @@ pub fn prepare(kernel: &str) -> Result<Prepared> {
 }
 
 pub(super) fn start(options: &VmOptions) -> Result<Vm> {
-    let begin = Instant::now();
     let prepared = prepare(&options.kernel)?;
     // `prepared` holds the lock of the store until the machine is up.
     let Prepared { kernel, image, store, .. } = &prepared;
@@ -122,6 +122,7 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
             }
         }
     }
+    let _slow = slow(format!("booting kernel {}", kernel.name));
     let (mut vm, control) = launcher.boot(&arguments)?;
     if options.snapshot {
         let scratch = store.scratch("snapshot")?;
@@ -129,13 +130,15 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
             eprintln!("xtask: no snapshot of the virtual machine: {error:#}");
             // It is there only when the failure came late.
             let _ = fs::remove_file(scratch);
+            // A save that went wrong half-way may have left the machine stopped.
+            if launcher.wake(&mut vm).is_ok() {
+                return Ok(vm);
+            }
+            drop(vm);
+            (vm, _) = launcher.boot(&arguments)?;
         }
     }
     launcher.wake(&mut vm)?;
-    if begin.elapsed() > Duration::from_secs(1) {
-        let seconds = begin.elapsed().as_secs_f32();
-        eprintln!("xtask: first start with kernel {} took {seconds:.1} s", kernel.name);
-    }
     Ok(vm)
 }
 

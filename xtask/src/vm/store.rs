@@ -1,5 +1,6 @@
 //! The folder of everything that is downloaded, built or saved: `target/vm`.
 
+use crate::vm::progress::slow;
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -67,7 +68,7 @@ impl Store {
             Access::Alone => FlockArg::LockExclusiveNonblock,
         };
         let begin = Instant::now();
-        let mut told = false;
+        let _slow = slow("waiting for another xtask to finish its preparations");
         loop {
             match Flock::lock(file, how) {
                 Ok(lock) => {
@@ -82,10 +83,6 @@ impl Store {
             }
             if begin.elapsed() > LONGEST_WAIT {
                 bail!("{} has been locked by another process for too long", path.display());
-            }
-            if !told && begin.elapsed() > Duration::from_secs(1) {
-                eprintln!("xtask: waiting for another xtask to finish its preparations");
-                told = true;
             }
             // A blocking flock could not be given up; this is how long a try is apart.
             std::thread::sleep(Duration::from_millis(20));
