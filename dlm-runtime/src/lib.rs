@@ -1,1 +1,66 @@
-//! Placeholder.
+//! Locks of the Linux kernel's Distributed Lock Manager.
+//!
+//! A lock is taken on a *resource*, a name of up to 64 bytes in a *lockspace*, in one of six
+//! [modes](Mode). Locks on one resource in compatible modes are granted together, others wait in
+//! line, on all nodes of the cluster. Each resource carries a *lock value block* of 32 bytes that
+//! travels with its locks. A holder can be told when somebody waits (a *blocking AST*).
+//!
+//! ```no_run
+//! use dlm_runtime::{Lockspace, Mode};
+//!
+//! let lockspace = Lockspace::create("example")?;
+//! let lock = lockspace.lock("disk0", Mode::Ex).wait()?;
+//! // disk0 is ours, on all nodes
+//! lock.unlock()?;
+//! lockspace.release()?;
+//! # Ok::<(), dlm_runtime::Error>(())
+//! ```
+//!
+//! # Three ways to hear of the end of an operation
+//!
+//! * Blocking: [`LockRequest::wait`], [`ConvertRequest::wait`], [`Lock::unlock`].
+//! * Callbacks in [`Lockspace::dispatch`], in the thread that calls it when the lockspace's
+//!   descriptor is readable: [`LockRequest::start`] and its like.
+//! * The same callbacks in a [`DeliveryThread`].
+//!
+//! # What a program must know
+//!
+//! * Every request is a `write` on the lockspace's device. While the kernel has stopped the
+//!   lockspace, for a change of the cluster's members, `write` and `close` block, and no signal
+//!   ends that.
+//! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
+//!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
+
+#![forbid(unsafe_code)]
+
+mod control;
+mod convert;
+mod delivery;
+mod device;
+mod dispatch;
+mod error;
+mod event;
+mod legal;
+mod lock;
+mod lockspace;
+mod lvb;
+mod request;
+mod shared;
+mod state;
+mod sync;
+mod table;
+mod wait;
+
+pub use convert::ConvertRequest;
+pub use delivery::DeliveryThread;
+pub use error::{Error, ErrorKind, Operation, UnlockError};
+pub use event::{Blocking, Completion};
+pub use lock::{Lock, UnlockRequest};
+pub use lockspace::{Lockspace, LockspaceOptions};
+pub use lvb::Lvb;
+pub use request::LockRequest;
+
+pub use dlm_proto::{
+    LockFlags, LockStatus, LockspaceName, Minor, Mode, NameError, ResourceName, StatusFlags,
+    ValueBlock,
+};

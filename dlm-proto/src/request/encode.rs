@@ -13,7 +13,8 @@ use crate::version::{Abi, AbiVersion, PointerWidth, RawVersion};
 
 impl Request<'_> {
     /// Writes the request in the given layout to the start of `buffer` and returns the bytes that
-    /// are to be written to the device in one piece. [`MAX_REQUEST_LEN`] bytes are always enough.
+    /// are to be written to the device in one piece. [`MAX_REQUEST_LEN`](crate::MAX_REQUEST_LEN) bytes are
+    /// always enough.
     ///
     /// # Errors
     ///

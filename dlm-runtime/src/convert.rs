@@ -1,0 +1,190 @@
+//! Conversions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, ValueBlock};
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::event::{Blocking, Completion};
+use crate::legal;
+use crate::lock::{CONVERT_WITH_LVB, Lock};
+use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::wait::Waiter;
+
+/// A conversion in the making; [`Lock::convert`] starts one.
+#[must_use = "nothing is converted before wait() or start()"]
+pub struct ConvertRequest<'a> {
+    lock: &'a Lock,
+    mode: Mode,
+    flags: LockFlags,
+    written: Option<ValueBlock>,
+    blocking: Option<BlockingSlot>,
+}
+
+impl fmt::Debug for ConvertRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConvertRequest")
+            .field("lock", self.lock)
+            .field("mode", &self.mode)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is written to the kernel, and who hears of the end.
+struct Begun {
+    id: LockId,
+    flags: LockFlags,
+    block: ValueBlock,
+    notices: Option<bool>,
+}
+
+impl<'a> ConvertRequest<'a> {
+    pub(crate) fn new(lock: &'a Lock, mode: Mode) -> Self {
+        Self { lock, mode, flags: LockFlags::CONVERT, written: None, blocking: None }
+    }
+
+    /// Fetches the lock value block (VALBLK). Only conversions to the same or a stronger mode
+    /// fetch it, and none from EX, nor from PW but to EX; others are refused.
+    pub fn read_lvb(mut self) -> Self {
+        self.flags |= CONVERT_WITH_LVB;
+        self
+    }
+
+    /// Stores the lock value block with the conversion (VALBLK). Only conversions from PW and EX
+    /// store it, apart from PW to EX; others are refused.
+    pub fn write_lvb(mut self, block: ValueBlock) -> Self {
+        self.flags |= CONVERT_WITH_LVB;
+        self.written = Some(block);
+        self
+    }
+
+    /// Does not wait: if the mode cannot be granted now, the conversion ends with
+    /// [`LockStatus::Again`](dlm_proto::LockStatus::Again), and the lock keeps its mode (NOQUEUE).
+    pub fn no_queue(self) -> Self {
+        self.flags(LockFlags::NOQUEUE)
+    }
+
+    /// Adds flags of the kernel. Those that make no sense here are refused by
+    /// [`wait`](Self::wait) and [`start`](Self::start), with the reason.
+    pub fn flags(mut self, flags: LockFlags) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    /// Replaces the callback that is run when somebody waits for this lock.
+    pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
+        self.blocking = Some(BlockingSlot::Idle(Box::new(callback)));
+        self
+    }
+
+    /// Converts and waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Status`] if the conversion was not granted; the lock then keeps its mode
+    /// ([`Lock::mode`] tells it). [`ErrorKind::Illegal`], [`ErrorKind::InFlight`],
+    /// [`ErrorKind::LockGone`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
+    /// [`ErrorKind::Removed`] if the lockspace went while waiting.
+    pub fn wait(self) -> Result<Completion, Error> {
+        let lock = self.lock;
+        let waiter = Waiter::current();
+        self.submit(Contract::Wait(Arc::clone(&waiter)))?;
+        let ended = lock.shared().wait(lock.token(), &waiter);
+        let completion = ended.map(Completion::from).map_err(failed)?;
+        if completion.is_granted() {
+            Ok(completion)
+        } else {
+            Err(failed(ErrorKind::Status(completion.status)))
+        }
+    }
+
+    /// Converts and returns at once; `completion` is run when the conversion has ended, in
+    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread, and possibly before
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
+    pub fn start(self, completion: impl FnOnce(Completion) + Send + 'static) -> Result<(), Error> {
+        self.submit(Contract::Callback(Box::new(completion)))
+    }
+
+    fn submit(self, contract: Contract) -> Result<(), Error> {
+        let shared = self.lock.shared();
+        let token = self.lock.token();
+        let Self { mode, flags, written, blocking, lock: handle } = self;
+        let callback = contract.is_callback();
+        let begin = || {
+            shared.check_fork()?;
+            // What is left in these, or replaced, is dropped when nothing is locked.
+            let (mut contract, mut blocking) = (Some(contract), blocking);
+            let asked = (mode, flags, written);
+            handle
+                .with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
+                .ok_or(ErrorKind::LockGone)?
+        };
+        let begun = begin().map_err(failed)?;
+        shared.expect(callback);
+        let sent = shared.cookies(token, begun.notices.is_some()).and_then(|cookies| {
+            let request = dlm_proto::LockRequest::convert(begun.id, mode, cookies);
+            let request =
+                dlm_proto::LockRequest { flags: begun.flags, lvb: &begun.block, ..request };
+            shared.submit(&Request::Lock(request))
+        });
+        if let Err(kind) = sent {
+            shared.expect_no_more(callback);
+            let _contract = handle.with(|entry| {
+                entry.state.abort();
+                std::mem::replace(&mut entry.contract, Contract::Forget)
+            });
+            return Err(failed(kind));
+        }
+        Ok(())
+    }
+}
+
+/// Checks the conversion against the lock as it is now, and begins it.
+fn begin(
+    shared: &Shared,
+    entry: &mut Entry,
+    (mode, flags, written): (Mode, LockFlags, Option<ValueBlock>),
+    contract: &mut Option<Contract>,
+    blocking: &mut Option<BlockingSlot>,
+) -> Result<Begun, ErrorKind> {
+    let from = entry.state.idle_mode()?;
+    legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
+    if flags.contains(LockFlags::VALBLK) {
+        check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
+    }
+    let id = entry.state.begin_convert(mode, flags, written)?;
+    if let Some(contract) = contract {
+        std::mem::swap(&mut entry.contract, contract);
+    }
+    if let Some(new) = blocking {
+        let (before, after) = (entry.blocking.interest(), new.interest());
+        std::mem::swap(&mut entry.blocking, new);
+        if let Some(callback) = after {
+            shared.expect(callback);
+        }
+        if let Some(callback) = before {
+            shared.expect_no_more(callback);
+        }
+    }
+    let block = written.unwrap_or_default();
+    Ok(Begun { id, flags, block, notices: entry.blocking.interest() })
+}
+
+fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {
+    match (from.lvb_transfer(to), writes) {
+        (LvbTransfer::Read, false) | (LvbTransfer::Write, true) => Ok(()),
+        (LvbTransfer::Read, true) => Err("this conversion reads the lock value block"),
+        (LvbTransfer::Write, false) => Err("this conversion writes the lock value block"),
+        (LvbTransfer::None, _) => Err("this conversion does not move the lock value block"),
+    }
+}
+
+fn failed(kind: ErrorKind) -> Error {
+    Error::new(Operation::Convert, kind)
+}

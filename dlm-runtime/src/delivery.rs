@@ -1,0 +1,181 @@
+//! The delivery thread.
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::event::{clear, event_fd, signal};
+use crate::shared::Shared;
+use crate::sync::lock;
+
+/// How long dropping a [`DeliveryThread`] waits for a callback that is running.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A thread that runs the callbacks of a lockspace, one after the other.
+///
+/// [`Lockspace::start_delivery`](crate::Lockspace::start_delivery) starts it. It ends when it is
+/// stopped or dropped, or when the lockspace is closed or removed. A callback that is running is
+/// never interrupted. Blocking calls do not need the thread and do not wait for it, so they may be
+/// made from inside a callback, too.
+///
+/// A panic in a callback ends that callback only, is counted
+/// ([`DeliveryThread::callback_panics`]), and the thread goes on.
+pub struct DeliveryThread {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Control {
+    stop: EventFd,
+    /// How the thread ended; `None` while it runs.
+    end: Mutex<Option<Result<(), ErrorKind>>>,
+    ended: Condvar,
+}
+
+impl fmt::Debug for DeliveryThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryThread")
+            .field("lockspace", &self.shared.name)
+            .field("is_running", &self.is_running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl DeliveryThread {
+    pub(crate) fn start(shared: &Arc<Shared>) -> Result<Self, Error> {
+        let start = || {
+            shared.check_fork()?;
+            if shared.has_thread.swap(true, Ordering::AcqRel) {
+                return Err(ErrorKind::HasThread);
+            }
+            Self::spawn(shared).inspect_err(|_| shared.has_thread.store(false, Ordering::Release))
+        };
+        start().map_err(|kind| Error::new(Operation::StartThread, kind))
+    }
+
+    fn spawn(shared: &Arc<Shared>) -> Result<Self, ErrorKind> {
+        let control =
+            Arc::new(Control { stop: event_fd()?, end: Mutex::new(None), ended: Condvar::new() });
+        let (shared, theirs) = (Arc::clone(shared), (Arc::clone(shared), Arc::clone(&control)));
+        let thread = thread::Builder::new().name("dlm-delivery".into()).spawn(move || {
+            let (shared, control) = theirs;
+            let end = deliver(&shared, &control.stop);
+            shared.has_thread.store(false, Ordering::Release);
+            *lock(&control.end) = Some(end);
+            control.ended.notify_all();
+        })?;
+        Ok(Self { shared, control, thread: Some(thread) })
+    }
+
+    /// Whether the thread has not ended.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        lock(&self.control.end).is_none()
+    }
+
+    /// How many callbacks of the lockspace have panicked in this thread's time and before.
+    #[must_use]
+    pub fn callback_panics(&self) -> u64 {
+        self.shared.counters.callback_panics.load(Ordering::Relaxed)
+    }
+
+    /// Stops the thread and waits, at most for `timeout`, until it has ended. Callbacks that are
+    /// due are left for [`dispatch`](crate::Lockspace::dispatch) or another thread. From inside a
+    /// callback it does not wait: the thread ends after that callback.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] if a callback is still running: the thread ends after it.
+    /// [`ErrorKind::Closed`], [`ErrorKind::Removed`] or [`ErrorKind::Device`] if the thread had
+    /// ended before, for that reason.
+    pub fn stop(mut self, timeout: Duration) -> Result<(), Error> {
+        self.halt(timeout).map_err(|kind| Error::new(Operation::StopThread, kind))
+    }
+
+    fn halt(&mut self, timeout: Duration) -> Result<(), ErrorKind> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        signal(&self.control.stop);
+        if thread.thread().id() == thread::current().id() {
+            return Ok(());
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let mut end = lock(&self.control.end);
+        loop {
+            if let Some(end) = end.take() {
+                // The thread has nothing left to do but to return.
+                let _ = thread.join();
+                return end;
+            }
+            let left = deadline.map_or(Duration::MAX, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut("a callback is still running"));
+            }
+            let waited = self.control.ended.wait_timeout(end, left);
+            (end, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for DeliveryThread {
+    fn drop(&mut self) {
+        // In a forked child there is no such thread.
+        if self.shared.check_fork().is_ok() {
+            let _ = self.halt(DROP_PATIENCE);
+        }
+    }
+}
+
+fn deliver(shared: &Shared, stop: &EventFd) -> Result<(), ErrorKind> {
+    loop {
+        // A callback may own anything, and what it left behind is its own affair.
+        match catch_unwind(AssertUnwindSafe(|| shared.dispatch())) {
+            Ok(ran) => _ = ran?,
+            Err(_) => _ = shared.counters.callback_panics.fetch_add(1, Ordering::Relaxed),
+        }
+        if sleep(shared, stop)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Sleeps until there is something to do. `true`: stop.
+fn sleep(shared: &Shared, stop: &EventFd) -> Result<bool, ErrorKind> {
+    let readable = PollFlags::POLLIN;
+    let device = shared.slot.get()?;
+    let device = device.device()?;
+    let mut fds = [
+        PollFd::new(stop.as_fd(), readable),
+        PollFd::new(device.removal_fd(), readable),
+        PollFd::new(shared.gone.as_fd(), readable),
+        PollFd::new(shared.due.fd(), readable),
+        PollFd::new(shared.interest_changed.as_fd(), readable),
+        PollFd::new(device.kernel.as_fd(), readable),
+    ];
+    // Without callbacks to come, the results belong to threads that wait for them in a call: being
+    // woken for each of those would only slow them down.
+    let awaited = if shared.interest.load(Ordering::Acquire) == 0 { 5 } else { 6 };
+    match poll(fds.get_mut(..awaited).unwrap_or(&mut []), PollTimeout::NONE) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let is_ready = |at: usize| fds.get(at).and_then(PollFd::any).unwrap_or(false);
+    let (stopped, changed) = (is_ready(0), is_ready(1));
+    if is_ready(4) {
+        clear(&shared.interest_changed);
+    }
+    if changed {
+        shared.check_removed()?;
+    }
+    Ok(stopped)
+}

@@ -1,0 +1,138 @@
+//! The device of an open lockspace, with a way to take it from under its users.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use dlm_sys::{LockspaceDevice, RemovalWatch};
+
+use crate::error::ErrorKind;
+use crate::sync::lock;
+
+/// A lockspace's device and the watch on its node.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) kernel: LockspaceDevice,
+    removal: RemovalWatch,
+}
+
+impl Device {
+    pub(crate) fn new(kernel: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
+        let removal = RemovalWatch::new(&kernel)?;
+        Ok(Self { kernel, removal })
+    }
+
+    /// Readable when [`Device::was_removed`] is worth a call.
+    pub(crate) fn removal_fd(&self) -> BorrowedFd<'_> {
+        self.removal.as_fd()
+    }
+
+    pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {
+        // Cleared first: a change in between makes it readable again.
+        self.removal.clear()?;
+        self.kernel.is_removed()
+    }
+}
+
+/// Why a lockspace cannot be used any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    Closed,
+    Removed,
+}
+
+impl From<Gone> for ErrorKind {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Closed => Self::Closed,
+            Gone::Removed => Self::Removed,
+        }
+    }
+}
+
+struct State {
+    device: Result<Arc<Device>, Gone>,
+    users: usize,
+}
+
+/// Where the users of a device get it, for the time of one call.
+///
+/// The kernel releases locks and lets a lockspace be removed only when the device is closed, so
+/// closing must not wait for the last forgotten handle: the slot is emptied, and the device is
+/// closed when the calls that use it have returned.
+pub(crate) struct Slot {
+    state: Mutex<State>,
+    idle: Condvar,
+}
+
+impl Slot {
+    pub(crate) fn new(device: Device) -> Self {
+        Self {
+            state: Mutex::new(State { device: Ok(Arc::new(device)), users: 0 }),
+            idle: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn get(&self) -> Result<InUse<'_>, Gone> {
+        let mut state = lock(&self.state);
+        let device = Some(Arc::clone(state.device.as_ref().map_err(|gone| *gone)?));
+        state.users += 1;
+        Ok(InUse { slot: self, device })
+    }
+
+    /// Takes the device away. The first reason stays.
+    pub(crate) fn empty(&self, why: Gone) {
+        let taken = {
+            let mut state = lock(&self.state);
+            match state.device {
+                Ok(_) => std::mem::replace(&mut state.device, Err(why)),
+                Err(_) => return,
+            }
+        };
+        // Closed here unless it is in use. Closing blocks while the lockspace is stopped.
+        drop(taken);
+    }
+
+    /// Waits until nobody uses the device any more. `false`: time ran out.
+    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
+        let mut state = lock(&self.state);
+        while state.users > 0 {
+            let Some(deadline) = deadline else {
+                state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.idle.wait_timeout(state, left);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+}
+
+/// A device for the time of one call.
+pub(crate) struct InUse<'a> {
+    slot: &'a Slot,
+    /// Always there until the drop.
+    device: Option<Arc<Device>>,
+}
+
+impl InUse<'_> {
+    pub(crate) fn device(&self) -> Result<&Device, Gone> {
+        self.device.as_deref().ok_or(Gone::Closed)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        // The device goes first: an idle slot means that it is closed.
+        self.device = None;
+        let mut state = lock(&self.slot.state);
+        state.users -= 1;
+        if state.users == 0 && state.device.is_err() {
+            self.slot.idle.notify_all();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Running callbacks.
+
+use std::sync::atomic::Ordering;
+
+use dlm_proto::{Mode, Token};
+
+use crate::error::ErrorKind;
+use crate::event::{Blocking, BlockingCallback, Due};
+use crate::shared::{BlockingSlot, Pumped, Shared};
+use crate::sync::lock;
+
+/// Results read in one turn. A flood of them leaves the caller time for other things.
+const TURN: usize = 256;
+
+impl Shared {
+    /// Reads what is there, up to a bound, and runs the callbacks that are due. Returns how many.
+    pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
+        let mut ran = 0;
+        for turn in 0..TURN {
+            if let Some(due) = self.due.pop() {
+                self.run(due);
+                ran += 1;
+                continue;
+            }
+            // Saves the read that would only say that nothing is left.
+            if turn > 0 && self.expected.load(Ordering::Acquire) == 0 {
+                break;
+            }
+            match self.pump()? {
+                Pumped::Due(due) => {
+                    self.run(due);
+                    ran += 1;
+                }
+                Pumped::Handled => {}
+                Pumped::Empty if turn == 0 => {
+                    self.check_removed()?;
+                    break;
+                }
+                Pumped::Empty => break,
+            }
+        }
+        Ok(ran)
+    }
+
+    /// Runs a callback. Nothing is locked meanwhile.
+    fn run(&self, due: Due) {
+        match due {
+            Due::Completion(callback, completion) => callback(completion),
+            Due::Blocking(token, mode) => self.run_blocking(token, mode),
+        }
+    }
+
+    /// Runs a lock's blocking callback, unless it runs already: then it is left to that thread.
+    fn run_blocking(&self, token: Token, mode: Mode) {
+        let callback = {
+            let mut table = lock(&self.table);
+            let Some(entry) = table.get_mut(token) else { return };
+            match std::mem::replace(&mut entry.blocking, BlockingSlot::Running(Vec::new())) {
+                BlockingSlot::Idle(callback) => callback,
+                BlockingSlot::Running(mut backlog) => {
+                    backlog.push(mode);
+                    entry.blocking = BlockingSlot::Running(backlog);
+                    return;
+                }
+                other => {
+                    entry.blocking = other;
+                    return;
+                }
+            }
+        };
+        let mut running = Running { shared: self, token, callback: Some(callback) };
+        let mut modes = vec![mode];
+        while !modes.is_empty() {
+            for mode in modes.drain(..) {
+                running.call(mode);
+            }
+            modes = running.backlog();
+        }
+    }
+}
+
+/// A blocking callback outside its lock's entry. It goes back there, also when it panics.
+struct Running<'a> {
+    shared: &'a Shared,
+    token: Token,
+    /// Always there until the drop.
+    callback: Option<BlockingCallback>,
+}
+
+impl Running<'_> {
+    fn call(&mut self, mode: Mode) {
+        if let Some(callback) = &mut self.callback {
+            callback(Blocking { mode });
+        }
+    }
+
+    /// What came while the callback ran.
+    fn backlog(&self) -> Vec<Mode> {
+        let mut table = lock(&self.shared.table);
+        match table.get_mut(self.token).map(|entry| &mut entry.blocking) {
+            Some(BlockingSlot::Running(backlog)) => std::mem::take(backlog),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut backlog = Vec::new();
+        {
+            let mut table = lock(&self.shared.table);
+            // Otherwise the lock is gone, or has another callback: this one is dropped, below.
+            let slot = table.get_mut(self.token).map(|entry| &mut entry.blocking);
+            if let Some(slot @ BlockingSlot::Running(_)) = slot {
+                if let Some(callback) = self.callback.take() {
+                    let running = std::mem::replace(slot, BlockingSlot::Idle(callback));
+                    if let BlockingSlot::Running(modes) = running {
+                        backlog = modes;
+                    }
+                }
+            }
+        }
+        for mode in backlog {
+            self.shared.due.push(Due::Blocking(self.token, mode));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What can go wrong, and in which operation.
+
+use std::fmt;
+
+use dlm_proto::{EncodeError, LockStatus, NameError};
+
+use crate::lock::Lock;
+
+/// The operation that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Create a lockspace.
+    Create,
+    /// Open a lockspace.
+    Open,
+    /// Close a lockspace.
+    Close,
+    /// Release a lockspace.
+    Release,
+    /// Request a lock.
+    Lock,
+    /// Convert a lock.
+    Convert,
+    /// Unlock.
+    Unlock,
+    /// Cancel a request or conversion.
+    Cancel,
+    /// Read results and run callbacks.
+    Dispatch,
+    /// Start the delivery thread.
+    StartThread,
+    /// Stop the delivery thread.
+    StopThread,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create lockspace",
+            Self::Open => "open lockspace",
+            Self::Close => "close lockspace",
+            Self::Release => "release lockspace",
+            Self::Lock => "lock",
+            Self::Convert => "convert",
+            Self::Unlock => "unlock",
+            Self::Cancel => "cancel",
+            Self::Dispatch => "dispatch",
+            Self::StartThread => "start delivery thread",
+            Self::StopThread => "stop delivery thread",
+        })
+    }
+}
+
+/// Why an operation failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A call on the device failed.
+    Device(dlm_sys::Error),
+    /// The name breaks the rules.
+    Name(NameError),
+    /// The request cannot be expressed in the kernel's records.
+    Encode(EncodeError),
+    /// The combination of flags, mode or lock state makes no sense or does harm; the reason.
+    Illegal(&'static str),
+    /// The kernel completed the operation with a status other than success.
+    Status(LockStatus),
+    /// The lock is not held any more: it was unlocked, or its request failed.
+    LockGone,
+    /// The lock has another operation in flight; wait for it, or cancel it.
+    InFlight,
+    /// No operation that could be cancelled is in flight, or one cancel was sent already.
+    NothingToCancel,
+    /// No room for more locks in one open lockspace.
+    TooManyLocks,
+    /// The lockspace was closed by this program.
+    Closed,
+    /// The lockspace was removed by somebody else. Its locks protect nothing any more.
+    Removed,
+    /// The handle was inherited by a fork. Open the lockspace again in the child.
+    Forked,
+    /// Time ran out; what it ran out on.
+    TimedOut(&'static str),
+    /// The lockspace has a delivery thread already.
+    HasThread,
+    /// The operating system refused something that is no DLM device: an event descriptor, a thread.
+    System(std::io::Error),
+}
+
+/// A failed operation: which one, and why.
+#[derive(Debug)]
+pub struct Error {
+    /// What was attempted.
+    pub operation: Operation,
+    /// Why it failed.
+    pub kind: ErrorKind,
+}
+
+impl Error {
+    pub(crate) fn new(operation: Operation, kind: impl Into<ErrorKind>) -> Self {
+        Self { operation, kind: kind.into() }
+    }
+
+    /// The status with which the kernel completed the operation, if that is what failed.
+    #[must_use]
+    pub const fn status(&self) -> Option<LockStatus> {
+        match self.kind {
+            ErrorKind::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Whether a NOQUEUE request or conversion found the resource taken.
+    #[must_use]
+    pub const fn would_block(&self) -> bool {
+        matches!(self.kind, ErrorKind::Status(LockStatus::Again))
+    }
+
+    /// The error number that C libdlm would have set, where there is one.
+    #[must_use]
+    pub fn raw_os_error(&self) -> Option<i32> {
+        match &self.kind {
+            ErrorKind::Device(error) => error.errno().map(dlm_sys::Errno::raw),
+            ErrorKind::Status(status) => Some(status.to_raw().saturating_neg()),
+            ErrorKind::System(error) => error.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+impl From<dlm_sys::Error> for ErrorKind {
+    fn from(error: dlm_sys::Error) -> Self {
+        Self::Device(error)
+    }
+}
+
+impl From<NameError> for ErrorKind {
+    fn from(error: NameError) -> Self {
+        Self::Name(error)
+    }
+}
+
+impl From<EncodeError> for ErrorKind {
+    fn from(error: EncodeError) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<std::io::Error> for ErrorKind {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl From<nix::errno::Errno> for ErrorKind {
+    fn from(errno: nix::errno::Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => write!(f, "{error}"),
+            Self::Name(error) => write!(f, "{error}"),
+            Self::Encode(error) => write!(f, "{error}"),
+            Self::Illegal(reason) => f.write_str(reason),
+            Self::Status(status) => write!(f, "{status}"),
+            Self::LockGone => f.write_str("the lock is not held any more"),
+            Self::InFlight => f.write_str("another operation on this lock is in flight"),
+            Self::NothingToCancel => f.write_str("nothing is in flight that could be cancelled"),
+            Self::TooManyLocks => f.write_str("no room for more locks"),
+            Self::Closed => f.write_str("the lockspace was closed"),
+            Self::Removed => f.write_str("the lockspace was removed from this node"),
+            Self::Forked => f.write_str("the handle was inherited by a fork; open it again"),
+            Self::TimedOut(what) => write!(f, "time ran out: {what}"),
+            Self::HasThread => f.write_str("it has a delivery thread already"),
+            Self::System(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            ErrorKind::Device(error) => Some(error),
+            ErrorKind::Name(error) => Some(error),
+            ErrorKind::Encode(error) => Some(error),
+            ErrorKind::System(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// A failed unlock, with the lock that is still there.
+///
+/// Converting it to an [`Error`] (as `?` does) drops the lock, which unlocks it by force.
+#[derive(Debug)]
+pub struct UnlockError {
+    /// What failed.
+    pub error: Error,
+    /// The lock.
+    pub lock: Lock,
+}
+
+impl fmt::Display for UnlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)
+    }
+}
+
+impl std::error::Error for UnlockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl From<UnlockError> for Error {
+    fn from(failed: UnlockError) -> Self {
+        failed.error
+    }
+}

@@ -1,0 +1,260 @@
+//! Locks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dlm_proto::{LockFlags, LockId, Mode, Request, Token, ValueBlock};
+
+use crate::convert::ConvertRequest;
+use crate::error::{Error, ErrorKind, Operation, UnlockError};
+use crate::event::Completion;
+use crate::lvb::Lvb;
+use crate::shared::{Contract, Entry, Shared};
+use crate::state::UnlockLvb;
+use crate::sync::lock;
+use crate::wait::Waiter;
+
+/// A lock, or the request for one that is still in flight.
+///
+/// Dropping it writes one UNLOCK, by force if something is in flight, and does not wait for the
+/// answer. Callbacks of a dropped lock are not run. (The write itself blocks while the kernel has
+/// stopped the lockspace for a recovery.)
+///
+/// A lock can be shared by threads. It has one operation in flight at a time; a second one is
+/// refused with [`ErrorKind::InFlight`].
+#[must_use = "dropping a lock unlocks it"]
+pub struct Lock {
+    shared: Arc<Shared>,
+    token: Token,
+    /// The unlock was accepted: nothing is left for the drop.
+    released: bool,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("lockspace", &self.shared.name)
+            .field("mode", &self.mode())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lock {
+    pub(crate) fn new(shared: Arc<Shared>, token: Token) -> Self {
+        Self { shared, token, released: false }
+    }
+
+    /// The mode that is held now, or `None`: not granted yet, or gone.
+    #[must_use]
+    pub fn mode(&self) -> Option<Mode> {
+        self.with(|entry| entry.state.granted()).flatten()
+    }
+
+    /// The lock value block as the last operation that moved it left it.
+    #[must_use]
+    pub fn lvb(&self) -> Option<Lvb> {
+        self.with(|entry| entry.state.known_lvb()).flatten()
+    }
+
+    /// The strongest mode that somebody was reported to wait for since the last grant of this
+    /// lock. Needs blocking notices, and somebody who reads results.
+    #[must_use]
+    pub fn blocked(&self) -> Option<Mode> {
+        self.with(|entry| entry.blocked).flatten()
+    }
+
+    /// Whether a request, conversion or unlock is in flight.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.with(|entry| entry.state.pending().is_some()).unwrap_or(false)
+    }
+
+    /// Starts a conversion to another mode.
+    pub fn convert(&self, mode: Mode) -> ConvertRequest<'_> {
+        ConvertRequest::new(self, mode)
+    }
+
+    /// Cancels the request or conversion in flight. That operation then ends with
+    /// [`LockStatus::Cancelled`](dlm_proto::LockStatus::Cancelled), or as it would have ended
+    /// without: the cancel may come too late, and has no completion of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NothingToCancel`] if nothing is in flight that waits, or if one cancel was
+    /// sent for it already.
+    pub fn cancel(&self) -> Result<(), Error> {
+        self.try_cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
+    }
+
+    fn try_cancel(&self) -> Result<(), ErrorKind> {
+        self.shared.check_fork()?;
+        let (id, wanted) = self
+            .with(|entry| {
+                let wanted = entry.blocking.interest().is_some();
+                entry.state.begin_cancel().map(|id| (id, wanted))
+            })
+            .ok_or(ErrorKind::LockGone)??;
+        // The kernel replaces the lock's words by these: they must be the same.
+        let cookies = self.shared.cookies(self.token, wanted)?;
+        let request = Request::Unlock(dlm_proto::UnlockRequest::cancel(id, cookies));
+        match self.shared.submit(&request) {
+            Ok(_) => Ok(()),
+            // It ended in the meantime.
+            Err(ErrorKind::Device(error)) if error.errno() == Some(dlm_sys::Errno::ENOENT) => {
+                Ok(())
+            }
+            Err(kind) => Err(kind),
+        }
+    }
+
+    /// Unlocks and waits until that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlockError`] with the lock, if it could not be unlocked.
+    pub fn unlock(self) -> Result<(), UnlockError> {
+        self.release().wait()
+    }
+
+    /// Starts an unlock that does more: write the lock value block, or report to a callback.
+    pub fn release(self) -> UnlockRequest {
+        UnlockRequest { lock: self, lvb: UnlockLvb::Keep }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) const fn token(&self) -> Token {
+        self.token
+    }
+
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        lock(&self.shared.table).get_mut(self.token).map(look)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if !self.released && self.shared.check_fork().is_ok() {
+            self.shared.release_dropped(self.token);
+        }
+    }
+}
+
+/// An unlock in the making; [`Lock::release`] starts one.
+///
+/// Without more, the lock value block stays as it is.
+#[derive(Debug)]
+#[must_use = "the lock is only dropped unless wait() or start() is called"]
+pub struct UnlockRequest {
+    lock: Lock,
+    lvb: UnlockLvb,
+}
+
+impl UnlockRequest {
+    /// Stores this lock value block in the resource. The lock must hold PW or EX.
+    pub fn write_lvb(mut self, block: ValueBlock) -> Self {
+        self.lvb = UnlockLvb::Write(block);
+        self
+    }
+
+    /// Marks the resource's lock value block invalid. The lock must hold PW or EX.
+    pub fn invalidate_lvb(mut self) -> Self {
+        self.lvb = UnlockLvb::Invalidate;
+        self
+    }
+
+    /// Unlocks and waits until that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlockError`] with the lock: an operation is in flight, the value block cannot be written
+    /// from this mode, or the kernel refused.
+    pub fn wait(self) -> Result<(), UnlockError> {
+        let waiter = Waiter::current();
+        let (shared, token) = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
+        match shared.wait(token, &waiter) {
+            Ok(_) => Ok(()),
+            Err(kind) => {
+                let error = Error::new(Operation::Unlock, kind);
+                Err(UnlockError { error, lock: Lock { shared, token, released: true } })
+            }
+        }
+    }
+
+    /// Unlocks and returns at once; `completion` is run when it is done, in
+    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread, and possibly before
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
+    pub fn start(
+        self,
+        completion: impl FnOnce(Completion) + Send + 'static,
+    ) -> Result<(), UnlockError> {
+        self.submit(Contract::Callback(Box::new(completion))).map(|_| ())
+    }
+
+    fn submit(mut self, contract: Contract) -> Result<(Arc<Shared>, Token), UnlockError> {
+        match self.try_submit(contract) {
+            Ok(()) => {
+                self.lock.released = true;
+                Ok((Arc::clone(&self.lock.shared), self.lock.token))
+            }
+            Err(kind) => {
+                let error = Error::new(Operation::Unlock, kind);
+                Err(UnlockError { error, lock: self.lock })
+            }
+        }
+    }
+
+    fn try_submit(&self, contract: Contract) -> Result<(), ErrorKind> {
+        let shared = &self.lock.shared;
+        shared.check_fork()?;
+        let callback = contract.is_callback();
+        // What is left in it is dropped when nothing is locked.
+        let mut contract = contract;
+        let (id, flags, block, wanted) = self
+            .lock
+            .with(|entry| {
+                let (flags, block) = entry.state.unlock_lvb(self.lvb);
+                if self.lvb != UnlockLvb::Keep {
+                    check_lvb_mode(entry.state.granted())?;
+                }
+                let id: LockId = entry.state.begin_unlock()?;
+                std::mem::swap(&mut entry.contract, &mut contract);
+                let wanted = entry.blocking.interest().is_some();
+                Ok::<_, ErrorKind>((id, flags, block, wanted))
+            })
+            .ok_or(ErrorKind::LockGone)??;
+        shared.expect(callback);
+        let sent = shared.cookies(self.lock.token, wanted).and_then(|cookies| {
+            let unlock = dlm_proto::UnlockRequest::new(id, cookies).with(flags);
+            shared.submit(&Request::Unlock(dlm_proto::UnlockRequest { lvb: &block, ..unlock }))
+        });
+        if let Err(kind) = sent {
+            shared.expect_no_more(callback);
+            // Dropped when nothing is locked.
+            let _contract = self.lock.with(|entry| {
+                entry.state.abort();
+                std::mem::replace(&mut entry.contract, Contract::Forget)
+            });
+            return Err(kind);
+        }
+        Ok(())
+    }
+}
+
+fn check_lvb_mode(mode: Option<Mode>) -> Result<(), ErrorKind> {
+    match mode {
+        Some(Mode::Pw | Mode::Ex) | None => Ok(()),
+        Some(_) => Err(ErrorKind::Illegal(
+            "the lock value block is written from PW and EX only; this lock is weaker",
+        )),
+    }
+}
+
+/// The flags of a conversion that moves the value block.
+pub(crate) const CONVERT_WITH_LVB: LockFlags = LockFlags::CONVERT.union(LockFlags::VALBLK);

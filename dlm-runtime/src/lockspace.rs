@@ -1,0 +1,288 @@
+//! Lockspaces.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use dlm_proto::{LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags};
+use dlm_sys::LockspaceDevice;
+
+use crate::control;
+use crate::delivery::DeliveryThread;
+use crate::device::Gone;
+use crate::error::{Error, ErrorKind, Operation};
+use crate::request::LockRequest;
+use crate::shared::Shared;
+
+/// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
+/// otherwise. A cluster that is just starting or recovering takes its time.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long closing and releasing wait.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a lockspace is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct LockspaceOptions {
+    flags: LockspaceFlags,
+    timeout: Duration,
+}
+
+impl Default for LockspaceOptions {
+    fn default() -> Self {
+        Self { flags: LockspaceFlags::empty(), timeout: CREATE_TIMEOUT }
+    }
+}
+
+impl LockspaceOptions {
+    /// The defaults: join a lockspace that exists, wait 60 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fails with EEXIST if the lockspace exists on this node (NEWEXCL).
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.flags |= LockspaceFlags::NEWEXCL;
+        self
+    }
+
+    /// The longest time to wait for the cluster, and then once more for the device node.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Creates the lockspace on this node, or takes one more reference of it, and opens it. Needs
+    /// CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], [`ErrorKind::Device`] (module not loaded, no cluster, no permission,
+    /// ...), [`ErrorKind::TimedOut`].
+    pub fn create(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        let create = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            let minor = control::create(name.clone(), self.flags, self.timeout)?;
+            open(name, Some(minor), self.timeout).inspect_err(|_| {
+                // Nobody else would give back the reference.
+                let _ = control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
+            })
+        };
+        create().map_err(|kind| Error::new(Operation::Create, kind))
+    }
+
+    /// Opens a lockspace that exists on this node. Needs permission for its device node only.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], [`ErrorKind::Device`].
+    pub fn open(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        let open = || open(LockspaceName::new(name.as_ref())?, None, self.timeout);
+        open().map_err(|kind| Error::new(Operation::Open, kind))
+    }
+}
+
+fn open(
+    name: LockspaceName,
+    minor: Option<Minor>,
+    timeout: Duration,
+) -> Result<Lockspace, ErrorKind> {
+    let device = LockspaceDevice::open_within(&name, minor, timeout)?;
+    Ok(Lockspace { shared: Arc::new(Shared::new(name, device)?) })
+}
+
+/// An open lockspace.
+///
+/// Threads share it by reference. Its locks keep it open: it is closed when it and all its locks
+/// are dropped, or with [`close`](Self::close). Closing releases every lock.
+///
+/// # Delivery
+///
+/// Blocking calls ([`LockRequest::wait`] and its like) need nothing else: the calling thread reads
+/// the device. Callbacks are run in one of two places:
+///
+/// * in [`dispatch`](Self::dispatch), in its caller's thread, when the descriptor of the
+///   lockspace ([`AsFd`]) is readable;
+/// * in the [`DeliveryThread`] that [`start_delivery`](Self::start_delivery) starts.
+///
+/// A thread that waits in a blocking call may come upon the result of another operation. It never
+/// runs the callback, but leaves it for the place where it belongs.
+pub struct Lockspace {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Lockspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lockspace")
+            .field("name", &self.shared.name)
+            .field("minor", &self.shared.minor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lockspace {
+    /// Creates a lockspace with the default options; see [`LockspaceOptions::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LockspaceOptions::create`].
+    pub fn create(name: impl AsRef<[u8]>) -> Result<Self, Error> {
+        LockspaceOptions::new().create(name)
+    }
+
+    /// Opens a lockspace with the default options; see [`LockspaceOptions::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LockspaceOptions::open`].
+    pub fn open(name: impl AsRef<[u8]>) -> Result<Self, Error> {
+        LockspaceOptions::new().open(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &LockspaceName {
+        &self.shared.name
+    }
+
+    /// The minor number of the device.
+    #[must_use]
+    pub fn minor(&self) -> Minor {
+        self.shared.minor
+    }
+
+    /// Starts a lock request on a resource, named by up to 64 bytes of any value.
+    pub fn lock(&self, resource: impl AsRef<[u8]>, mode: Mode) -> LockRequest<'_> {
+        LockRequest::new(&self.shared, resource.as_ref(), mode)
+    }
+
+    /// Reads what results there are, up to a bound, and runs the callbacks that are due, in this
+    /// thread. Returns how many ran. Does not wait: poll the lockspace's descriptor for reading
+    /// first.
+    ///
+    /// Several threads may dispatch at the same time; the callbacks then run in each of them. The
+    /// blocking callback of one lock never runs twice at the same time. A callback may do
+    /// anything, dispatch included.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`], [`ErrorKind::Removed`], [`ErrorKind::Forked`],
+    /// [`ErrorKind::Device`].
+    pub fn dispatch(&self) -> Result<usize, Error> {
+        let dispatch = || {
+            self.shared.check_fork()?;
+            self.shared.dispatch()
+        };
+        dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
+    }
+
+    /// Starts a thread that runs the callbacks.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::HasThread`], [`ErrorKind::Forked`], [`ErrorKind::System`].
+    pub fn start_delivery(&self) -> Result<DeliveryThread, Error> {
+        DeliveryThread::start(&self.shared)
+    }
+
+    /// How many locks and requests there are.
+    #[must_use]
+    pub fn lock_count(&self) -> usize {
+        crate::sync::lock(&self.shared.table).len()
+    }
+
+    /// How many results were dropped because they belonged to no lock of this handle: late,
+    /// forged, or those of another process that shares the device.
+    #[must_use]
+    pub fn dropped_results(&self) -> u64 {
+        self.shared.counters.dropped_results.load(Ordering::Relaxed)
+    }
+
+    /// Closes the lockspace: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,
+    /// and the kernel releases all locks. Handles of locks may be kept; they do nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] after 10 seconds, if another thread's call has not returned from
+    /// the kernel, as it happens while the lockspace is stopped. The device is closed as soon as
+    /// it does.
+    pub fn close(self) -> Result<(), Error> {
+        self.shut().map_err(|kind| Error::new(Operation::Close, kind))
+    }
+
+    fn shut(&self) -> Result<(), ErrorKind> {
+        if self.shared.check_fork().is_err() {
+            // Only this process' descriptor; the parent's threads are not here.
+            self.shared.slot.empty(Gone::Closed);
+            return Ok(());
+        }
+        self.shared.end(Gone::Closed);
+        if self.shared.slot.wait_idle(Instant::now().checked_add(CLOSE_TIMEOUT)) {
+            Ok(())
+        } else {
+            Err(ErrorKind::TimedOut("a call has not returned from the kernel"))
+        }
+    }
+
+    /// Closes the lockspace and gives back the reference that its creation took. The last
+    /// reference removes the lockspace from this node.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Device`] with EBUSY if it was the last reference and locks of others or
+    /// orphans are left: the reference is kept, [`Lockspace::remove`] tries again.
+    /// [`ErrorKind::TimedOut`] if somebody has the device open: the removal goes on until they
+    /// close it, and holds up every creation and removal on this node.
+    pub fn release(self) -> Result<(), Error> {
+        self.give_back(RemoveFlags::empty())
+    }
+
+    /// As [`release`](Self::release), but removes the lockspace with all locks that are left in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`release`](Self::release), without EBUSY.
+    pub fn force_release(self) -> Result<(), Error> {
+        self.give_back(RemoveFlags::FORCEFREE)
+    }
+
+    fn give_back(self, flags: RemoveFlags) -> Result<(), Error> {
+        let minor = self.shared.minor;
+        let release = || {
+            self.shared.check_fork()?;
+            // Before it is closed, the removal would wait for ourselves.
+            self.shut()?;
+            control::remove(minor, flags, CLOSE_TIMEOUT)
+        };
+        release().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+
+    /// Gives back a reference of a lockspace that is not open here. Needs CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], and as [`release`](Self::release); without force, too.
+    pub fn remove(name: impl AsRef<[u8]>) -> Result<(), Error> {
+        let remove = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            let call = dlm_sys::Call::Submit(dlm_proto::Command::RemoveLockspace);
+            let missing = dlm_sys::Error::new(call, dlm_sys::Cause::NoLockspace);
+            let minor = dlm_sys::find_lockspace(&name)?.ok_or(missing)?;
+            control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT)
+        };
+        remove().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+}
+
+/// Readable when [`Lockspace::dispatch`] has something to do, or has to report that the lockspace
+/// is gone. For poll, select and epoll; not for reading.
+impl AsFd for Lockspace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.poll_set.0.as_fd()
+    }
+}

@@ -1,0 +1,21 @@
+//! The lock value block as its reader sees it.
+
+use dlm_proto::ValueBlock;
+
+/// What a lock operation returned of the resource's lock value block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lvb {
+    /// The 32 bytes.
+    pub block: ValueBlock,
+    /// `false`: somebody who could have written the block died or gave it up as invalid. The bytes
+    /// are the last that the kernel knows of; assume them stale and rebuild what they describe.
+    pub valid: bool,
+}
+
+impl Lvb {
+    /// A valid block.
+    #[must_use]
+    pub const fn new(block: ValueBlock) -> Self {
+        Self { block, valid: true }
+    }
+}

@@ -1,0 +1,174 @@
+//! Requests for locks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
+use dlm_sys::Accepted;
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::event::{Blocking, BlockingCallback, Completion};
+use crate::legal;
+use crate::lock::Lock;
+use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::state::LockState;
+use crate::sync::lock;
+use crate::wait::Waiter;
+
+/// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
+///
+/// It goes to the kernel with [`wait`](Self::wait) or [`start`](Self::start).
+#[must_use = "nothing is requested before wait() or start()"]
+pub struct LockRequest<'a> {
+    shared: &'a Arc<Shared>,
+    name: Result<ResourceName, NameError>,
+    mode: Mode,
+    flags: LockFlags,
+    blocking: BlockingSlot,
+}
+
+impl fmt::Debug for LockRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LockRequest")
+            .field("name", &self.name)
+            .field("mode", &self.mode)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> LockRequest<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
+        let name = ResourceName::new(name);
+        let blocking = BlockingSlot::Unwanted;
+        Self { shared, name, mode, flags: LockFlags::empty(), blocking }
+    }
+
+    /// Fetches the resource's lock value block with the grant (VALBLK). A resource that has had no
+    /// lock before has a block of zeros.
+    pub fn with_lvb(self) -> Self {
+        self.flags(LockFlags::VALBLK)
+    }
+
+    /// Does not wait: if the lock cannot be granted now, the request ends with
+    /// [`LockStatus::Again`](dlm_proto::LockStatus::Again) (NOQUEUE).
+    pub fn no_queue(self) -> Self {
+        self.flags(LockFlags::NOQUEUE)
+    }
+
+    /// Adds flags of the kernel. Those that make no sense here are refused by
+    /// [`wait`](Self::wait) and [`start`](Self::start), with the reason.
+    pub fn flags(mut self, flags: LockFlags) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    /// Runs `callback` when somebody waits for this lock (blocking AST). It is told the mode that
+    /// is waited for, and runs where completions do: in
+    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread.
+    pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
+        self.blocking = BlockingSlot::Idle(Box::new(callback) as BlockingCallback);
+        self
+    }
+
+    /// Has blocking notices sent without a callback: [`Lock::blocked`] tells them. They are read
+    /// along with other results, by whoever reads them.
+    pub fn note_blocking(mut self) -> Self {
+        self.blocking = BlockingSlot::Noted;
+        self
+    }
+
+    /// Requests the lock and waits until it is granted, without end unless NOQUEUE is given. The
+    /// thread reads the device itself; no delivery thread and no dispatch is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Status`] if the request was not granted, [`ErrorKind::Name`],
+    /// [`ErrorKind::Illegal`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
+    /// [`ErrorKind::Removed`] if the lockspace went while waiting.
+    pub fn wait(self) -> Result<Lock, Error> {
+        let shared = Arc::clone(self.shared);
+        let waiter = Waiter::current();
+        let token = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
+        match shared.wait(token, &waiter) {
+            Ok(ended) if ended.mode.is_some() => Ok(Lock::new(shared, token)),
+            Ok(ended) => Err(Error::new(Operation::Lock, ErrorKind::Status(ended.status))),
+            Err(kind) => {
+                drop(Lock::new(shared, token));
+                Err(Error::new(Operation::Lock, kind))
+            }
+        }
+    }
+
+    /// Requests the lock and returns at once. `completion` is run when the request has ended, in
+    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread, and possibly before
+    /// this returns.
+    ///
+    /// Dropping the lock before takes the request back; `completion` is then not run.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), for what is known before the kernel has decided; `completion` is
+    /// then not run.
+    pub fn start(
+        self,
+        completion: impl FnOnce(Completion) + Send + 'static,
+    ) -> Result<Lock, Error> {
+        let shared = Arc::clone(self.shared);
+        let token = self.submit(Contract::Callback(Box::new(completion)))?;
+        Ok(Lock::new(shared, token))
+    }
+
+    fn submit(self, contract: Contract) -> Result<Token, Error> {
+        let Self { shared, name, mode, flags, blocking } = self;
+        let submit = || {
+            shared.check_fork()?;
+            let name = name?;
+            legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
+            submit(shared, &name, mode, flags, blocking, contract)
+        };
+        submit().map_err(|kind| Error::new(Operation::Lock, kind))
+    }
+}
+
+fn submit(
+    shared: &Shared,
+    name: &ResourceName,
+    mode: Mode,
+    flags: LockFlags,
+    blocking: BlockingSlot,
+    contract: Contract,
+) -> Result<Token, ErrorKind> {
+    let notices = blocking.interest();
+    let callback = contract.is_callback();
+    // A result may be read by another thread before the write returns: the entry comes first.
+    let entry = Entry::new(LockState::requested(mode, flags), contract, blocking);
+    let inserted = lock(&shared.table).insert(entry);
+    let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
+    shared.expect(callback);
+    if let Some(callback) = notices {
+        shared.expect(callback);
+    }
+    let accepted = shared.cookies(token, notices.is_some()).and_then(|cookies| {
+        let request = dlm_proto::LockRequest::new(name, mode, cookies).with(flags);
+        shared.submit(&Request::Lock(request))
+    });
+    match accepted {
+        Ok(accepted) => {
+            if let (Accepted::Lock(id), Some(entry)) =
+                (accepted, lock(&shared.table).get_mut(token))
+            {
+                entry.state.note_id(id);
+            }
+            Ok(token)
+        }
+        Err(kind) => {
+            // Dropped when nothing is locked.
+            let trash = shared.forget(&mut lock(&shared.table), token);
+            if trash.is_some() {
+                shared.expect_no_more(callback);
+            }
+            Err(kind)
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The core under all deliveries: one table of locks, one reader at a time, and the way of each
+//! result to whoever waits for it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dlm_proto::{
+    Abi, Cookies, Event, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN,
+    Minor, Mode, Request, Token, UnlockRequest,
+};
+use dlm_sys::{Accepted, LockspaceDevice};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::EventFd;
+
+use crate::device::{Device, Gone, Slot};
+use crate::error::ErrorKind;
+use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue, event_fd, signal};
+use crate::state::{Ended, LockState, UnlockLvb};
+use crate::sync::lock;
+use crate::table::Table;
+use crate::wait::{Leadership, Waiter};
+
+/// Who is told that an operation ended.
+pub(crate) enum Contract {
+    /// A thread that waits in the call; it finds the outcome in the entry.
+    Wait(Arc<Waiter>),
+    /// A callback, run by dispatch or the delivery thread.
+    Callback(CompletionCallback),
+    /// Nobody: the handle was dropped.
+    Forget,
+}
+
+/// A lock in the table.
+pub(crate) struct Entry {
+    pub(crate) state: LockState,
+    pub(crate) contract: Contract,
+    pub(crate) outcome: Option<Ended>,
+    pub(crate) blocking: BlockingSlot,
+    /// The strongest mode that somebody was told to wait for since the last grant.
+    pub(crate) blocked: Option<Mode>,
+    /// The handle is gone; the entry goes with the lock.
+    pub(crate) dropped: bool,
+}
+
+impl Entry {
+    pub(crate) const fn new(state: LockState, contract: Contract, blocking: BlockingSlot) -> Self {
+        Self { state, contract, outcome: None, blocking, blocked: None, dropped: false }
+    }
+}
+
+/// The blocking callback of a lock.
+pub(crate) enum BlockingSlot {
+    /// None: the kernel is told not to send notices.
+    Unwanted,
+    /// No callback, but the notices are remembered for the handle.
+    Noted,
+    /// Waiting for a notice.
+    Idle(BlockingCallback),
+    /// Running in some thread, with what came in the meantime.
+    Running(Vec<Mode>),
+}
+
+impl BlockingSlot {
+    /// Whether notices may come at all, and if so, whether a callback waits for them.
+    pub(crate) const fn interest(&self) -> Option<bool> {
+        match self {
+            Self::Unwanted => None,
+            Self::Noted => Some(false),
+            Self::Idle(_) | Self::Running(_) => Some(true),
+        }
+    }
+}
+
+impl Contract {
+    pub(crate) const fn is_callback(&self) -> bool {
+        matches!(self, Self::Callback(_))
+    }
+}
+
+/// Where a result went.
+#[derive(Default)]
+struct Routed {
+    /// A callback is due.
+    due: Option<Due>,
+    /// The entry of a lock that is gone.
+    trash: Option<Entry>,
+    /// A lock that was granted after its handle was dropped.
+    unwanted: Option<Token>,
+}
+
+/// What reading one result led to.
+pub(crate) enum Pumped {
+    /// Nothing to read now.
+    Empty,
+    /// Something that needs no callback.
+    Handled,
+    /// A callback is due.
+    Due(Due),
+}
+
+/// Counts, readable at any time.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) dropped_results: AtomicU64,
+    pub(crate) callback_panics: AtomicU64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) name: LockspaceName,
+    pub(crate) minor: Minor,
+    pub(crate) abi: Abi,
+    /// Comes back in each result: tells ours from those of a process that shares the device.
+    owner: u32,
+    forks: u32,
+    pub(crate) slot: Slot,
+    pub(crate) table: Mutex<Table<Entry>>,
+    /// Held for the length of one read and its routing: one reader at a time, in order.
+    gate: Mutex<()>,
+    pub(crate) leadership: Leadership,
+    pub(crate) due: DueQueue,
+    /// Readable for ever once the lockspace is gone.
+    pub(crate) gone: EventFd,
+    /// What a user polls: results, due callbacks, and the end.
+    pub(crate) poll_set: Epoll,
+    /// Operations in flight and locks with blocking notices: while there is none, nothing can be
+    /// there to read.
+    pub(crate) expected: AtomicUsize,
+    /// Those of them that end in a callback: while there is none, a delivery thread has no
+    /// business at the device.
+    pub(crate) interest: AtomicUsize,
+    /// Tells the delivery thread that the interest is no longer zero.
+    pub(crate) interest_changed: EventFd,
+    pub(crate) has_thread: AtomicBool,
+    pub(crate) counters: Counters,
+}
+
+impl Shared {
+    pub(crate) fn new(name: LockspaceName, device: LockspaceDevice) -> Result<Self, ErrorKind> {
+        let (abi, minor) = (device.abi(), device.minor());
+        let device = Device::new(device)?;
+        let due = DueQueue::new()?;
+        let gone = event_fd()?;
+        let poll_set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
+        poll_set.add(&device.kernel, readable)?;
+        poll_set.add(device.removal_fd(), readable)?;
+        poll_set.add(due.fd(), readable)?;
+        poll_set.add(&gone, readable)?;
+        Ok(Self {
+            name,
+            minor,
+            abi,
+            owner: std::process::id(),
+            forks: dlm_sys::fork_count(),
+            slot: Slot::new(device),
+            table: Mutex::new(Table::new(abi.width)),
+            gate: Mutex::new(()),
+            leadership: Leadership::new()?,
+            due,
+            gone,
+            poll_set,
+            expected: AtomicUsize::new(0),
+            interest: AtomicUsize::new(0),
+            interest_changed: event_fd()?,
+            has_thread: AtomicBool::new(false),
+            counters: Counters::default(),
+        })
+    }
+
+    pub(crate) fn check_fork(&self) -> Result<(), ErrorKind> {
+        if self.forks == dlm_sys::fork_count() { Ok(()) } else { Err(ErrorKind::Forked) }
+    }
+
+    /// The words that name a lock in requests and results.
+    pub(crate) fn cookies(&self, token: Token, blocking: bool) -> Result<Cookies, ErrorKind> {
+        let cookies = Cookies::for_token_in(token, self.owner, self.abi.width);
+        Ok(cookies.ok_or(ErrorKind::TooManyLocks)?.with_blocking(blocking))
+    }
+
+    /// Writes a request. Nothing is locked meanwhile: the kernel may block here for a recovery.
+    pub(crate) fn submit(&self, request: &Request<'_>) -> Result<Accepted, ErrorKind> {
+        let mut buffer = [0; MAX_REQUEST_LEN];
+        let bytes = request.encode(self.abi, &mut buffer)?;
+        let device = self.slot.get()?;
+        Ok(device.device()?.kernel.submit(request.command(), bytes)?)
+    }
+
+    /// Something will be there to read. `callback`: for dispatch or the delivery thread.
+    pub(crate) fn expect(&self, callback: bool) {
+        self.expected.fetch_add(1, Ordering::AcqRel);
+        // Nobody listens without a delivery thread.
+        if callback
+            && self.interest.fetch_add(1, Ordering::AcqRel) == 0
+            && self.has_thread.load(Ordering::Acquire)
+        {
+            signal(&self.interest_changed);
+        }
+    }
+
+    /// The opposite of [`Shared::expect`].
+    pub(crate) fn expect_no_more(&self, callback: bool) {
+        self.expected.fetch_sub(1, Ordering::AcqRel);
+        if callback {
+            self.interest.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Reads one result, if there is one, and routes it.
+    pub(crate) fn pump(&self) -> Result<Pumped, ErrorKind> {
+        let routed = {
+            let device = self.slot.get()?;
+            let device = device.device()?;
+            let mut buffer = [0; MAX_RESULT_LEN];
+            let _gate = lock(&self.gate);
+            match device.kernel.read_result(&mut buffer)? {
+                Some(len) => self.route(buffer.get(..len).unwrap_or(&buffer)),
+                None => return Ok(Pumped::Empty),
+            }
+        };
+        // Callbacks are dropped here, where nothing is locked: they may own anything.
+        drop(routed.trash);
+        if let Some(token) = routed.unwanted {
+            self.release_dropped(token);
+        }
+        Ok(routed.due.map_or(Pumped::Handled, Pumped::Due))
+    }
+
+    /// Hands a result to its lock. What is not ours, or not understood, is counted and dropped.
+    fn route(&self, bytes: &[u8]) -> Routed {
+        let event = match LockResult::decode(self.abi, bytes) {
+            Ok(result) if result.lksb == u64::from(self.owner) => result.event(self.abi.width),
+            _ => return self.drop_result(),
+        };
+        match event {
+            Ok(Event::Completion { token, status, lock: id, flags, lvb }) => {
+                let mut table = lock(&self.table);
+                let Some(entry) = table.get_mut(token) else { return self.drop_result() };
+                entry.state.note_id(id);
+                let Some(ended) = entry.state.complete(status, flags, lvb) else {
+                    return Routed::default();
+                };
+                if status == LockStatus::Granted {
+                    entry.blocked = None;
+                }
+                self.hand_over(&mut table, token, ended)
+            }
+            Ok(Event::Blocking { token, mode, .. }) => self.block(token, mode),
+            Err(_) => self.drop_result(),
+        }
+    }
+
+    fn drop_result(&self) -> Routed {
+        self.counters.dropped_results.fetch_add(1, Ordering::Relaxed);
+        Routed::default()
+    }
+
+    /// Tells whoever asked for an operation how it ended.
+    fn hand_over(&self, table: &mut Table<Entry>, token: Token, ended: Ended) -> Routed {
+        let Some(entry) = table.get_mut(token) else { return Routed::default() };
+        let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
+        self.expect_no_more(contract.is_callback());
+        let is_gone = ended.mode.is_none();
+        match contract {
+            Contract::Wait(waiter) => {
+                entry.outcome = Some(ended);
+                self.leadership.wake(token, &waiter);
+                Routed::default()
+            }
+            Contract::Callback(callback) => {
+                let trash = if is_gone { self.forget(table, token) } else { None };
+                let due = Some(Due::Completion(callback, ended.into()));
+                Routed { due, trash, unwanted: None }
+            }
+            Contract::Forget if is_gone => {
+                Routed { trash: self.forget(table, token), ..Routed::default() }
+            }
+            Contract::Forget => {
+                Routed { unwanted: entry.dropped.then_some(token), ..Routed::default() }
+            }
+        }
+    }
+
+    fn block(&self, token: Token, mode: Mode) -> Routed {
+        let mut table = lock(&self.table);
+        let Some(entry) = table.get_mut(token) else { return self.drop_result() };
+        entry.blocked = entry.blocked.max(Some(mode));
+        match &mut entry.blocking {
+            BlockingSlot::Idle(_) => {
+                Routed { due: Some(Due::Blocking(token, mode)), ..Routed::default() }
+            }
+            BlockingSlot::Running(backlog) => {
+                backlog.push(mode);
+                Routed::default()
+            }
+            BlockingSlot::Noted | BlockingSlot::Unwanted => Routed::default(),
+        }
+    }
+
+    /// Removes a lock that is gone. The caller drops the entry when nothing is locked: the
+    /// callbacks in it may own locks.
+    #[must_use]
+    pub(crate) fn forget(&self, table: &mut Table<Entry>, token: Token) -> Option<Entry> {
+        let entry = table.remove(token)?;
+        if let Some(callback) = entry.blocking.interest() {
+            self.expect_no_more(callback);
+        }
+        Some(entry)
+    }
+
+    /// Gives up a lock whose handle was dropped: writes its unlock, over whatever is in flight,
+    /// unless that must be awaited. The entry stays until the completion is read. Never waits for
+    /// an answer, but `write` itself blocks while the lockspace is stopped.
+    pub(crate) fn release_dropped(&self, token: Token) {
+        // Callbacks, dropped at the end, when nothing is locked.
+        let (_contract, _blocking);
+        let (unlock, block) = {
+            let mut table = lock(&self.table);
+            let Some(entry) = table.get_mut(token) else { return };
+            entry.dropped = true;
+            let blocking = std::mem::replace(&mut entry.blocking, BlockingSlot::Unwanted);
+            let had_notices = blocking.interest();
+            _blocking = blocking;
+            let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
+            let had_callback = contract.is_callback();
+            _contract = contract;
+            let in_flight = entry.state.pending().is_some();
+            let (lvb_flags, block) = entry.state.unlock_lvb(UnlockLvb::Keep);
+            let begun = entry.state.begin_forced_unlock();
+            if let Some(callback) = had_notices {
+                self.expect_no_more(callback);
+            }
+            if had_callback {
+                self.interest.fetch_sub(1, Ordering::AcqRel);
+            }
+            let Some((id, force)) = begun else { return };
+            if !in_flight {
+                self.expect(false);
+            }
+            let Ok(cookies) = self.cookies(token, false) else { return };
+            (UnlockRequest::new(id, cookies).with(lvb_flags | force), block)
+        };
+        let request = Request::Unlock(UnlockRequest { lvb: &block, ..unlock });
+        if self.submit(&request).is_err() {
+            // The lockspace is gone, or the lock: either way nothing is left to release, and no
+            // completion will come.
+            let trash = self.forget(&mut lock(&self.table), token);
+            if trash.is_some() {
+                self.expect_no_more(false);
+            }
+        }
+    }
+
+    /// Looks whether the lockspace was removed, after its watch became readable.
+    pub(crate) fn check_removed(&self) -> Result<(), ErrorKind> {
+        let removed = {
+            let device = self.slot.get()?;
+            device.device()?.was_removed()?
+        };
+        if removed {
+            self.end(Gone::Removed);
+            return Err(ErrorKind::Removed);
+        }
+        Ok(())
+    }
+
+    /// Takes the device away and wakes everybody.
+    pub(crate) fn end(&self, why: Gone) {
+        self.slot.empty(why);
+        signal(&self.gone);
+        for entry in lock(&self.table).iter_mut() {
+            if let Contract::Wait(waiter) = &entry.contract {
+                waiter.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What is known of one lock: the rules of one operation at a time, without any input or output.
+
+use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
+
+use crate::error::ErrorKind;
+use crate::lvb::Lvb;
+
+/// An operation that the kernel has not completed yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pending {
+    Request { mode: Mode, flags: LockFlags },
+    Convert { mode: Mode, flags: LockFlags, written: Option<ValueBlock> },
+    Unlock,
+}
+
+/// How an operation ended, for whoever asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) status: LockStatus,
+    pub(crate) flags: StatusFlags,
+    /// The mode that the lock holds now; `None` if the lock is gone.
+    pub(crate) mode: Option<Mode>,
+    /// The value block, if this operation read or wrote it.
+    pub(crate) lvb: Option<Lvb>,
+}
+
+/// A lock between its request and its end.
+#[derive(Debug)]
+pub(crate) struct LockState {
+    id: LockId,
+    granted: Option<Mode>,
+    pending: Option<Pending>,
+    /// One cancel per request or conversion: the kernel refuses a second one with a warning.
+    cancel_sent: bool,
+    /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
+    /// asked to or not.
+    valblk: bool,
+    known_lvb: Option<Lvb>,
+}
+
+impl LockState {
+    /// A lock that is about to be requested.
+    pub(crate) fn requested(mode: Mode, flags: LockFlags) -> Self {
+        Self {
+            id: LockId(0),
+            granted: None,
+            pending: Some(Pending::Request { mode, flags }),
+            cancel_sent: false,
+            valblk: flags.contains(LockFlags::VALBLK),
+            known_lvb: None,
+        }
+    }
+
+    pub(crate) fn granted(&self) -> Option<Mode> {
+        self.granted
+    }
+
+    pub(crate) fn pending(&self) -> Option<Pending> {
+        self.pending
+    }
+
+    pub(crate) fn known_lvb(&self) -> Option<Lvb> {
+        self.known_lvb
+    }
+
+    /// Learns the id, from the return of `write` or from a result, whichever comes first.
+    pub(crate) fn note_id(&mut self, id: LockId) {
+        // After an unlock was accepted the number may belong to another lock at once.
+        if self.pending != Some(Pending::Unlock) {
+            self.id = id;
+        }
+    }
+
+    /// Starts a conversion. Returns the id.
+    pub(crate) fn begin_convert(
+        &mut self,
+        mode: Mode,
+        flags: LockFlags,
+        written: Option<ValueBlock>,
+    ) -> Result<LockId, ErrorKind> {
+        self.idle_mode()?;
+        self.pending = Some(Pending::Convert { mode, flags, written });
+        self.cancel_sent = false;
+        Ok(self.id)
+    }
+
+    /// Starts an unlock, with what is to happen to the value block.
+    pub(crate) fn begin_unlock(&mut self) -> Result<LockId, ErrorKind> {
+        self.idle_mode()?;
+        self.pending = Some(Pending::Unlock);
+        Ok(self.id)
+    }
+
+    /// Starts an unlock by force, over whatever is in flight, for a lock that nobody wants any
+    /// more. `None` if the lock must be left alone until its completion came: an unlock is in
+    /// flight already, or a NOQUEUE request, which may end by itself any moment and whose id may
+    /// then name another lock.
+    pub(crate) fn begin_forced_unlock(&mut self) -> Option<(LockId, LockFlags)> {
+        let force = match self.pending {
+            None => LockFlags::empty(),
+            Some(Pending::Unlock) => return None,
+            Some(Pending::Request { flags, .. }) if flags.contains(LockFlags::NOQUEUE) => {
+                return None;
+            }
+            Some(_) => LockFlags::FORCEUNLOCK,
+        };
+        self.pending = Some(Pending::Unlock);
+        Some((self.id, force))
+    }
+
+    /// Starts a cancel of what is in flight.
+    pub(crate) fn begin_cancel(&mut self) -> Result<LockId, ErrorKind> {
+        match self.pending {
+            // A NOQUEUE request ends by itself, see `begin_forced_unlock`.
+            Some(Pending::Request { flags, .. }) if flags.contains(LockFlags::NOQUEUE) => {
+                Err(ErrorKind::NothingToCancel)
+            }
+            Some(Pending::Request { .. } | Pending::Convert { .. }) if !self.cancel_sent => {
+                self.cancel_sent = true;
+                Ok(self.id)
+            }
+            _ => Err(ErrorKind::NothingToCancel),
+        }
+    }
+
+    /// The kernel refused what was begun: the lock is as it was.
+    pub(crate) fn abort(&mut self) {
+        self.pending = None;
+    }
+
+    /// What an unlock must carry so that the value block becomes what was asked for, and nothing
+    /// else changes it.
+    pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
+        let writes = self.granted.is_some_and(|mode| mode >= Mode::Pw);
+        match wish {
+            UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
+            UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+            // The kernel would store whatever the request carries: carry what is there already.
+            UnlockLvb::Keep if writes && self.valblk => match self.known_lvb {
+                Some(Lvb { block, valid: true }) => (LockFlags::empty(), block),
+                // A write would make the block valid again.
+                _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+            },
+            UnlockLvb::Keep => (LockFlags::empty(), ValueBlock::ZERO),
+        }
+    }
+
+    /// A completion came. Returns how the operation in flight ended, or `None` if it goes on or
+    /// if nothing is in flight.
+    pub(crate) fn complete(
+        &mut self,
+        status: LockStatus,
+        flags: StatusFlags,
+        lvb: Option<&ValueBlock>,
+    ) -> Option<Ended> {
+        let pending = self.pending?;
+        if let Pending::Convert { flags: asked, .. } = pending {
+            // Also those of a conversion that failed have replaced the lock's flags.
+            self.valblk = asked.contains(LockFlags::VALBLK);
+        }
+        let mut moved = None;
+        match (pending, status) {
+            (Pending::Request { mode, flags: asked }, LockStatus::Granted) => {
+                self.granted = Some(alternate(mode, asked, flags));
+                if asked.contains(LockFlags::VALBLK) {
+                    moved = lvb.map(|&block| Lvb { block, valid: is_valid(flags) });
+                }
+            }
+            (Pending::Convert { mode, flags: asked, written }, LockStatus::Granted) => {
+                let from = self.granted.replace(mode);
+                let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(mode));
+                if asked.contains(LockFlags::VALBLK) {
+                    moved = match transfer {
+                        LvbTransfer::Read => {
+                            lvb.map(|&block| Lvb { block, valid: is_valid(flags) })
+                        }
+                        LvbTransfer::Write => written.map(Lvb::new),
+                        LvbTransfer::None => None,
+                    };
+                }
+            }
+            (Pending::Convert { flags: asked, .. }, LockStatus::Cancelled)
+                if asked.contains(LockFlags::CONVDEADLK) =>
+            {
+                // The kernel may have demoted it before, and does not tell.
+                self.granted = Some(Mode::Nl);
+            }
+            (Pending::Convert { .. }, LockStatus::Unlocked) => self.granted = None,
+            (Pending::Convert { .. }, _) => {}
+            (Pending::Unlock, LockStatus::Granted) => {
+                // What was in flight before a forced unlock; the unlock's own follows.
+                return None;
+            }
+            (Pending::Request { .. } | Pending::Unlock, _) => self.granted = None,
+        }
+        self.known_lvb = moved.or(self.known_lvb);
+        self.pending = None;
+        Some(Ended { status, flags, mode: self.granted, lvb: moved })
+    }
+
+    /// The granted mode of a lock with nothing in flight.
+    pub(crate) fn idle_mode(&self) -> Result<Mode, ErrorKind> {
+        match (self.pending, self.granted) {
+            (Some(Pending::Unlock), _) | (None, None) => Err(ErrorKind::LockGone),
+            (Some(_), _) => Err(ErrorKind::InFlight),
+            (None, Some(mode)) => Ok(mode),
+        }
+    }
+}
+
+/// What an unlock does to the value block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnlockLvb {
+    Keep,
+    Write(ValueBlock),
+    Invalidate,
+}
+
+fn is_valid(flags: StatusFlags) -> bool {
+    !flags.contains(StatusFlags::VALNOTVALID)
+}
+
+/// The mode that was granted: the one asked for, or the alternate.
+fn alternate(mode: Mode, asked: LockFlags, flags: StatusFlags) -> Mode {
+    if !flags.contains(StatusFlags::ALTMODE) {
+        mode
+    } else if asked.contains(LockFlags::ALTPR) && mode != Mode::Pr {
+        Mode::Pr
+    } else {
+        Mode::Cw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: StatusFlags = StatusFlags::empty();
+    const BLOCK: ValueBlock = ValueBlock([7; 32]);
+
+    fn held(mode: Mode, flags: LockFlags, lvb: Option<&ValueBlock>) -> LockState {
+        let mut state = LockState::requested(mode, flags);
+        state.note_id(LockId(1));
+        let ended = state.complete(LockStatus::Granted, NONE, lvb).unwrap();
+        assert_eq!(ended.mode, Some(mode));
+        state
+    }
+
+    #[test]
+    fn one_operation_at_a_time() {
+        let mut state = held(Mode::Pr, LockFlags::empty(), None);
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
+        let again = state.begin_convert(Mode::Nl, LockFlags::CONVERT, None);
+        assert!(matches!(again, Err(ErrorKind::InFlight)));
+        assert!(matches!(state.begin_unlock(), Err(ErrorKind::InFlight)));
+        let ended = state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert_eq!(ended.mode, Some(Mode::Ex));
+        state.begin_unlock().unwrap();
+        assert!(matches!(state.begin_unlock(), Err(ErrorKind::LockGone)));
+        assert_eq!(state.complete(LockStatus::Unlocked, NONE, None).unwrap().mode, None);
+    }
+
+    #[test]
+    fn one_cancel_per_operation_and_none_for_an_idle_lock() {
+        let mut state = held(Mode::Pr, LockFlags::empty(), None);
+        assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+        for _ in 0..2 {
+            state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
+            state.begin_cancel().unwrap();
+            assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+            let ended = state.complete(LockStatus::Cancelled, NONE, None).unwrap();
+            assert_eq!(ended.mode, Some(Mode::Pr));
+        }
+    }
+
+    #[test]
+    fn a_noqueue_request_is_neither_cancelled_nor_forced() {
+        let mut state = LockState::requested(Mode::Ex, LockFlags::NOQUEUE);
+        assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+        assert!(state.begin_forced_unlock().is_none());
+    }
+
+    #[test]
+    fn a_forced_unlock_outlives_the_grant_that_it_raced_with() {
+        let mut state = LockState::requested(Mode::Ex, LockFlags::empty());
+        state.note_id(LockId(4));
+        assert_eq!(state.begin_forced_unlock(), Some((LockId(4), LockFlags::FORCEUNLOCK)));
+        assert!(state.begin_forced_unlock().is_none());
+        assert_eq!(state.complete(LockStatus::Granted, NONE, None), None);
+        assert_eq!(state.complete(LockStatus::Unlocked, NONE, None).unwrap().mode, None);
+    }
+
+    #[test]
+    fn an_unlock_that_is_not_to_write_carries_the_block_that_is_there() {
+        let keep = UnlockLvb::Keep;
+        let state = held(Mode::Ex, LockFlags::VALBLK, Some(&BLOCK));
+        assert_eq!(state.unlock_lvb(keep), (LockFlags::empty(), BLOCK));
+        let state = held(Mode::Ex, LockFlags::empty(), None);
+        assert_eq!(state.unlock_lvb(keep), (LockFlags::empty(), ValueBlock::ZERO));
+        let state = held(Mode::Pr, LockFlags::VALBLK, Some(&BLOCK));
+        assert_eq!(state.unlock_lvb(keep), (LockFlags::empty(), ValueBlock::ZERO));
+    }
+
+    #[test]
+    fn an_invalid_block_stays_invalid_when_nobody_wrote_it() {
+        let mut state = LockState::requested(Mode::Ex, LockFlags::VALBLK);
+        let ended =
+            state.complete(LockStatus::Granted, StatusFlags::VALNOTVALID, Some(&BLOCK)).unwrap();
+        assert_eq!(ended.lvb, Some(Lvb { block: BLOCK, valid: false }));
+        assert_eq!(state.unlock_lvb(UnlockLvb::Keep).0, LockFlags::IVVALBLK);
+        assert_eq!(state.unlock_lvb(UnlockLvb::Write(BLOCK)), (LockFlags::VALBLK, BLOCK));
+    }
+
+    #[test]
+    fn a_block_counts_only_if_the_operation_asked_for_it_and_the_modes_read_it() {
+        let mut state = held(Mode::Nl, LockFlags::VALBLK, Some(&BLOCK));
+        let echo = ValueBlock::ZERO;
+        state.begin_convert(Mode::Pr, LockFlags::CONVERT, None).unwrap();
+        assert_eq!(state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().lvb, None);
+        let flags = LockFlags::CONVERT | LockFlags::VALBLK;
+        state.begin_convert(Mode::Nl, flags, None).unwrap();
+        assert_eq!(state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().lvb, None);
+        state.begin_convert(Mode::Ex, flags, None).unwrap();
+        let ended = state.complete(LockStatus::Granted, NONE, Some(&BLOCK)).unwrap();
+        assert_eq!(ended.lvb, Some(Lvb::new(BLOCK)));
+        let written = ValueBlock([9; 32]);
+        state.begin_convert(Mode::Pr, flags, Some(written)).unwrap();
+        let ended = state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert_eq!(ended.lvb, Some(Lvb::new(written)));
+    }
+
+    #[test]
+    fn a_cancelled_conversion_that_could_be_demoted_is_taken_as_null() {
+        let mut state = held(Mode::Pr, LockFlags::empty(), None);
+        let flags = LockFlags::CONVERT | LockFlags::CONVDEADLK;
+        state.begin_convert(Mode::Ex, flags, None).unwrap();
+        let ended = state.complete(LockStatus::Cancelled, NONE, None).unwrap();
+        assert_eq!(ended.mode, Some(Mode::Nl));
+    }
+
+    #[test]
+    fn alternate_modes_are_told_apart() {
+        let (pr, cw) = (LockFlags::ALTPR, LockFlags::ALTCW);
+        for (mode, asked, wanted) in [
+            (Mode::Ex, pr, Mode::Pr),
+            (Mode::Ex, cw, Mode::Cw),
+            (Mode::Ex, pr | cw, Mode::Pr),
+            (Mode::Pr, pr | cw, Mode::Cw),
+        ] {
+            let mut state = LockState::requested(mode, asked);
+            let ended = state.complete(LockStatus::Granted, StatusFlags::ALTMODE, None).unwrap();
+            assert_eq!(ended.mode, Some(wanted));
+        }
+    }
+
+    #[test]
+    fn a_completion_without_an_operation_is_nothing() {
+        let mut state = held(Mode::Pr, LockFlags::empty(), None);
+        assert_eq!(state.complete(LockStatus::Unlocked, NONE, None), None);
+        assert_eq!(state.granted(), Some(Mode::Pr));
+    }
+}

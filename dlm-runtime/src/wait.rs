@@ -1,0 +1,181 @@
+//! How threads wait for their own completions without a delivery thread.
+//!
+//! Each waiting thread first reads the device itself. When there is nothing to read, one of the
+//! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until
+//! their completion was handed to them. A leader that leaves wakes a follower to take its place.
+
+use std::os::fd::AsFd;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use dlm_proto::Token;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+
+use crate::error::ErrorKind;
+use crate::event::{clear, event_fd, signal};
+use crate::shared::{Pumped, Shared};
+use crate::state::Ended;
+use crate::sync::lock;
+
+/// Where a follower sleeps. One per thread, as a thread waits for one thing at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+thread_local! {
+    static WAITER: Arc<Waiter> = Arc::default();
+}
+
+impl Waiter {
+    /// The calling thread's.
+    pub(crate) fn current() -> Arc<Self> {
+        // A thread that is ending has none any more; it gets a fresh one.
+        WAITER.try_with(Arc::clone).unwrap_or_default()
+    }
+
+    pub(crate) fn wake(&self) {
+        *lock(&self.woken) = true;
+        self.changed.notify_one();
+    }
+
+    /// Sleeps until woken since the last sleep.
+    fn sleep(&self) {
+        let mut woken = lock(&self.woken);
+        while !*woken {
+            woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *woken = false;
+    }
+}
+
+#[derive(Default)]
+struct Seats {
+    leader: Option<Token>,
+    followers: Vec<(Token, Arc<Waiter>)>,
+}
+
+/// Who of the waiting threads sleeps at the device.
+pub(crate) struct Leadership {
+    seats: Mutex<Seats>,
+    /// Gets the leader away from the device.
+    nudge: EventFd,
+}
+
+impl Leadership {
+    pub(crate) fn new() -> nix::Result<Self> {
+        Ok(Self { seats: Mutex::default(), nudge: event_fd()? })
+    }
+
+    /// Wakes the thread that waits for this lock, after its outcome was stored.
+    pub(crate) fn wake(&self, token: Token, waiter: &Arc<Waiter>) {
+        waiter.wake();
+        if lock(&self.seats).leader == Some(token) {
+            signal(&self.nudge);
+        }
+    }
+}
+
+/// A thread's place among the waiting.
+struct Seat<'a> {
+    leadership: &'a Leadership,
+    token: Token,
+}
+
+impl Seat<'_> {
+    /// Takes the lead if nobody has it, or else a place among the followers.
+    fn try_lead(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut seats = lock(&self.leadership.seats);
+        match seats.leader {
+            Some(leader) if leader != self.token => {
+                if !seats.followers.iter().any(|(token, _)| *token == self.token) {
+                    seats.followers.push((self.token, Arc::clone(waiter)));
+                }
+                false
+            }
+            _ => {
+                seats.leader = Some(self.token);
+                seats.followers.retain(|(token, _)| *token != self.token);
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut seats = lock(&self.leadership.seats);
+        seats.followers.retain(|(token, _)| *token != self.token);
+        if seats.leader == Some(self.token) {
+            seats.leader = None;
+            // What was meant for this leader must not wake the next one for nothing.
+            clear(&self.leadership.nudge);
+        }
+        // Also when a follower leaves: it may be the one that was to take over.
+        if let (None, Some((_, next))) = (seats.leader, seats.followers.first()) {
+            next.wake();
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for the operation of a lock that was begun under
+    /// [`Contract::Wait`](crate::shared::Contract::Wait).
+    pub(crate) fn wait(&self, token: Token, waiter: &Arc<Waiter>) -> Result<Ended, ErrorKind> {
+        let mut seat = None;
+        loop {
+            if let Some(ended) = self.take_outcome(token) {
+                return Ok(ended);
+            }
+            match self.pump()? {
+                Pumped::Handled => continue,
+                Pumped::Due(due) => {
+                    self.due.push(due);
+                    continue;
+                }
+                Pumped::Empty => {}
+            }
+            let seat = seat.get_or_insert_with(|| Seat { leadership: &self.leadership, token });
+            let leads = seat.try_lead(waiter);
+            // Somebody else may have read the completion before this thread could be told.
+            if self.has_outcome(token) {
+                continue;
+            }
+            if leads { self.sleep_at_device()? } else { waiter.sleep() }
+        }
+    }
+
+    fn sleep_at_device(&self) -> Result<(), ErrorKind> {
+        let removal = {
+            let device = self.slot.get()?;
+            let device = device.device()?;
+            let mut fds = [
+                PollFd::new(device.kernel.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.gone.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.leadership.nudge.as_fd(), PollFlags::POLLIN),
+                PollFd::new(device.removal_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            fds.last().and_then(PollFd::any).unwrap_or(false)
+        };
+        clear(&self.leadership.nudge);
+        if removal { self.check_removed() } else { Ok(()) }
+    }
+
+    fn has_outcome(&self, token: Token) -> bool {
+        lock(&self.table).get_mut(token).is_some_and(|entry| entry.outcome.is_some())
+    }
+
+    fn take_outcome(&self, token: Token) -> Option<Ended> {
+        // Dropped after the table is unlocked.
+        let _trash;
+        let mut table = lock(&self.table);
+        let ended = table.get_mut(token)?.outcome.take()?;
+        _trash = if ended.mode.is_none() { self.forget(&mut table, token) } else { None };
+        Some(ended)
+    }
+}
