@@ -16,6 +16,7 @@ pub mod progress;
 pub mod provision;
 mod put;
 pub mod qemu;
+pub mod qmp;
 pub mod snapshot;
 pub mod sources;
 mod start;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 pub struct Vm {
     kernel: &'static str,
     machine: qemu::Machine,
+    control: Mutex<qmp::Control>,
     link: Arc<Link>,
     /// When its time is over.
     deadline: Instant,
@@ -302,6 +304,15 @@ impl Vm {
         Trouble::new(Kind::Ended, what, &[("console", &self.machine.console())]).into()
     }
 
+    /// Makes a kernel that does not answer panic, which shows on its console where it hangs.
+    fn shake(&self) {
+        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if control.inject_nmi().is_ok() {
+            // Long enough for the panic to be printed; QEMU ends with it.
+            let _ = self.machine.ended();
+        }
+    }
+
     /// The time is over: the guest may still live, and then it can tell what it waits for.
     fn time_up(&self, doing: &str, until: Instant) -> anyhow::Error {
         let overall = until >= self.deadline;
@@ -310,7 +321,10 @@ impl Vm {
         let asked = Instant::now() + Duration::from_secs(3);
         let log = match self.read_log(self.log_start, true, asked) {
             Ok(log) => log.text,
-            Err(error) => format!("({error})"),
+            Err(error) => {
+                self.shake();
+                format!("({error})")
+            }
         };
         let console = self.machine.console();
         Trouble::new(Kind::TimeLimit, what, &[("console", &console), ("kernel log", &log)]).into()

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Words for the kernel: nothing on the console unless it matters, no work that a test machine
-/// does not need (each saves a measured part of the boot), and a panic ends QEMU.
-const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 log_buf_len=1M random.trust_cpu=on \
+/// does not need (each saves a measured part of the boot), a panic ends QEMU, and QEMU can make it
+/// panic.
+const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 unknown_nmi_panic log_buf_len=1M random.trust_cpu=on \
     cryptomgr.notests mitigations=off nopti noreplace-smp rodata=off tsc=reliable no_timer_check \
     initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace";
 

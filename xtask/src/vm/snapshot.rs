@@ -1,18 +1,14 @@
-//! Saves booted machines through QEMU's control interface (QMP), and keeps the store small.
+//! Saves booted machines, and keeps the store small.
 
+use crate::vm::qmp::Control;
 use crate::vm::store::Store;
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Result, bail};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
 /// QEMU can save to a file since this version.
 const OLDEST: (u64, u64) = (8, 2);
-/// Each step of saving takes a fraction of a second.
-const STEP: Duration = Duration::from_secs(30);
 /// Snapshots kept of one kernel: there is one for every way to start a machine.
 const KEPT: usize = 6;
 
@@ -42,9 +38,12 @@ impl Shelf {
     /// # Errors
     ///
     /// When QEMU cannot do it. The machine runs on also then.
-    pub fn save(&self, control: UnixStream, place: &Path, scratch: &Path) -> Result<()> {
+    pub fn save(&self, control: &mut Control, place: &Path, scratch: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder)?;
-        let mut control = Control::connect(control)?;
+        let version = control.version()?;
+        if version < OLDEST {
+            bail!("QEMU {}.{} cannot save to a file", version.0, version.1);
+        }
         // Not stopped before: the saved machine would then wait for a command to run. QEMU stops
         // it by itself for the last part.
         let saved = control.migrate(scratch);
@@ -79,85 +78,11 @@ impl Shelf {
     }
 }
 
-/// A connection to QMP.
-struct Control {
-    reader: BufReader<UnixStream>,
-    writer: UnixStream,
-}
-
-impl Control {
-    fn connect(stream: UnixStream) -> Result<Self> {
-        stream.set_read_timeout(Some(STEP))?;
-        let mut control = Self { writer: stream.try_clone()?, reader: BufReader::new(stream) };
-        let greeting = control.read()?;
-        let version = |part: &str| {
-            greeting.pointer(&format!("/QMP/version/qemu/{part}")).and_then(Value::as_u64)
-        };
-        let version = version("major").zip(version("minor")).context("no greeting from QEMU")?;
-        if version < OLDEST {
-            bail!("QEMU {}.{} cannot save to a file", version.0, version.1);
-        }
-        control.ask("qmp_capabilities", &json!({}))?;
-        Ok(control)
-    }
-
-    fn read(&mut self) -> Result<Value> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line).context("no answer from QEMU")? == 0 {
-            bail!("QEMU has ended");
-        }
-        serde_json::from_str(&line).with_context(|| format!("odd answer from QEMU: {line}"))
-    }
-
-    fn ask(&mut self, command: &str, arguments: &Value) -> Result<()> {
-        let question = json!({ "execute": command, "arguments": arguments });
-        self.writer.write_all(format!("{question}\n").as_bytes())?;
-        loop {
-            let answer = self.read()?;
-            if answer.get("return").is_some() {
-                return Ok(());
-            }
-            if let Some(error) = answer.get("error") {
-                bail!("QEMU refuses {command}: {error}");
-            }
-        }
-    }
-
-    /// Lets the machine run again. QEMU says "completed" some moments before it allows that, and
-    /// says nothing when it does.
-    fn go_on(&mut self) -> Result<()> {
-        let until = Instant::now() + STEP;
-        while let Err(error) = self.ask("cont", &json!({})) {
-            let too_early = error.to_string().contains("not finalized");
-            if !too_early || Instant::now() > until {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        Ok(())
-    }
-
-    fn migrate(&mut self, to: &Path) -> Result<()> {
-        let events = json!([{ "capability": "events", "state": true }]);
-        self.ask("migrate-set-capabilities", &json!({ "capabilities": events }))?;
-        // The default is meant for a network.
-        self.ask("migrate-set-parameters", &json!({ "max-bandwidth": 10_u64 << 30 }))?;
-        let uri = format!("file:{}", to.display());
-        self.ask("migrate", &json!({ "uri": uri }))?;
-        loop {
-            let event = self.read()?;
-            match event.pointer("/data/status").and_then(Value::as_str) {
-                Some("completed") => return Ok(()),
-                Some("failed" | "cancelled") => bail!("QEMU could not save the machine"),
-                _ => {}
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
 
     #[test]
     fn only_stale_snapshots_of_the_same_kernel_are_removed() {
@@ -175,23 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn an_old_qemu_is_refused_and_a_failed_save_reported() {
+    fn an_old_qemu_is_refused() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (&theirs)
             .write_all(
-                b"{\"QMP\":{\"version\":{\"qemu\":{\"micro\":0,\"minor\":2,\"major\":7}}}}\n",
+                b"{\"QMP\":{\"version\":{\"qemu\":{\"minor\":2,\"major\":7}}}}\n{\"return\":{}}\n",
             )
             .unwrap();
-        let error = Control::connect(ours).err().unwrap();
+        let folder = std::env::temp_dir();
+        let shelf = Shelf { folder: folder.clone(), kernel: "6.1", base: "new".into() };
+        let error = shelf.save(&mut Control::new(ours), &folder, &folder).unwrap_err();
         assert!(error.to_string().contains("QEMU 7.2"));
-
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let ok = "{\"return\":{}}\n";
-        let event = "{\"event\":\"MIGRATION\",\"data\":{\"status\":\"failed\"}}\n";
-        let script = format!("{ok}{ok}{ok}{event}");
-        (&theirs).write_all(script.as_bytes()).unwrap();
-        let mut control =
-            Control { writer: ours.try_clone().unwrap(), reader: BufReader::new(ours) };
-        assert!(control.migrate(Path::new("/nowhere")).is_err());
     }
 }

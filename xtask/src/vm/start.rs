@@ -4,6 +4,7 @@ use crate::vm::kernels::{self, Kernel};
 use crate::vm::link::{Call, Link, NoReply};
 use crate::vm::progress::slow;
 use crate::vm::qemu::{Hardware, Machine};
+use crate::vm::qmp::Control;
 use crate::vm::snapshot::Shelf;
 use crate::vm::store::{Access, Guard, Key, Store};
 use crate::vm::trouble::{Kind, Trouble};
@@ -14,9 +15,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Booting takes two seconds; a busy machine may need many times that.
@@ -123,9 +123,10 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
         }
     }
     let _slow = slow(format!("booting kernel {}", kernel.name));
-    let (mut vm, control) = launcher.boot(&arguments)?;
+    let mut vm = launcher.boot(&arguments)?;
     if options.snapshot {
         let scratch = store.scratch("snapshot")?;
+        let control = vm.control.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = shelf.save(control, &place, &scratch) {
             eprintln!("xtask: no snapshot of the virtual machine: {error:#}");
             // It is there only when the failure came late.
@@ -135,7 +136,7 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
                 return Ok(vm);
             }
             drop(vm);
-            (vm, _) = launcher.boot(&arguments)?;
+            vm = launcher.boot(&arguments)?;
         }
     }
     launcher.wake(&mut vm)?;
@@ -154,26 +155,27 @@ impl Launcher<'_> {
         incoming.push(snapshot);
         let mut arguments = arguments.to_vec();
         arguments.extend(["-incoming".into(), incoming]);
-        let (mut vm, _, _) = self.launch(&arguments)?;
+        let (mut vm, _) = self.launch(&arguments)?;
         self.wake(&mut vm)?;
         Ok(vm)
     }
 
-    fn boot(&self, arguments: &[OsString]) -> Result<(Vm, UnixStream)> {
-        let (vm, unasked, control) = self.launch(arguments)?;
+    fn boot(&self, arguments: &[OsString]) -> Result<Vm> {
+        let (vm, unasked) = self.launch(arguments)?;
         match unasked.next(self.until(BOOT_LIMIT)) {
-            Ok(Reply::Ready) => Ok((vm, control)),
+            Ok(Reply::Ready) => Ok(vm),
             Ok(other) => bail!("odd first word of the guest: {other:?}"),
             Err(NoReply::Gone) => Err(vm.gone("booting")),
             Err(NoReply::TimeUp) => {
                 let what = format!("kernel {} does not boot in time", self.kernel);
+                vm.shake();
                 let console = vm.machine.console();
                 Err(Trouble::new(Kind::TimeLimit, what, &[("console", &console)]).into())
             }
         }
     }
 
-    fn launch(&self, arguments: &[OsString]) -> Result<(Vm, Call, UnixStream)> {
+    fn launch(&self, arguments: &[OsString]) -> Result<(Vm, Call)> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         // Some seconds more, for the guest to tell what it waits for.
         let limit = left + Duration::from_secs(5);
@@ -183,13 +185,14 @@ impl Launcher<'_> {
         let vm = Vm {
             kernel: self.kernel,
             machine,
+            control: Mutex::new(Control::new(connections.control)),
             link,
             deadline: self.deadline,
             log_start: 0,
             library_path: Mutex::default(),
             pushed: Mutex::new(BTreeSet::new()),
         };
-        Ok((vm, unasked, connections.control))
+        Ok((vm, unasked))
     }
 
     /// Gives the guest the time of day and randomness, and finds the end of its boot messages.
