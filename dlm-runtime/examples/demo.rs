@@ -53,11 +53,7 @@ fn main() -> Result<()> {
 }
 
 /// Anna takes the resource and keeps it until somebody wants it.
-fn hold(
-    lockspace: Lockspace,
-    anna: Speaker,
-    held: &Sender<()>,
-) -> Result<Lockspace> {
+fn hold(lockspace: Lockspace, anna: Speaker, held: &Sender<()>) -> Result<Lockspace> {
     let (notices, noticed) = channel();
     let lock = lockspace
         .lock(RESOURCE, Mode::Ex)

@@ -153,7 +153,8 @@ pub struct UnlockRequest {
 }
 
 impl UnlockRequest {
-    /// Stores this lock value block in the resource. The lock must hold PW or EX.
+    /// Stores this lock value block in the resource. The lock must hold PW or EX, and must have
+    /// been requested or converted with its value block: the kernel writes none otherwise.
     pub fn write_lvb(mut self, block: ValueBlock) -> Self {
         self.lvb = UnlockLvb::Write(block);
         self
@@ -220,9 +221,7 @@ impl UnlockRequest {
             .lock
             .with(|entry| {
                 let (flags, block) = entry.state.unlock_lvb(self.lvb);
-                if self.lvb != UnlockLvb::Keep {
-                    check_lvb_mode(entry.state.granted())?;
-                }
+                entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
                 let id: LockId = entry.state.begin_unlock()?;
                 std::mem::swap(&mut entry.contract, &mut contract);
                 let wanted = entry.blocking.interest().is_some();
@@ -244,15 +243,6 @@ impl UnlockRequest {
             return Err(kind);
         }
         Ok(())
-    }
-}
-
-fn check_lvb_mode(mode: Option<Mode>) -> Result<(), ErrorKind> {
-    match mode {
-        Some(Mode::Pw | Mode::Ex) | None => Ok(()),
-        Some(_) => Err(ErrorKind::Illegal(
-            "the lock value block is written from PW and EX only; this lock is weaker",
-        )),
     }
 }
 

@@ -203,7 +203,7 @@ impl Lockspace {
         self.shared.counters.dropped_results.load(Ordering::Relaxed)
     }
 
-    /// Closes the lockspace: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,
+    /// Closes the lockspace, for all threads that share it: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,
     /// and the kernel releases all locks. Handles of locks may be kept; they do nothing any more.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl Lockspace {
     /// [`ErrorKind::TimedOut`] after 10 seconds, if another thread's call has not returned from
     /// the kernel, as it happens while the lockspace is stopped. The device is closed as soon as
     /// it does.
-    pub fn close(self) -> Result<(), Error> {
+    pub fn close(&self) -> Result<(), Error> {
         self.shut().map_err(|kind| Error::new(Operation::Close, kind))
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct LockState {
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
     /// asked to or not.
     valblk: bool,
+    /// The kernel keeps a block for this lock, which it does from the first VALBLK on. Without one
+    /// an unlock cannot write (seen on 6.1 and 6.12: VALBLK is then ignored).
+    has_block: bool,
     known_lvb: Option<Lvb>,
 }
 
@@ -47,6 +50,7 @@ impl LockState {
             pending: Some(Pending::Request { mode, flags }),
             cancel_sent: false,
             valblk: flags.contains(LockFlags::VALBLK),
+            has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
         }
     }
@@ -128,6 +132,19 @@ impl LockState {
         self.pending = None;
     }
 
+    /// Checks what an unlock is to do to the value block.
+    pub(crate) fn check_unlock_lvb(&self, wish: UnlockLvb) -> Result<(), &'static str> {
+        let writes = matches!(self.granted, None | Some(Mode::Pw | Mode::Ex));
+        match wish {
+            UnlockLvb::Keep => Ok(()),
+            _ if !writes => Err("the lock value block is written from PW and EX only"),
+            UnlockLvb::Write(_) if !self.has_block => {
+                Err("the lock was never used with its value block: request it with_lvb()")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What an unlock must carry so that the value block becomes what was asked for, and nothing
     /// else changes it.
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
@@ -157,6 +174,7 @@ impl LockState {
         if let Pending::Convert { flags: asked, .. } = pending {
             // Also those of a conversion that failed have replaced the lock's flags.
             self.valblk = asked.contains(LockFlags::VALBLK);
+            self.has_block |= self.valblk;
         }
         let mut moved = None;
         match (pending, status) {
@@ -299,6 +317,21 @@ mod tests {
         assert_eq!(state.unlock_lvb(keep), (LockFlags::empty(), ValueBlock::ZERO));
         let state = held(Mode::Pr, LockFlags::VALBLK, Some(&BLOCK));
         assert_eq!(state.unlock_lvb(keep), (LockFlags::empty(), ValueBlock::ZERO));
+    }
+
+    #[test]
+    fn an_unlock_writes_only_where_the_kernel_would() {
+        let check = |mode, flags| held(mode, flags, None).check_unlock_lvb(UnlockLvb::Write(BLOCK));
+        assert!(check(Mode::Ex, LockFlags::VALBLK).is_ok());
+        assert!(check(Mode::Pw, LockFlags::VALBLK).is_ok());
+        assert!(check(Mode::Pr, LockFlags::VALBLK).is_err());
+        assert!(check(Mode::Ex, LockFlags::empty()).is_err());
+        let mut state = held(Mode::Ex, LockFlags::empty(), None);
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT | LockFlags::VALBLK, Some(BLOCK)).unwrap();
+        state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert!(state.check_unlock_lvb(UnlockLvb::Write(BLOCK)).is_ok());
+        let idle = held(Mode::Ex, LockFlags::empty(), None);
+        assert!(idle.check_unlock_lvb(UnlockLvb::Invalidate).is_ok());
     }
 
     #[test]
