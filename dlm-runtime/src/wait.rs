@@ -20,8 +20,16 @@ use crate::sync::lock;
 /// Where a follower sleeps. One per thread, as a thread waits for one thing at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
-    woken: Mutex<bool>,
+    rest: Mutex<Rest>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    Awake,
+    Asleep,
+    Woken,
 }
 
 thread_local! {
@@ -36,17 +44,20 @@ impl Waiter {
     }
 
     pub(crate) fn wake(&self) {
-        *lock(&self.woken) = true;
-        self.changed.notify_one();
+        // Most completions are read by the thread that waits for them: that must cost no call.
+        if std::mem::replace(&mut *lock(&self.rest), Rest::Woken) == Rest::Asleep {
+            self.changed.notify_one();
+        }
     }
 
     /// Sleeps until woken since the last sleep.
     fn sleep(&self) {
-        let mut woken = lock(&self.woken);
-        while !*woken {
-            woken = self.changed.wait(woken).unwrap_or_else(PoisonError::into_inner);
+        let mut rest = lock(&self.rest);
+        while *rest != Rest::Woken {
+            *rest = Rest::Asleep;
+            rest = self.changed.wait(rest).unwrap_or_else(PoisonError::into_inner);
         }
-        *woken = false;
+        *rest = Rest::Awake;
     }
 }
 
