@@ -3,6 +3,9 @@
 //! A subcommand is a module with a `USAGE` text and `run(arguments) -> Result<ExitCode>`, listed
 //! in [`main`].
 
+pub mod cargo;
+pub mod demo;
+pub mod test;
 pub mod vm;
 
 use anyhow::Result;
@@ -13,7 +16,11 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND [ARG]...
 
-    vm run    runs a command in a virtual machine with a DLM (cargo xtask vm --help)
+    demo      shows a lock changing hands on a real kernel
+    test      everything that must pass, on this machine and in virtual machines
+    vm run    runs a command in a virtual machine with a DLM
+
+Each explains itself with --help.
 ";
 
 /// Exit status for wrong arguments.
@@ -56,6 +63,8 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     let name = arguments.next().unwrap_or_default();
     let rest: Vec<_> = arguments.collect();
     match name.to_str() {
+        Some("demo") => demo::run(rest),
+        Some("test") => test::run(rest),
         Some("vm") => vm::cli::run(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -99,9 +99,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
         match argument {
             Short('h') | Long("help") => return Ok(None),
             Long("kernel") => {
-                let name = parser.value()?.string()?;
-                kernels::row(&name).map_err(|e| e.to_string())?;
-                run.options.kernel = name;
+                run.options.kernel = kernels::named(&parser.value()?.string()?)?;
             }
             Long("add") => {
                 let folder = PathBuf::from(parser.value()?);

@@ -68,6 +68,15 @@ pub fn row(name: &str) -> Result<&'static Row> {
     })
 }
 
+/// The name of a kernel as an argument gives it, checked.
+///
+/// # Errors
+///
+/// With the names there are, when there is none.
+pub fn named(name: &str) -> Result<String, String> {
+    row(name).map(|row| row.name.to_owned()).map_err(|error| error.to_string())
+}
+
 /// The kernel of a row, if it was fetched before.
 #[must_use]
 pub fn fetched(store: &Store, row: &Row) -> Option<Kernel> {

@@ -1,0 +1,72 @@
+//! Building with cargo, and finding what was built.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::vm::store::workspace_root;
+
+/// A program that cargo has built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The name of its target: of the test file, the example or the binary.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// A cargo command in this workspace.
+#[must_use]
+pub fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(workspace_root());
+    command
+}
+
+/// Builds with the given arguments (`build` or `test --no-run` and what to build) and returns the
+/// programs that came out. Messages of the compiler go to standard error.
+///
+/// # Errors
+///
+/// When it does not build.
+pub fn build(arguments: &[&str]) -> Result<Vec<Program>> {
+    let line = format!("cargo {}", arguments.join(" "));
+    let output = cargo(arguments)
+        .args(["--quiet", "--message-format=json-render-diagnostics"])
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {line}"))?;
+    if !output.status.success() {
+        bail!("{line} failed");
+    }
+    Ok(programs(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The programs among the messages of cargo.
+fn programs(messages: &str) -> Vec<Program> {
+    let program = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let path = message.get("executable")?.as_str()?.into();
+        let name = message.get("target")?.get("name")?.as_str()?.to_owned();
+        Some(Program { name, path })
+    };
+    messages.lines().filter_map(program).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_among_other_messages() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"demo"},"executable":"/t/demo-1"}
+{"reason":"build-finished","success":true}
+"#;
+        let wanted = Program { name: "demo".into(), path: "/t/demo-1".into() };
+        assert_eq!(programs(messages), [wanted]);
+    }
+}

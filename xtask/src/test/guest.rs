@@ -1,0 +1,135 @@
+//! What runs on a real kernel, in virtual machines.
+//!
+//! Each program gets a machine of its own, which costs a quarter of a second, so that no lockspace
+//! that one leaves behind is met by the next.
+
+use anyhow::{Context, Result};
+use std::io::Write;
+use std::process::Command as HostCommand;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::tally::Tally;
+use crate::cargo::{self, Program};
+use crate::vm::{Command, Vm, VmOptions};
+
+/// For one program. Most take a second.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Tests that show how the kernel warns; elsewhere a warning is a failure.
+const WARNS: &str = "kernel_warns";
+
+/// What one program came to.
+struct Report {
+    text: String,
+    succeeded: bool,
+    /// What is wrong although it succeeded.
+    complaint: Option<String>,
+}
+
+pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    if kernels.is_empty() {
+        return Ok(());
+    }
+    println!("=== building what runs in virtual machines");
+    let tests = stripped(cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?)?;
+    let examples = if filter.is_none() {
+        stripped(cargo::build(&["build", "-p", "dlm-runtime", "--examples"])?)?
+    } else {
+        Vec::new()
+    };
+    let tally = Mutex::new(tally);
+    std::thread::scope(|scope| {
+        // The kernels side by side, the programs one after the other.
+        for kernel in kernels {
+            let (tests, examples, tally) = (&tests, &examples, &tally);
+            scope.spawn(move || {
+                for program in tests.iter().chain(examples) {
+                    let is_test = tests.contains(program);
+                    one(kernel, program, is_test, filter, tally);
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Runs one program on one kernel and shows and counts what came out.
+fn one(
+    kernel: &str,
+    program: &Program,
+    is_test: bool,
+    filter: Option<&str>,
+    tally: &Mutex<&mut Tally>,
+) {
+    let what = format!("{} on {kernel}", program.name);
+    let start = Instant::now();
+    let report = in_machine(kernel, program, is_test, filter);
+    let seconds = start.elapsed().as_secs_f64();
+    let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut out = std::io::stdout().lock();
+    // A closed output is noticed by the exit status of the reader, not here.
+    let _ = writeln!(out, "=== {what} ({seconds:.1} s)");
+    match report {
+        Ok(report) => {
+            let _ = writeln!(out, "{}", report.text.trim_end());
+            // With a filter most programs have nothing to run.
+            let is_empty = filter.is_some() && report.text.contains("running 0 tests");
+            if is_test && !is_empty {
+                tally.program(&what, &report.text, report.succeeded);
+            } else if !is_test {
+                tally.check(&what, report.succeeded);
+            }
+            if let Some(complaint) = report.complaint {
+                let _ = writeln!(out, "the kernel complained:\n{complaint}");
+                tally.fail(format!("{what}: the kernel complained"));
+            }
+        }
+        Err(error) => {
+            let _ = writeln!(out, "{error:#}");
+            tally.fail(format!("{what}: the virtual machine failed"));
+        }
+    }
+}
+
+fn in_machine(
+    kernel: &str,
+    program: &Program,
+    is_test: bool,
+    filter: Option<&str>,
+) -> Result<Report> {
+    let options = VmOptions { kernel: kernel.into(), time_limit: LIMIT, ..VmOptions::default() };
+    let vm = Vm::start(&options)?;
+    let inside = format!("/bin/{}", program.name);
+    vm.add_program(&program.path, &inside)?;
+    let arguments = if is_test { &["--ignored"][..] } else { &[] };
+    let command = Command::new(&inside).args(arguments).args(filter.filter(|_| is_test));
+    let output = vm.capture(&command.env("RUST_BACKTRACE", "1"))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    let log = vm.kernel_log_since(vm.log_start())?;
+    let complaint = (!log.is_clean() && program.name != WARNS).then_some(log.text);
+    if !output.exit.success() {
+        text.push_str(&format!("\n({})", output.exit));
+    }
+    Ok(Report { text, succeeded: output.exit.success(), complaint })
+}
+
+/// The programs without their debug information, which is most of what would be copied into the
+/// machines. Line numbers in panics stay.
+fn stripped(programs: Vec<Program>) -> Result<Vec<Program>> {
+    let folder = crate::vm::store::workspace_root().join("target/guest-programs");
+    std::fs::create_dir_all(&folder)?;
+    let strip = |program: Program| {
+        let path = folder.join(&program.name);
+        let status = HostCommand::new("strip")
+            .arg("--strip-debug")
+            .arg("-o")
+            .args([&path, &program.path])
+            .status()
+            .context("cannot run strip (package binutils)")?;
+        anyhow::ensure!(status.success(), "strip failed on {}", program.path.display());
+        Ok(Program { name: program.name, path })
+    };
+    programs.into_iter().map(strip).collect()
+}

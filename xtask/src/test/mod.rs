@@ -1,0 +1,103 @@
+//! `cargo xtask test`: everything that must pass.
+
+mod guest;
+mod host;
+mod tally;
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::vm::kernels::{self, KERNELS};
+use tally::Tally;
+
+/// How to use it.
+pub const USAGE: &str = "\
+usage: cargo xtask test [--host | --kernel NAME] [FILTER]
+
+Runs everything that must pass: format, lints, documentation, tests on this machine, and the
+tests and examples that need a kernel's DLM, in virtual machines with each of the kernels.
+What is missing for that is installed and fetched first.
+
+    --host          only what runs on this machine
+    --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
+    FILTER          of the tests that run on a kernel, only those with this in their name
+";
+
+/// What to run.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Choice {
+    host_only: bool,
+    kernel: Option<String>,
+    filter: Option<String>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// [`crate::Usage`] for wrong arguments; what keeps the tests from running. Tests that fail make
+/// an exit status of 1.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let Some(choice) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let kernels: Vec<_> = match &choice.kernel {
+        Some(kernel) => vec![kernel.as_str()],
+        None if choice.host_only => Vec::new(),
+        None => KERNELS.iter().map(|row| row.name).collect(),
+    };
+    // First what a fresh machine lacks, so that a run does not fail for it half an hour later.
+    for kernel in &kernels {
+        drop(crate::vm::prepare(kernel)?);
+    }
+    if choice.kernel.is_none() && choice.filter.is_none() {
+        host::run(&mut tally)?;
+    }
+    guest::run(&kernels, choice.filter.as_deref(), &mut tally)?;
+    println!("\nin {:.0} s", start.elapsed().as_secs_f64());
+    print!("{tally}");
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `None` when help was asked for.
+fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut choice = Choice::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("host") => choice.host_only = true,
+            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if choice.host_only && (choice.kernel.is_some() || choice.filter.is_some()) {
+        return Err("--host leaves no test on a kernel to choose".into());
+    }
+    Ok(Some(choice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_run_can_be_chosen() {
+        let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
+        assert_eq!(parse("").unwrap().unwrap(), Choice::default());
+        let choice = parse("--kernel 6.12 l20").unwrap().unwrap();
+        assert_eq!(choice.kernel.as_deref(), Some("6.12"));
+        assert_eq!(choice.filter.as_deref(), Some("l20"));
+        assert!(parse("--host").unwrap().unwrap().host_only);
+        for bad in ["--host --kernel 6.1", "--host x", "--kernel", "--kernel 9", "a b", "--x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
