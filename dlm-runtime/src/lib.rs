@@ -64,3 +64,8 @@ pub use dlm_proto::{
     LockFlags, LockStatus, LockspaceName, Minor, Mode, NameError, ResourceName, StatusFlags,
     ValueBlock,
 };
+
+/// The example in the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -22,7 +22,8 @@ What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
     --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
-    FILTER          of the tests that run on a kernel, only those with this in their name
+    FILTER          of the tests that run on a kernel, only those with this in their name, or in
+                    that of their program
 ";
 
 /// What to run.
