@@ -189,6 +189,23 @@ fn l49_a_cancel_of_a_granted_lock_does_nothing_but_take_its_words() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn l49_a_cancel_that_did_nothing_does_not_prevent_the_next() {
+    let space = Lockspace::new("l49");
+    let (first, second) = (space.open(), space.open());
+    let lock = first.granted("r", Mode::Ex, NONE, 1);
+    first.cancel(lock, 1);
+    first.cancel(lock, 1);
+    first.none();
+    first.converted(lock, Mode::Pr, NONE, 1);
+    first.cancel(lock, 1);
+    second.granted("r", Mode::Pr, NONE, 2);
+    first.convert(lock, Mode::Ex, NONE, 1);
+    first.cancel(lock, 1);
+    first.next().completes(1, LockStatus::Cancelled);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn an_unknown_lock_is_neither_unlocked_nor_cancelled() {
     let space = Lockspace::new("unknown");
     let session = space.open();
