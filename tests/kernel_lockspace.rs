@@ -79,6 +79,7 @@ fn l81_as_many_removals_as_creations_are_needed() {
     assert_eq!(space.remove(PLAIN), Ok(()));
     assert!(!space.path().exists());
     assert_eq!(find_lockspace(space.name()).unwrap(), None);
+    // A minor number that is surely free: its own may be another test's lockspace by now.
     let gone = Minor(0x000f_fffe);
     assert_eq!(
         space.control().remove_lockspace(gone, PLAIN).unwrap_err().errno(),

@@ -1,0 +1,182 @@
+//! How waits of dlm-runtime end when the lockspace does.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
+use dlm_tests::{PATIENCE, eventually, open_twice, within};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Starts threads that wait in `lock` for ever, and returns their answers to come.
+fn waiters(ls: &Arc<Lockspace>, count: usize) -> Vec<thread::JoinHandle<ErrorKind>> {
+    let before = ls.lock_count();
+    let waiters = (0..count)
+        .map(|_| {
+            let ls = Arc::clone(ls);
+            thread::spawn(move || ls.lock("r", Mode::Ex).wait().unwrap_err().kind)
+        })
+        .collect();
+    eventually("all of them wait", || ls.lock_count() == before + count);
+    waiters
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn stopping_the_delivery_thread_leaves_waiting_threads_to_themselves() {
+    let (ls, other) = open_twice("end-thread");
+    let held = other.lock("r", Mode::Ex).wait().unwrap();
+    let ls = Arc::new(ls);
+    let delivery = ls.start_delivery().unwrap();
+    // A callback keeps the thread at the device.
+    let watched = ls.lock("s", Mode::Ex).on_blocking(|_| ()).wait().unwrap();
+    let theirs = Arc::clone(&ls);
+    let waiter = thread::spawn(move || theirs.lock("r", Mode::Ex).wait().map(|lock| lock.mode()));
+    eventually("it waits", || ls.lock_count() == 2);
+    delivery.stop(PATIENCE).unwrap();
+    held.unlock().unwrap();
+    let answer = within(move || waiter.join().unwrap()).expect("the wait ends");
+    assert_eq!(answer.unwrap(), Some(Mode::Ex));
+    drop(watched);
+    other.close().unwrap();
+    Arc::into_inner(ls).unwrap().release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn closing_the_lockspace_ends_every_wait() {
+    let (holder, ls) = open_twice("end-closed");
+    let held = holder.lock("r", Mode::Ex).wait().unwrap();
+    let ls = Arc::new(ls);
+    let waiters = waiters(&ls, 3);
+    let delivery = ls.start_delivery().unwrap();
+    // Handles of the lockspace are still in use by those threads.
+    ls.close().unwrap();
+    for waiter in waiters {
+        let kind = within(move || waiter.join().unwrap());
+        assert!(matches!(kind, Some(ErrorKind::Closed)), "{kind:?}");
+    }
+    let error = delivery.stop(PATIENCE).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Closed), "{error}");
+    assert!(matches!(ls.dispatch().unwrap_err().kind, ErrorKind::Closed));
+    held.unlock().unwrap();
+    holder.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_forced_removal_ends_every_wait_and_lets_the_remover_go_on() {
+    let (holder, ls) = open_twice("end-removed");
+    let held = holder.lock("r", Mode::Ex).wait().unwrap();
+    let ls = Arc::new(ls);
+    let waiters = waiters(&ls, 3);
+    let threaded = Lockspace::open("end-removed").unwrap();
+    let delivery = threaded.start_delivery().unwrap();
+    let _pending = threaded.lock("r", Mode::Ex).start(|_| panic!("never granted")).unwrap();
+    // Their requests are still waiting when the holder's device is closed with its lock; a grant
+    // would be as good an end, so the lock goes only with the lockspace.
+    let keeper = dlm_sys::LockspaceDevice::open(ls.name(), None).unwrap();
+    let name = ls.name().clone();
+    let remover = thread::spawn(move || {
+        let control = dlm_sys::ControlDevice::open().unwrap();
+        let minor = dlm_sys::find_lockspace(&name).unwrap().unwrap();
+        control.remove_lockspace(minor, dlm_proto::RemoveFlags::FORCEFREE)
+    });
+    for waiter in waiters {
+        let kind = within(move || waiter.join().unwrap());
+        assert!(matches!(kind, Some(ErrorKind::Removed)), "{kind:?}");
+    }
+    let error = delivery.stop(PATIENCE).unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Removed), "{error}");
+    assert!(matches!(ls.dispatch().unwrap_err().kind, ErrorKind::Removed));
+    assert!(matches!(ls.lock("r", Mode::Nl).wait().unwrap_err().kind, ErrorKind::Removed));
+    // The holder has not looked yet. When it does, its device is closed as well.
+    eventually("the holder learns of it", || holder.dispatch().is_err());
+    assert!(!remover.is_finished());
+    // The kernel ends the removal when the last device is closed.
+    drop(keeper);
+    within(move || remover.join().unwrap()).expect("the removal ends").unwrap();
+    drop(held);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn closing_releases_locks_although_their_handles_are_kept() {
+    let (ls, other) = open_twice("end-handles");
+    let kept = other.lock("r", Mode::Ex).wait().unwrap();
+    other.close().unwrap();
+    let lock = ls.lock("r", Mode::Ex).no_queue().wait().unwrap();
+    assert!(matches!(kept.convert(Mode::Nl).wait().unwrap_err().kind, ErrorKind::Closed));
+    let failed = kept.unlock().unwrap_err();
+    assert!(matches!(failed.error.kind, ErrorKind::Closed), "{failed}");
+    drop(failed.lock);
+    lock.unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_release_that_fails_says_so_and_keeps_the_reference() {
+    let (ls, other) = open_twice("end-busy");
+    let held = other.lock("r", Mode::Nl).wait().unwrap();
+    let error = ls.release().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
+    assert!(error.to_string().contains("force"), "{error}");
+    held.unlock().unwrap();
+    other.close().unwrap();
+    Lockspace::remove("end-busy").unwrap();
+    let error = Lockspace::open("end-busy").unwrap_err();
+    assert!(error.to_string().contains("no such lockspace"), "{error}");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_exclusive_creation_fails_when_the_lockspace_exists() {
+    let ls = LockspaceOptions::new().exclusive().create("end-excl").unwrap();
+    let error = LockspaceOptions::new().exclusive().create("end-excl").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "{error}");
+    let second = Lockspace::create("end-excl").unwrap();
+    assert_eq!(second.minor(), ls.minor());
+    second.release().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_poller_is_woken_by_the_removal() {
+    let ls = Lockspace::create("end-poll").unwrap();
+    let other = Lockspace::open("end-poll").unwrap();
+    let poller = thread::spawn(move || {
+        let timeout = PollTimeout::try_from(PATIENCE).unwrap();
+        let mut fds = [PollFd::new(other.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, timeout).unwrap(), 1, "nothing became readable");
+        other.dispatch().unwrap_err().kind
+    });
+    within(move || ls.force_release()).expect("the removal ends").unwrap();
+    assert!(matches!(poller.join().unwrap(), ErrorKind::Removed));
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal() {
+    let ls = Lockspace::create("end-held").unwrap();
+    // Not this library's handle: nobody looks after it.
+    let name = dlm_runtime::LockspaceName::new(b"end-held").unwrap();
+    let device = dlm_sys::LockspaceDevice::open(&name, None).unwrap();
+    let start = std::time::Instant::now();
+    let remover = thread::spawn(move || ls.release());
+    eventually("the node is gone", || device.is_removed().unwrap());
+    assert!(start.elapsed() < Duration::from_secs(10));
+    // The kernel's removal waits for this close.
+    drop(device);
+    within(move || remover.join().unwrap()).expect("the removal ends").unwrap();
+}

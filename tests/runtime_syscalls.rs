@@ -1,0 +1,125 @@
+//! How many system calls an operation costs, counted by strace in a second process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::process::Command;
+
+use dlm_runtime::{Lockspace, Mode};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Set in the process that is counted.
+const COUNTED: &str = "DLM_TESTS_COUNTED";
+const OPERATIONS: usize = 200;
+
+/// Runs this test once more under strace and returns the calls between the two marks.
+fn count(test: &str) -> BTreeMap<String, usize> {
+    let log = format!("/tmp/strace.{test}.{}", std::process::id());
+    let output = Command::new("strace")
+        .args(["-f", "-o", &log, "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--include-ignored", "--test-threads=1"])
+        .env(COUNTED, "1")
+        .output()
+        .expect("strace is part of the guest");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let log = std::fs::read_to_string(log).unwrap();
+    let marks: Vec<_> = log.lines().filter(|line| line.contains(" getppid(")).collect();
+    let [start, end] = marks[..] else { panic!("two marks in {log}") };
+    let task = start.split(' ').next().unwrap();
+    let mut counts = BTreeMap::new();
+    let calls = log.lines().skip_while(|line| *line != start).skip(1);
+    for line in calls.take_while(|line| *line != end) {
+        let (who, call) = line.split_once(' ').unwrap();
+        if who == task {
+            let name = call.trim_start().split('(').next().unwrap();
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+fn is_counted() -> bool {
+    std::env::var_os(COUNTED).is_some()
+}
+
+/// A call that nothing else makes.
+fn mark() {
+    nix::unistd::getppid();
+}
+
+fn expect(counts: &BTreeMap<String, usize>, wanted: &[(&str, usize)]) {
+    let wanted = wanted.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
+    assert_eq!(counts, &wanted, "calls for {OPERATIONS} operations");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_blocking_operation_is_one_write_and_one_read() {
+    let test = "a_blocking_operation_is_one_write_and_one_read";
+    if !is_counted() {
+        return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
+    }
+    let ls = Lockspace::create("sc-blocking").unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    mark();
+    for _ in 0..OPERATIONS / 4 {
+        let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
+        lock.convert(Mode::Nl).wait().unwrap();
+        lock.convert(Mode::Pr).wait().unwrap();
+        lock.unlock().unwrap();
+    }
+    mark();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_delivery_thread_costs_blocking_operations_nothing() {
+    let test = "a_delivery_thread_costs_blocking_operations_nothing";
+    if !is_counted() {
+        return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
+    }
+    let ls = Lockspace::create("sc-thread").unwrap();
+    let delivery = ls.start_delivery().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    mark();
+    for _ in 0..OPERATIONS / 2 {
+        ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    }
+    mark();
+    delivery.stop(dlm_tests::PATIENCE).unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read() {
+    let test = "an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read";
+    if !is_counted() {
+        let wanted = [("poll", OPERATIONS), ("read", OPERATIONS), ("write", OPERATIONS)];
+        return expect(&count(test), &wanted);
+    }
+    let ls = Lockspace::create("sc-dispatch").unwrap();
+    let await_one = || {
+        let mut fds = [PollFd::new(ls.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::NONE).unwrap();
+        assert_eq!(ls.dispatch().unwrap(), 1);
+    };
+    mark();
+    for _ in 0..OPERATIONS / 2 {
+        let lock = ls.lock("r", Mode::Ex).start(|done| assert!(done.is_granted())).unwrap();
+        await_one();
+        lock.release().start(|_| ()).unwrap();
+        await_one();
+    }
+    mark();
+    ls.release().unwrap();
+}
