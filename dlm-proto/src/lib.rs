@@ -8,6 +8,7 @@
 //!
 //! # The layers
 //!
+//! * [`protocol`]: a page that explains the protocol, with the life of a lock as bytes.
 //! * [`layout`]: the raw structs, one per kernel ABI, with each offset asserted at compile time.
 //! * [`Request`] and [`LockResult`]: values that stand for a record in any ABI.
 //! * [`Abi`]: which of the four layouts is spoken: device version 5 or 6, with 64-bit or 32-bit
@@ -47,6 +48,7 @@ pub mod layout;
 mod lvb;
 mod mode;
 mod name;
+pub mod protocol;
 mod request;
 mod result;
 mod status;

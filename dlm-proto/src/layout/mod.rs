@@ -14,6 +14,17 @@ use crate::lvb::ValueBlock;
 use crate::token::Cookies;
 use crate::version::RawVersion;
 
+/// A field of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its name, as in the kernel's header.
+    pub name: &'static str,
+    /// Bytes before it in its struct.
+    pub offset: usize,
+    /// Its bytes.
+    pub len: usize,
+}
+
 /// Defines a raw struct and asserts its size and the offset of each field.
 macro_rules! record {
     (
@@ -37,6 +48,17 @@ macro_rules! record {
             assert!(size_of::<$name>() == $size);
             $( assert!(core::mem::offset_of!($name, $field) == $offset); )+
         };
+
+        impl $name {
+            /// The fields in their order, for tools that show or check records.
+            pub const FIELDS: &'static [crate::layout::Field] = &[
+                $( crate::layout::Field {
+                    name: stringify!($field),
+                    offset: $offset,
+                    len: size_of::<$type>(),
+                }, )+
+            ];
+        }
     };
 }
 
