@@ -65,4 +65,6 @@ pub use request::{Command, LockRequest, MAX_REQUEST_LEN, Request, UnlockRequest}
 pub use result::{Event, LockResult, MAX_RESULT_LEN};
 pub use status::LockStatus;
 pub use token::{Cookies, Token};
-pub use version::{Abi, AbiVersion, PointerWidth, UnsupportedVersion, VERSION_LEN, Version};
+pub use version::{
+    Abi, AbiVersion, NegotiateError, PointerWidth, UnsupportedVersion, VERSION_LEN, Version,
+};

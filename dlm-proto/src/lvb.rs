@@ -33,7 +33,7 @@ impl ValueBlock {
     #[must_use]
     pub fn from_prefix(prefix: &[u8]) -> Option<Self> {
         let mut block = Self::ZERO;
-        block.0.get_mut(..prefix.len())?.copy_from_slice(prefix);
+        prefix.write_to_prefix(&mut block.0).ok()?;
         Some(block)
     }
 }

@@ -170,7 +170,7 @@ impl<'a> LockResult<'a> {
         };
         let rest = put(abi, &mut *bytes, &words).ok_or(short)?;
         if let Some(lvb) = self.lvb {
-            rest.copy_from_slice(lvb.as_bytes());
+            lvb.write_to_prefix(rest).map_err(|_| short)?;
         }
         Ok(bytes)
     }

@@ -158,6 +158,31 @@ impl Abi {
     /// Every layout that this crate speaks.
     pub const ALL: [Self; 4] = [Self::V6_64, Self::V6_32, Self::V5_64, Self::V5_32];
 
+    /// The version and layout to speak with a kernel, from its answer to a `read` of
+    /// [`VERSION_LEN`] bytes: the bytes, or the error number.
+    ///
+    /// Kernels of device version 5 have no version to read. Their devices answer such a `read`
+    /// with EINVAL, and only that is taken for version 5.
+    ///
+    /// # Errors
+    ///
+    /// [`NegotiateError`]: an unsupported version, a record of another length, any other error.
+    pub fn negotiate_answer(
+        answer: Result<&[u8], i32>,
+        width: PointerWidth,
+    ) -> Result<(Version, Self), NegotiateError> {
+        const EINVAL: i32 = 22;
+        match answer {
+            Ok(bytes) => {
+                let kernel = Version::decode(bytes).map_err(NegotiateError::Record)?;
+                let abi = Self::negotiate(kernel, width).map_err(NegotiateError::Unsupported)?;
+                Ok((kernel, abi))
+            }
+            Err(EINVAL) => Ok((Version::V5, Self { version: AbiVersion::V5, width })),
+            Err(errno) => Err(NegotiateError::Failed(errno)),
+        }
+    }
+
     /// The layout to speak with a kernel that states `kernel` in its version record.
     ///
     /// # Errors
@@ -243,6 +268,29 @@ impl fmt::Display for UnsupportedVersion {
 
 impl core::error::Error for UnsupportedVersion {}
 
+/// Why no layout was agreed upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NegotiateError {
+    /// The kernel's version is not supported.
+    Unsupported(UnsupportedVersion),
+    /// The kernel's answer is no version record.
+    Record(DecodeError),
+    /// The version could not be read; the error number, positive.
+    Failed(i32),
+}
+
+impl fmt::Display for NegotiateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported(error) => write!(f, "{error}"),
+            Self::Record(error) => write!(f, "the kernel's version record: {error}"),
+            Self::Failed(errno) => write!(f, "the version could not be read: error {errno}"),
+        }
+    }
+}
+
+impl core::error::Error for NegotiateError {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +314,25 @@ mod tests {
         assert_eq!(error, UnsupportedVersion { kernel, ours: Version::V6 });
         let text = std::format!("{error}");
         assert!(text.contains("7.0.0") && text.contains("6.0.0"), "{text}");
+    }
+
+    #[test]
+    fn only_the_answer_of_old_kernels_means_version_5() {
+        fn negotiate(answer: Result<&[u8], i32>) -> Result<(Version, Abi), NegotiateError> {
+            Abi::negotiate_answer(answer, PointerWidth::W64)
+        }
+        let kernel = Version::new(6, 0, 2);
+        assert_eq!(negotiate(Ok(&kernel.encode())), Ok((kernel, Abi::V6_64)));
+        assert_eq!(negotiate(Err(22)), Ok((Version::V5, Abi::V5_64)));
+        for errno in (0..200).filter(|&errno| errno != 22) {
+            assert_eq!(negotiate(Err(errno)), Err(NegotiateError::Failed(errno)));
+        }
+        assert!(matches!(negotiate(Ok(&[0; 11])), Err(NegotiateError::Record(_))));
+        let newer = Version::new(7, 0, 0).encode();
+        assert!(matches!(negotiate(Ok(&newer)), Err(NegotiateError::Unsupported(_))));
+        // A kernel that has a version to read is not of version 5, whatever it says.
+        let older = Version::V5.encode();
+        assert!(matches!(negotiate(Ok(&older)), Err(NegotiateError::Unsupported(_))));
     }
 
     #[test]

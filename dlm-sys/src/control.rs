@@ -1,8 +1,8 @@
 //! The control device: version, creation and removal of lockspaces.
 
 use dlm_proto::{
-    Abi, Command, LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, Minor, PointerWidth, RemoveFlags,
-    Request, VERSION_LEN, Version,
+    Abi, Command, LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, Minor, NegotiateError,
+    PointerWidth, RemoveFlags, Request, VERSION_LEN, Version,
 };
 
 use crate::errno::Errno;
@@ -34,13 +34,12 @@ impl ControlDevice {
             answer => answer,
         }
         .map_err(fail)?;
-        let version = read_version(&fd)?;
-        let abi = Abi::negotiate(version, PointerWidth::NATIVE)
-            .map_err(|version| Error::new(Call::OpenControl, Cause::Version(version)))?;
+        let (version, abi) = negotiate(&fd)?;
         Ok(Self { fd, version, abi })
     }
 
-    /// The version that the kernel stated when the device was opened.
+    /// The version that the kernel stated when the device was opened; 5.0.0 for an old kernel that
+    /// has no version to state.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
@@ -122,4 +121,21 @@ pub(crate) fn read_version(fd: &Fd) -> Result<Version, Error> {
     let read = fd.read(&mut record).map_err(|errno| Error::os(Call::ReadVersion, errno))?;
     Version::decode(record.get(..read).unwrap_or(&record))
         .map_err(|error| Error::new(Call::ReadVersion, Cause::Decode(error)))
+}
+
+/// Agrees with the kernel on a version and a layout.
+pub(crate) fn negotiate(fd: &Fd) -> Result<(Version, Abi), Error> {
+    let mut record = [0; VERSION_LEN];
+    let answer = match fd.read(&mut record) {
+        Ok(len) => Ok(record.get(..len).unwrap_or(&record)),
+        Err(errno) => Err(errno.raw()),
+    };
+    Abi::negotiate_answer(answer, PointerWidth::NATIVE).map_err(|error| {
+        let cause = match error {
+            NegotiateError::Unsupported(version) => Cause::Version(version),
+            NegotiateError::Record(record) => Cause::Decode(record),
+            NegotiateError::Failed(errno) => Cause::Os(Errno::from_raw(errno)),
+        };
+        Error::new(Call::ReadVersion, cause)
+    })
 }

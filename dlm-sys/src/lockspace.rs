@@ -4,10 +4,10 @@ use core::ffi::CStr;
 use core::time::Duration;
 
 use dlm_proto::{
-    Abi, Command, LockId, LockspaceName, MAX_NAME_LEN, MAX_RESULT_LEN, Minor, PointerWidth, Version,
+    Abi, Command, LockId, LockspaceName, MAX_NAME_LEN, MAX_RESULT_LEN, Minor, Version,
 };
 
-use crate::control::read_version;
+use crate::control::{negotiate, read_version};
 use crate::errno::Errno;
 use crate::error::{Call, Cause, Error};
 use crate::misc::LOCKSPACE_PREFIX;
@@ -83,9 +83,7 @@ impl LockspaceDevice {
         if !(node.is_char_device && node.major == MISC_MAJOR && same) {
             return Err(Error::new(Call::OpenLockspace, Cause::WrongDevice));
         }
-        let version = read_version(&fd)?;
-        let abi = Abi::negotiate(version, PointerWidth::NATIVE)
-            .map_err(|version| Error::new(Call::OpenLockspace, Cause::Version(version)))?;
+        let (version, abi) = negotiate(&fd)?;
         Ok(Self { fd, minor: Minor(node.minor), version, abi })
     }
 
@@ -95,7 +93,8 @@ impl LockspaceDevice {
         self.minor
     }
 
-    /// The version that the kernel stated when the device was opened.
+    /// The version that the kernel stated when the device was opened; 5.0.0 for an old kernel that
+    /// has no version to state.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
@@ -188,12 +187,13 @@ pub(crate) fn node_path<'b>(
     buffer: &'b mut [u8; PATH_LEN],
 ) -> Option<&'b CStr> {
     let parts = [folder, LOCKSPACE_PREFIX, name, &[0]];
-    let mut at = 0;
-    for part in parts {
-        buffer.get_mut(at..at + part.len())?.copy_from_slice(part);
-        at += part.len();
+    let mut len = 0;
+    // Byte by byte: `copy_from_slice` would link a panic into programs without `std`.
+    for (to, from) in buffer.iter_mut().zip(parts.into_iter().flatten()) {
+        *to = *from;
+        len += 1;
     }
-    CStr::from_bytes_with_nul(buffer.get(..at)?).ok()
+    CStr::from_bytes_with_nul(buffer.get(..len)?).ok()
 }
 
 const _: () = assert!("/dev/misc/dlm_".len() + MAX_NAME_LEN < PATH_LEN);

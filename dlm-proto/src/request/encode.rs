@@ -42,7 +42,7 @@ impl Request<'_> {
             Self::Lock(lock) => {
                 let words = lock.words(abi)?;
                 let rest = put_lock(abi, body, &words, lock.lvb).ok_or(short)?;
-                rest.get_mut(..name.len()).ok_or(short)?.copy_from_slice(name);
+                name.write_to_prefix(rest).map_err(|_| short)?;
             }
             Self::Unlock(unlock) => {
                 let words = unlock.words(abi)?;
@@ -64,7 +64,7 @@ impl Request<'_> {
                 }
                 let (space, rest) = LockspaceBody::mut_from_prefix(body).map_err(|_| short)?;
                 space.flags = flags.bits().into();
-                rest.get_mut(..name.len()).ok_or(short)?.copy_from_slice(name);
+                name.write_to_prefix(rest).map_err(|_| short)?;
             }
             Self::RemoveLockspace { minor, flags } => {
                 let (space, _) = LockspaceBody::mut_from_prefix(body).map_err(|_| short)?;
@@ -152,7 +152,7 @@ fn put_lock<'b>(
     ) -> Option<&'b mut [u8]> {
         let (raw, rest) = B::mut_from_prefix(body).ok()?;
         raw.store(words);
-        raw.lvb_mut().as_mut_bytes().copy_from_slice(lvb.as_bytes());
+        *raw.lvb_mut() = *lvb;
         Some(rest)
     }
     match (abi.version, abi.width) {
