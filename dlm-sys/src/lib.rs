@@ -10,9 +10,15 @@
 //!
 //! # Without `std`
 //!
-//! The crate is `no_std` and calls libc directly. The default feature `std` adds what needs an
-//! allocator or nix: waiting for device nodes ([`LockspaceDevice::open_within`]), noticing that a
-//! node vanishes ([`RemovalWatch`]), and conversions to the standard library's descriptors.
+//! The crate is `no_std` and calls libc directly. All it wants of it is `open`, `read`, `write`,
+//! `poll`, `close`, `flock`, `fstat` and `__errno_location`, which a program without a C library
+//! can bring along; `static/` in this folder is one. No panic, no formatting and no allocation is
+//! linked into a program that does not ask for them itself.
+//!
+//! The default feature `std` adds what needs an allocator, nix or more of libc: waiting for device
+//! nodes ([`LockspaceDevice::open_within`]), noticing that a node vanishes ([`RemovalWatch`]) or
+//! that the process was forked ([`fork_count`]), and conversions to the standard library's
+//! descriptors.
 //!
 //! # Errors
 //!
@@ -24,13 +30,14 @@
 mod control;
 mod errno;
 mod error;
-mod fork;
 mod lockspace;
 pub mod misc;
 mod sys;
 
 #[cfg(feature = "std")]
 mod discover;
+#[cfg(feature = "std")]
+mod fork;
 #[cfg(feature = "std")]
 mod removal;
 
@@ -39,7 +46,8 @@ pub use control::ControlDevice;
 pub use discover::find_lockspace;
 pub use errno::Errno;
 pub use error::{Call, Cause, Error};
-pub use fork::fork_count;
 pub use lockspace::{Accepted, LockspaceDevice};
+#[cfg(feature = "std")]
+pub use fork::fork_count;
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;

@@ -131,6 +131,7 @@ impl Drop for Fd {
 }
 
 /// Has `child` run in each forked child of this process. `false` if that cannot be had.
+#[cfg(feature = "std")]
 pub(crate) fn at_fork(child: unsafe extern "C" fn()) -> bool {
     // SAFETY: `child` is a function for the life of the program; the other two handlers are absent,
     // which the interface allows (pthread_atfork(3)).
