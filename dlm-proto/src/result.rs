@@ -154,7 +154,6 @@ impl<'a> LockResult<'a> {
         let have = buffer.len();
         let short = EncodeError::BufferTooSmall { need, have };
         let bytes = buffer.get_mut(..need).ok_or(short)?;
-        bytes.fill(0);
         let offset = |at: usize| u32::try_from(at).map_err(|_| short);
         let words = ResultWords {
             version: RawVersion::new(self.version),
@@ -180,7 +179,7 @@ impl<'a> LockResult<'a> {
 fn put<'b>(abi: Abi, bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut [u8]> {
     fn put<'b, B: ResultBody>(bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut [u8]> {
         let (raw, rest) = B::mut_from_prefix(bytes).ok()?;
-        raw.store(words);
+        *raw = B::new(words);
         Some(rest)
     }
     match (abi.version, abi.width) {

@@ -3,6 +3,7 @@
 //! A subcommand is a module with a `USAGE` text and `run(arguments) -> Result<ExitCode>`, listed
 //! in [`main`].
 
+pub mod bench;
 pub mod cargo;
 pub mod demo;
 pub mod test;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND [ARG]...
 
+    bench     measures what records cost
     demo      shows a lock changing hands on a real kernel
     test      everything that must pass, on this machine and in virtual machines
     vm run    runs a command in a virtual machine with a DLM
@@ -63,6 +65,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     let name = arguments.next().unwrap_or_default();
     let rest: Vec<_> = arguments.collect();
     match name.to_str() {
+        Some("bench") => bench::run(rest),
         Some("demo") => demo::run(rest),
         Some("test") => test::run(rest),
         Some("vm") => vm::cli::run(rest),

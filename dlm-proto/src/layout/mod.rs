@@ -67,18 +67,22 @@ macro_rules! record {
 macro_rules! lock_body {
     ($name:ident, [$($extra:ident),*]) => {
         impl crate::layout::LockBody for $name {
-            fn store(&mut self, words: &crate::layout::LockWords) {
+            fn new(words: &crate::layout::LockWords, lvb: &crate::lvb::ValueBlock) -> Self {
                 use crate::layout::Word;
-                self.mode = words.mode;
-                self.namelen = words.namelen;
-                self.flags.put(u64::from(words.flags));
-                self.lkid.set(words.lkid);
-                $( self.$extra.set(words.$extra); )*
-                self.castparam.put(words.cookies.completion_param);
-                self.castaddr.put(words.cookies.completion_addr);
-                self.bastparam.put(words.cookies.blocking_param);
-                self.bastaddr.put(words.cookies.blocking_addr);
-                self.lksb.put(words.cookies.lksb);
+                Self {
+                    mode: words.mode,
+                    namelen: words.namelen,
+                    flags: Word::new(u64::from(words.flags)),
+                    lkid: words.lkid.into(),
+                    $( $extra: words.$extra.into(), )*
+                    castparam: Word::new(words.cookies.completion_param),
+                    castaddr: Word::new(words.cookies.completion_addr),
+                    bastparam: Word::new(words.cookies.blocking_param),
+                    bastaddr: Word::new(words.cookies.blocking_addr),
+                    lksb: Word::new(words.cookies.lksb),
+                    lvb: *lvb,
+                    ..zerocopy::FromZeros::new_zeroed()
+                }
             }
 
             fn load(&self) -> crate::layout::LockWords {
@@ -102,10 +106,6 @@ macro_rules! lock_body {
             fn lvb(&self) -> &crate::lvb::ValueBlock {
                 &self.lvb
             }
-
-            fn lvb_mut(&mut self) -> &mut crate::lvb::ValueBlock {
-                &mut self.lvb
-            }
         }
     };
 }
@@ -115,18 +115,21 @@ macro_rules! lock_body {
 macro_rules! result_body {
     ($name:ident, [$($version:ident)?]) => {
         impl crate::layout::ResultBody for $name {
-            fn store(&mut self, words: &crate::layout::ResultWords) {
+            fn new(words: &crate::layout::ResultWords) -> Self {
                 use crate::layout::Word;
-                $( self.$version = words.version; )?
-                self.length.set(words.length);
-                self.user_astaddr.put(words.addr);
-                self.user_astparam.put(words.param);
-                self.user_lksb.put(words.lksb);
-                self.sb_status.set(words.status);
-                self.sb_lkid.set(words.lkid);
-                self.sb_flags = words.flags;
-                self.bast_mode = words.bast_mode;
-                self.lvb_offset.set(words.lvb_offset);
+                Self {
+                    $( $version: words.version, )?
+                    length: words.length.into(),
+                    user_astaddr: Word::new(words.addr),
+                    user_astparam: Word::new(words.param),
+                    user_lksb: Word::new(words.lksb),
+                    sb_status: words.status.into(),
+                    sb_lkid: words.lkid.into(),
+                    sb_flags: words.flags,
+                    bast_mode: words.bast_mode,
+                    lvb_offset: words.lvb_offset.into(),
+                    ..zerocopy::FromZeros::new_zeroed()
+                }
             }
 
             fn load(&self) -> crate::layout::ResultWords {
@@ -193,8 +196,8 @@ pub(crate) const LOCKSPACE_NAME_OFFSET: usize = size_of::<Header>() + size_of::<
 
 /// A field that is wider in some layouts than in others. Writers check with
 /// [`PointerWidth::fits`](crate::PointerWidth::fits) first.
-pub(crate) trait Word {
-    fn put(&mut self, word: u64);
+pub(crate) trait Word: Sized {
+    fn new(word: u64) -> Self;
     fn word(&self) -> u64;
 
     #[expect(clippy::cast_possible_truncation, reason = "no layout has more than 32 flag bits")]
@@ -207,8 +210,8 @@ macro_rules! word {
     ($type:ident, $native:ty) => {
         impl Word for zerocopy::native_endian::$type {
             #[allow(clippy::cast_possible_truncation, reason = "callers check the width first")]
-            fn put(&mut self, word: u64) {
-                self.set(word as $native);
+            fn new(word: u64) -> Self {
+                Self::from(word as $native)
             }
 
             fn word(&self) -> u64 {
@@ -254,16 +257,15 @@ pub(crate) struct ResultWords {
 pub(crate) trait LockBody:
     FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned + 'static
 {
-    fn store(&mut self, words: &LockWords);
+    fn new(words: &LockWords, lvb: &ValueBlock) -> Self;
     fn load(&self) -> LockWords;
     fn lvb(&self) -> &ValueBlock;
-    fn lvb_mut(&mut self) -> &mut ValueBlock;
 }
 
 /// The fixed part of a result of one of the layouts.
 pub(crate) trait ResultBody:
     FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned + 'static
 {
-    fn store(&mut self, words: &ResultWords);
+    fn new(words: &ResultWords) -> Self;
     fn load(&self) -> ResultWords;
 }

@@ -32,43 +32,47 @@ impl Request<'_> {
         let need = abi.request_len(name.len());
         let have = buffer.len();
         let bytes = buffer.get_mut(..need).ok_or(EncodeError::BufferTooSmall { need, have })?;
-        bytes.fill(0);
         let short = EncodeError::BufferTooSmall { need, have };
         let (header, body) = Header::mut_from_prefix(&mut *bytes).map_err(|_| short)?;
-        header.version = RawVersion::new(abi.version.request_version());
-        header.cmd = self.command() as u8;
-        header.is64bit = is64bit(abi);
+        *header = Header {
+            version: RawVersion::new(abi.version.request_version()),
+            cmd: self.command() as u8,
+            is64bit: is64bit(abi),
+            unused: [0; 2],
+        };
         match self {
             Self::Lock(lock) => {
                 let words = lock.words(abi)?;
                 let rest = put_lock(abi, body, &words, lock.lvb).ok_or(short)?;
-                name.write_to_prefix(rest).map_err(|_| short)?;
+                put_name(rest, name).ok_or(short)?;
             }
             Self::Unlock(unlock) => {
                 let words = unlock.words(abi)?;
-                put_lock(abi, body, &words, unlock.lvb).ok_or(short)?;
+                clear(put_lock(abi, body, &words, unlock.lvb).ok_or(short)?);
             }
             Self::Deadlock { lock, flags } => {
                 needs_v6(abi, "DLM_USER_DEADLOCK")?;
                 let words = LockWords { lkid: lock.0, flags: flags.bits(), ..LockWords::default() };
-                put_lock(abi, body, &words, &ValueBlock::ZERO).ok_or(short)?;
+                clear(put_lock(abi, body, &words, &ValueBlock::ZERO).ok_or(short)?);
             }
             Self::Purge { node, pid } => {
                 needs_v6(abi, "DLM_USER_PURGE")?;
-                let (purge, _) = PurgeBody::mut_from_prefix(body).map_err(|_| short)?;
+                let (purge, rest) = PurgeBody::mut_from_prefix(body).map_err(|_| short)?;
                 *purge = PurgeBody { nodeid: node.0.into(), pid: (*pid).into() };
+                clear(rest);
             }
             Self::CreateLockspace { flags, .. } => {
                 if name.contains(&0) {
                     return Err(EncodeError::NulInName);
                 }
                 let (space, rest) = LockspaceBody::mut_from_prefix(body).map_err(|_| short)?;
-                space.flags = flags.bits().into();
-                name.write_to_prefix(rest).map_err(|_| short)?;
+                *space = LockspaceBody { flags: flags.bits().into(), minor: 0.into() };
+                put_name(rest, name).ok_or(short)?;
             }
             Self::RemoveLockspace { minor, flags } => {
-                let (space, _) = LockspaceBody::mut_from_prefix(body).map_err(|_| short)?;
+                let (space, rest) = LockspaceBody::mut_from_prefix(body).map_err(|_| short)?;
                 *space = LockspaceBody { flags: flags.bits().into(), minor: minor.0.into() };
+                clear(rest);
             }
         }
         Ok(bytes)
@@ -76,6 +80,7 @@ impl Request<'_> {
 }
 
 impl LockRequest<'_> {
+    #[inline]
     fn words(&self, abi: Abi) -> Result<LockWords, EncodeError> {
         if abi.version == AbiVersion::V5 {
             for (field, value) in [("xid", self.xid), ("timeout", self.timeout)] {
@@ -99,6 +104,7 @@ impl LockRequest<'_> {
 }
 
 impl UnlockRequest<'_> {
+    #[inline]
     fn words(&self, abi: Abi) -> Result<LockWords, EncodeError> {
         Ok(LockWords {
             flags: flag_bits(abi, self.flags)?,
@@ -124,7 +130,15 @@ fn flag_bits(abi: Abi, flags: LockFlags) -> Result<u32, EncodeError> {
     Ok(bits)
 }
 
+#[inline]
 fn fitting(abi: Abi, cookies: Cookies) -> Result<Cookies, EncodeError> {
+    match abi.width {
+        PointerWidth::W64 => Ok(cookies),
+        PointerWidth::W32 => fitting_32(cookies),
+    }
+}
+
+fn fitting_32(cookies: Cookies) -> Result<Cookies, EncodeError> {
     let words = [
         ("castaddr", cookies.completion_addr),
         ("castparam", cookies.completion_param),
@@ -132,13 +146,31 @@ fn fitting(abi: Abi, cookies: Cookies) -> Result<Cookies, EncodeError> {
         ("bastparam", cookies.blocking_param),
         ("lksb", cookies.lksb),
     ];
-    match words.into_iter().find(|&(_, word)| !abi.width.fits(word)) {
+    match words.into_iter().find(|&(_, word)| !PointerWidth::W32.fits(word)) {
         Some((field, word)) => Err(EncodeError::WordTooWide { field, word }),
         None => Ok(cookies),
     }
 }
 
+/// Clears what is behind the fields. In most layouts that is nothing, and even a call that clears
+/// nothing costs.
+#[inline]
+fn clear(rest: &mut [u8]) {
+    if !rest.is_empty() {
+        rest.fill(0);
+    }
+}
+
+/// Copies a name to the start of what is left, and clears what is left then.
+fn put_name(rest: &mut [u8], name: &[u8]) -> Option<()> {
+    let (place, padding) = rest.split_at_mut_checked(name.len())?;
+    name.write_to(place).ok()?;
+    clear(padding);
+    Some(())
+}
+
 /// Fills in the lock part and returns what is behind it.
+#[inline]
 fn put_lock<'b>(
     abi: Abi,
     body: &'b mut [u8],
@@ -151,8 +183,7 @@ fn put_lock<'b>(
         lvb: &ValueBlock,
     ) -> Option<&'b mut [u8]> {
         let (raw, rest) = B::mut_from_prefix(body).ok()?;
-        raw.store(words);
-        *raw.lvb_mut() = *lvb;
+        *raw = B::new(words, lvb);
         Some(rest)
     }
     match (abi.version, abi.width) {
