@@ -43,6 +43,8 @@ extern crate std;
 
 mod error;
 mod flags;
+#[doc(hidden)]
+pub mod fuzzing;
 mod id;
 pub mod layout;
 mod lvb;

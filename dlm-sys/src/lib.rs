@@ -30,6 +30,8 @@
 mod control;
 mod errno;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lockspace;
 pub mod misc;
 mod sys;
@@ -46,8 +48,8 @@ pub use control::ControlDevice;
 pub use discover::find_lockspace;
 pub use errno::Errno;
 pub use error::{Call, Cause, Error};
-pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use fork::fork_count;
+pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;
