@@ -280,6 +280,49 @@ fn malformed_results_name_the_field() {
 }
 
 #[test]
+fn a_length_or_block_that_is_not_there_is_refused_in_every_layout() {
+    // Where the length and the offset of the block stand.
+    let places =
+        [(Abi::V6_64, 12, 68), (Abi::V6_32, 12, 48), (Abi::V5_64, 0, 60), (Abi::V5_32, 0, 36)];
+    for (abi, length_at, offset_at) in places {
+        let fixed = abi.result_len();
+        for lvb in [None, Some(&LVB)] {
+            let result = LockResult { version: abi.version.request_version(), ..result(lvb) };
+            let mut buffer = [0; MAX_RESULT_LEN];
+            let bytes = result.encode(abi, &mut buffer).unwrap();
+            let with = |at: usize, word: u32| {
+                let mut bytes = bytes.to_vec();
+                bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+                LockResult::decode(abi, &bytes).map(|_| ()).unwrap_err()
+            };
+            for wanted in [0, bytes.len() - 1, bytes.len() + 1, 1 << 20] {
+                let error = DecodeError::Length { wanted, got: bytes.len() };
+                assert_eq!(with(length_at, u32::try_from(wanted).unwrap()), error, "{abi}");
+            }
+            let beyond = u32::try_from(bytes.len()).unwrap() + 1;
+            for got in [1, u32::try_from(fixed).unwrap() - 1, beyond, u32::MAX] {
+                let error = DecodeError::LvbOffset { wanted: fixed, got };
+                assert_eq!(with(offset_at, got), error, "{abi}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lockspace_name_of_more_than_64_bytes_is_refused_when_decoding() {
+    for abi in Abi::ALL {
+        let name = &[b'n'; 64];
+        let request = Request::CreateLockspace { name, flags: LockspaceFlags::empty() };
+        let mut bytes = encode(&request, abi);
+        bytes[88] = b'n';
+        assert_eq!(
+            Request::decode(abi, &bytes),
+            Err(DecodeError::NameLength { most: 64, got: 65 })
+        );
+    }
+}
+
+#[test]
 fn a_newer_minor_version_of_the_kernel_is_read() {
     let newer = LockResult { version: Version::new(6, 3, 1), ..result(None) };
     let mut buffer = [0; MAX_RESULT_LEN];
