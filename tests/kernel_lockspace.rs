@@ -9,6 +9,7 @@
 )]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -19,6 +20,7 @@ use dlm_sys::{Errno, LockspaceDevice, RemovalWatch, find_lockspace};
 use dlm_tests::{
     Lockspace, PATIENCE, Session, Task, as_nobody, control_device, encode, eventually,
 };
+use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode as Permissions, SFlag, makedev, mknod};
 
@@ -143,8 +145,8 @@ fn l83_an_orphan_prevents_the_removal_unless_forced() {
 }
 
 /// A node for the device of a removed lockspace, as a stale `/dev` without devtmpfs has it.
-fn stale_node(name: &str, minor: Minor) -> PathBuf {
-    let path = std::env::temp_dir().join(name);
+fn stale_node(name: &LockspaceName, minor: Minor) -> PathBuf {
+    let path = std::env::temp_dir().join(name.to_string());
     let device = makedev(10, u64::from(minor.0));
     mknod(&path, SFlag::S_IFCHR, Permissions::S_IRUSR | Permissions::S_IWUSR, device).unwrap();
     path
@@ -160,27 +162,33 @@ fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
     let watch = RemovalWatch::new(idle.device()).unwrap();
     assert!(!idle.device().is_removed().unwrap());
 
+    // Nobody may create a lockspace now: it could get the minor number of the removed one at once.
+    let control = File::open("/dev/dlm-control").unwrap();
+    let creations = Flock::lock(control, FlockArg::LockExclusive).unwrap();
     let (remover, removed) = start({
-        let minor = space.minor();
-        move || control_device().remove_lockspace(minor, PLAIN)
+        let request = Request::RemoveLockspace { minor: space.minor(), flags: PLAIN };
+        let bytes = encode(&request);
+        move || control_device().submit_raw(&bytes)
     });
+    // From here on the number is not this lockspace's, whatever comes.
+    space.count_removal();
     eventually("the node is gone", || !space.path().exists());
     remover.await_stuck_in(libc::SYS_write);
     // Only a watch tells those who have it open.
     let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(&watch), PollFlags::POLLIN)];
     assert_eq!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()).unwrap(), 1);
     assert!(idle.device().is_removed().unwrap());
-    let stale = stale_node("l85", space.minor());
+    let stale = stale_node(space.name(), space.minor());
     let path = CString::new(stale.as_os_str().as_bytes()).unwrap();
-    let error = LockspaceDevice::open_path(&path, None).unwrap_err();
+    let opened = LockspaceDevice::open_path(&path, None);
     std::fs::remove_file(stale).unwrap();
-    assert_eq!(error.errno(), Some(Errno::ENODEV));
+    assert_eq!(opened.unwrap_err().errno(), Some(Errno::ENODEV));
     // The open device works as ever.
     let lock = idle.granted("r", Mode::Ex, NONE, 1);
     idle.unlocked(lock, 1);
 
     let (creator, created) = start({
-        // Written here, as create_lockspace would first wait for other tests' creations.
+        // Not by create_lockspace, which would wait for the flock held here.
         let name = other.name().clone();
         move || create(&name, LockspaceFlags::empty())
     });
@@ -190,11 +198,11 @@ fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
 
     drop(idle);
     let answer = removed.recv_timeout(PATIENCE).expect("the removal ends with the last close");
-    space.count_removal();
-    assert_eq!(answer, Ok(()));
+    assert_eq!(answer, Ok(0));
     let answer = created.recv_timeout(PATIENCE).expect("the creation goes on");
     other.count_creation();
     assert_eq!(answer, Ok(isize::try_from(other.minor().0).unwrap()));
+    drop(creations);
     assert_eq!(other.remove(PLAIN), Ok(()));
 }
 
