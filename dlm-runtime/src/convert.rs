@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, ValueBlock};
 
@@ -20,6 +21,7 @@ pub struct ConvertRequest<'a> {
     flags: LockFlags,
     written: Option<ValueBlock>,
     blocking: Option<BlockingSlot>,
+    deadline: Option<Instant>,
 }
 
 impl fmt::Debug for ConvertRequest<'_> {
@@ -38,11 +40,19 @@ struct Begun {
     flags: LockFlags,
     block: ValueBlock,
     notices: Option<bool>,
+    serial: u64,
 }
 
 impl<'a> ConvertRequest<'a> {
     pub(crate) fn new(lock: &'a Lock, mode: Mode) -> Self {
-        Self { lock, mode, flags: LockFlags::CONVERT, written: None, blocking: None }
+        Self {
+            lock,
+            mode,
+            flags: LockFlags::CONVERT,
+            written: None,
+            blocking: None,
+            deadline: None,
+        }
     }
 
     /// Fetches the lock value block (VALBLK). Only conversions to the same or a stronger mode
@@ -73,25 +83,40 @@ impl<'a> ConvertRequest<'a> {
         self
     }
 
+    /// Cancels the conversion if it has not ended at this time; see
+    /// [`LockRequest::deadline`](crate::LockRequest::deadline).
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Cancels the conversion if it has not ended after this time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.deadline = Instant::now().checked_add(timeout);
+        self
+    }
+
     /// Replaces the callback that is run when somebody waits for this lock.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
         self.blocking = Some(BlockingSlot::Idle(Box::new(callback)));
         self
     }
 
-    /// Converts and waits for the end.
+    /// Converts and waits for the end, or for the deadline. If the conversion was granted while it
+    /// was being cancelled, it counts as granted.
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::TimedOut`] if the deadline has passed; the lock keeps its mode.
     /// [`ErrorKind::Status`] if the conversion was not granted; the lock then keeps its mode
     /// ([`Lock::mode`] tells it). [`ErrorKind::Illegal`], [`ErrorKind::InFlight`],
     /// [`ErrorKind::LockGone`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Completion, Error> {
-        let lock = self.lock;
+        let (lock, deadline) = (self.lock, self.deadline);
         let waiter = Waiter::current();
         self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        let ended = lock.shared().wait(lock.token(), &waiter);
+        let ended = lock.shared().wait_or_cancel(lock.token(), &waiter, deadline);
         let completion = ended.map(Completion::from).map_err(failed)?;
         if completion.is_granted() {
             Ok(completion)
@@ -108,18 +133,24 @@ impl<'a> ConvertRequest<'a> {
     ///
     /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
     pub fn start(self, completion: impl FnOnce(Completion) + Send + 'static) -> Result<(), Error> {
-        self.submit(Contract::Callback(Box::new(completion)))
+        let (lock, deadline) = (self.lock, self.deadline);
+        let serial = self.submit(Contract::Callback(Box::new(completion)))?;
+        if let Some(at) = deadline {
+            let set = lock.shared().set_deadline(at, lock.token(), serial);
+            set.map_err(|errno| failed(errno.into()))?;
+        }
+        Ok(())
     }
 
-    fn submit(self, contract: Contract) -> Result<(), Error> {
+    fn submit(self, contract: Contract) -> Result<u64, Error> {
         let shared = self.lock.shared();
         let token = self.lock.token();
-        let Self { mode, flags, written, blocking, lock: handle } = self;
+        let Self { mode, flags, written, blocking, lock: handle, deadline: _ } = self;
         let callback = contract.is_callback();
         let begin = || {
             shared.check_fork()?;
             // What is left in these, or replaced, is dropped when nothing is locked.
-            let (mut contract, mut blocking) = (Some(contract), blocking);
+            let (mut contract, mut blocking) = (contract, blocking);
             let asked = (mode, flags, written);
             handle
                 .with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
@@ -141,7 +172,7 @@ impl<'a> ConvertRequest<'a> {
             });
             return Err(failed(kind));
         }
-        Ok(())
+        Ok(begun.serial)
     }
 }
 
@@ -150,7 +181,7 @@ fn begin(
     shared: &Shared,
     entry: &mut Entry,
     (mode, flags, written): (Mode, LockFlags, Option<ValueBlock>),
-    contract: &mut Option<Contract>,
+    contract: &mut Contract,
     blocking: &mut Option<BlockingSlot>,
 ) -> Result<Begun, ErrorKind> {
     let from = entry.state.idle_mode()?;
@@ -159,9 +190,7 @@ fn begin(
         check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
     }
     let id = entry.state.begin_convert(mode, flags, written)?;
-    if let Some(contract) = contract {
-        std::mem::swap(&mut entry.contract, contract);
-    }
+    let serial = entry.begin(contract);
     if let Some(new) = blocking {
         let (before, after) = (entry.blocking.interest(), new.interest());
         std::mem::swap(&mut entry.blocking, new);
@@ -173,7 +202,7 @@ fn begin(
         }
     }
     let block = written.unwrap_or_default();
-    Ok(Begun { id, flags, block, notices: entry.blocking.interest() })
+    Ok(Begun { id, flags, block, notices: entry.blocking.interest(), serial })
 }
 
 fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {

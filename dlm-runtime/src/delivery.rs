@@ -137,16 +137,14 @@ impl Drop for DeliveryThread {
 }
 
 fn deliver(shared: &Shared, stop: &EventFd) -> Result<(), ErrorKind> {
-    loop {
+    while !sleep(shared, stop)? {
         // A callback may own anything, and what it left behind is its own affair.
         match catch_unwind(AssertUnwindSafe(|| shared.dispatch())) {
             Ok(ran) => _ = ran?,
             Err(_) => _ = shared.counters.callback_panics.fetch_add(1, Ordering::Relaxed),
         }
-        if sleep(shared, stop)? {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// Sleeps until there is something to do. `true`: stop.
@@ -160,11 +158,12 @@ fn sleep(shared: &Shared, stop: &EventFd) -> Result<bool, ErrorKind> {
         PollFd::new(shared.gone.as_fd(), readable),
         PollFd::new(shared.due.fd(), readable),
         PollFd::new(shared.interest_changed.as_fd(), readable),
+        PollFd::new(shared.deadlines.fd(), readable),
         PollFd::new(device.kernel.as_fd(), readable),
     ];
     // Without callbacks to come, the results belong to threads that wait for them in a call: being
     // woken for each of those would only slow them down.
-    let awaited = if shared.interest.load(Ordering::Acquire) == 0 { 5 } else { 6 };
+    let awaited = if shared.interest.load(Ordering::Acquire) == 0 { 6 } else { 7 };
     match poll(fds.get_mut(..awaited).unwrap_or(&mut []), PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(errno) => return Err(errno.into()),

@@ -16,6 +16,7 @@ impl Shared {
     /// Reads what is there, up to a bound, and runs the callbacks that are due. Returns how many.
     pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
         let mut ran = 0;
+        self.enforce_deadlines()?;
         for turn in 0..TURN {
             if let Some(due) = self.due.pop() {
                 self.run(due);

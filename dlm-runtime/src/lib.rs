@@ -35,6 +35,7 @@
 
 mod control;
 mod convert;
+mod deadline;
 mod delivery;
 mod device;
 mod dispatch;

@@ -83,28 +83,11 @@ impl Lock {
     /// [`ErrorKind::NothingToCancel`] if nothing is in flight that waits, or if one cancel was
     /// sent for it already.
     pub fn cancel(&self) -> Result<(), Error> {
-        self.try_cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
-    }
-
-    fn try_cancel(&self) -> Result<(), ErrorKind> {
-        self.shared.check_fork()?;
-        let (id, wanted) = self
-            .with(|entry| {
-                let wanted = entry.blocking.interest().is_some();
-                entry.state.begin_cancel().map(|id| (id, wanted))
-            })
-            .ok_or(ErrorKind::LockGone)??;
-        // The kernel replaces the lock's words by these: they must be the same.
-        let cookies = self.shared.cookies(self.token, wanted)?;
-        let request = Request::Unlock(dlm_proto::UnlockRequest::cancel(id, cookies));
-        match self.shared.submit(&request) {
-            Ok(_) => Ok(()),
-            // It ended in the meantime.
-            Err(ErrorKind::Device(error)) if error.errno() == Some(dlm_sys::Errno::ENOENT) => {
-                Ok(())
-            }
-            Err(kind) => Err(kind),
-        }
+        let cancel = || {
+            self.shared.check_fork()?;
+            self.shared.cancel(self.token)
+        };
+        cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
     }
 
     /// Unlocks and waits until that is done.
@@ -175,7 +158,7 @@ impl UnlockRequest {
     pub fn wait(self) -> Result<(), UnlockError> {
         let waiter = Waiter::current();
         let (shared, token) = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        match shared.wait(token, &waiter) {
+        match shared.wait(token, &waiter, None) {
             Ok(_) => Ok(()),
             Err(kind) => {
                 let error = Error::new(Operation::Unlock, kind);
@@ -223,7 +206,7 @@ impl UnlockRequest {
                 let (flags, block) = entry.state.unlock_lvb(self.lvb);
                 entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
                 let id: LockId = entry.state.begin_unlock()?;
-                std::mem::swap(&mut entry.contract, &mut contract);
+                entry.begin(&mut contract);
                 let wanted = entry.blocking.interest().is_some();
                 Ok::<_, ErrorKind>((id, flags, block, wanted))
             })

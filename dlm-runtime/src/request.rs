@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
 use dlm_sys::Accepted;
@@ -25,6 +26,7 @@ pub struct LockRequest<'a> {
     mode: Mode,
     flags: LockFlags,
     blocking: BlockingSlot,
+    deadline: Option<Instant>,
 }
 
 impl fmt::Debug for LockRequest<'_> {
@@ -41,7 +43,7 @@ impl<'a> LockRequest<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
         let name = ResourceName::new(name);
         let blocking = BlockingSlot::Unwanted;
-        Self { shared, name, mode, flags: LockFlags::empty(), blocking }
+        Self { shared, name, mode, flags: LockFlags::empty(), blocking, deadline: None }
     }
 
     /// Fetches the resource's lock value block with the grant (VALBLK). A resource that has had no
@@ -63,6 +65,26 @@ impl<'a> LockRequest<'a> {
         self
     }
 
+    /// Gives up at this time: the request is cancelled, unless it was granted before the cancel
+    /// came through, and then it counts as granted.
+    ///
+    /// The deadline is kept by this library, as kernels since 6.2 have none. With
+    /// [`wait`](Self::wait) the waiting thread keeps it; with [`start`](Self::start) whoever runs
+    /// the callbacks, and the completion then has the status
+    /// [`LockStatus::TimedOut`](dlm_proto::LockStatus::TimedOut). A `write` that the kernel holds
+    /// up for a recovery is not ended by it.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Gives up after this time; see [`deadline`](Self::deadline).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        // A time that the clock cannot express is no deadline.
+        self.deadline = Instant::now().checked_add(timeout);
+        self
+    }
+
     /// Runs `callback` when somebody waits for this lock (blocking AST). It is told the mode that
     /// is waited for, and runs where completions do: in
     /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread.
@@ -78,19 +100,20 @@ impl<'a> LockRequest<'a> {
         self
     }
 
-    /// Requests the lock and waits until it is granted, without end unless NOQUEUE is given. The
-    /// thread reads the device itself; no delivery thread and no dispatch is needed.
+    /// Requests the lock and waits until it is granted, without end unless NOQUEUE or a deadline is
+    /// given. The thread reads the device itself; no delivery thread and no dispatch is needed.
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::TimedOut`] if the deadline has passed: nothing is left behind then.
     /// [`ErrorKind::Status`] if the request was not granted, [`ErrorKind::Name`],
     /// [`ErrorKind::Illegal`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Lock, Error> {
-        let shared = Arc::clone(self.shared);
+        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
         let waiter = Waiter::current();
         let token = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        match shared.wait(token, &waiter) {
+        match shared.wait_or_cancel(token, &waiter, deadline) {
             Ok(ended) if ended.mode.is_some() => Ok(Lock::new(shared, token)),
             Ok(ended) => Err(Error::new(Operation::Lock, ErrorKind::Status(ended.status))),
             Err(kind) => {
@@ -114,13 +137,19 @@ impl<'a> LockRequest<'a> {
         self,
         completion: impl FnOnce(Completion) + Send + 'static,
     ) -> Result<Lock, Error> {
-        let shared = Arc::clone(self.shared);
+        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
         let token = self.submit(Contract::Callback(Box::new(completion)))?;
-        Ok(Lock::new(shared, token))
+        let lock = Lock::new(shared, token);
+        if let Some(at) = deadline {
+            // A new lock's first operation.
+            let set = lock.shared().set_deadline(at, token, 0);
+            set.map_err(|errno| Error::new(Operation::Lock, ErrorKind::from(errno)))?;
+        }
+        Ok(lock)
     }
 
     fn submit(self, contract: Contract) -> Result<Token, Error> {
-        let Self { shared, name, mode, flags, blocking } = self;
+        let Self { shared, name, mode, flags, blocking, deadline: _ } = self;
         let submit = || {
             shared.check_fork()?;
             let name = name?;

@@ -8,10 +8,11 @@ use dlm_proto::{
     Abi, Cookies, Event, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN,
     Minor, Mode, Request, Token, UnlockRequest,
 };
-use dlm_sys::{Accepted, LockspaceDevice};
+use dlm_sys::{Accepted, Errno, LockspaceDevice};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
 
+use crate::deadline::Deadlines;
 use crate::device::{Device, Gone, Slot};
 use crate::error::ErrorKind;
 use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue, event_fd, signal};
@@ -40,11 +41,38 @@ pub(crate) struct Entry {
     pub(crate) blocked: Option<Mode>,
     /// The handle is gone; the entry goes with the lock.
     pub(crate) dropped: bool,
+    /// Counts the operations on this lock.
+    pub(crate) serial: u64,
+    /// The operation in flight was cancelled because its deadline passed.
+    pub(crate) timed_out: bool,
 }
 
 impl Entry {
     pub(crate) const fn new(state: LockState, contract: Contract, blocking: BlockingSlot) -> Self {
-        Self { state, contract, outcome: None, blocking, blocked: None, dropped: false }
+        Self {
+            state,
+            contract,
+            outcome: None,
+            blocking,
+            blocked: None,
+            dropped: false,
+            serial: 0,
+            timed_out: false,
+        }
+    }
+
+    /// A new operation begins.
+    pub(crate) fn begin(&mut self, contract: &mut Contract) -> u64 {
+        std::mem::swap(&mut self.contract, contract);
+        self.outcome = None;
+        self.timed_out = false;
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Whether this very operation has not ended yet.
+    pub(crate) fn is_in_flight(&self, serial: u64) -> bool {
+        self.serial == serial && self.state.pending().is_some()
     }
 }
 
@@ -118,6 +146,7 @@ pub(crate) struct Shared {
     gate: Mutex<()>,
     pub(crate) leadership: Leadership,
     pub(crate) due: DueQueue,
+    pub(crate) deadlines: Deadlines,
     /// Readable for ever once the lockspace is gone.
     pub(crate) gone: EventFd,
     /// What a user polls: results, due callbacks, and the end.
@@ -139,12 +168,14 @@ impl Shared {
         let (abi, minor) = (device.abi(), device.minor());
         let device = Device::new(device)?;
         let due = DueQueue::new()?;
+        let deadlines = Deadlines::new()?;
         let gone = event_fd()?;
         let poll_set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
         poll_set.add(&device.kernel, readable)?;
         poll_set.add(device.removal_fd(), readable)?;
         poll_set.add(due.fd(), readable)?;
+        poll_set.add(deadlines.fd(), readable)?;
         poll_set.add(&gone, readable)?;
         Ok(Self {
             name,
@@ -157,6 +188,7 @@ impl Shared {
             gate: Mutex::new(()),
             leadership: Leadership::new()?,
             due,
+            deadlines,
             gone,
             poll_set,
             expected: AtomicUsize::new(0),
@@ -236,9 +268,12 @@ impl Shared {
                 let mut table = lock(&self.table);
                 let Some(entry) = table.get_mut(token) else { return self.drop_result() };
                 entry.state.note_id(id);
-                let Some(ended) = entry.state.complete(status, flags, lvb) else {
+                let Some(mut ended) = entry.state.complete(status, flags, lvb) else {
                     return Routed::default();
                 };
+                if entry.timed_out && ended.status == LockStatus::Cancelled {
+                    ended.status = LockStatus::TimedOut;
+                }
                 if status == LockStatus::Granted {
                     entry.blocked = None;
                 }
@@ -347,6 +382,23 @@ impl Shared {
             if trash.is_some() {
                 self.expect_no_more(false);
             }
+        }
+    }
+
+    /// Writes the cancel of what is in flight for a lock. It has no completion of its own.
+    pub(crate) fn cancel(&self, token: Token) -> Result<(), ErrorKind> {
+        let (id, wanted) = {
+            let mut table = lock(&self.table);
+            let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
+            (entry.state.begin_cancel()?, entry.blocking.interest().is_some())
+        };
+        // The kernel replaces the lock's words by these: they must be the same.
+        let cookies = self.cookies(token, wanted)?;
+        match self.submit(&Request::Unlock(UnlockRequest::cancel(id, cookies))) {
+            Ok(_) => Ok(()),
+            // It ended in the meantime.
+            Err(ErrorKind::Device(error)) if error.errno() == Some(Errno::ENOENT) => Ok(()),
+            Err(kind) => Err(kind),
         }
     }
 

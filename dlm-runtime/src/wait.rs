@@ -6,16 +6,20 @@
 
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use dlm_proto::Token;
+use dlm_proto::{LockStatus, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use crate::error::ErrorKind;
 use crate::event::{clear, event_fd, signal};
-use crate::shared::{Pumped, Shared};
+use crate::shared::{Contract, Pumped, Shared};
 use crate::state::Ended;
 use crate::sync::lock;
+
+/// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Where a follower sleeps. One per thread, as a thread waits for one thing at a time.
 #[derive(Debug, Default)]
@@ -50,12 +54,20 @@ impl Waiter {
         }
     }
 
-    /// Sleeps until woken since the last sleep.
-    fn sleep(&self) {
+    /// Sleeps until woken since the last sleep, or until the deadline.
+    fn sleep(&self, deadline: Option<Instant>) {
         let mut rest = lock(&self.rest);
         while *rest != Rest::Woken {
             *rest = Rest::Asleep;
-            rest = self.changed.wait(rest).unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = deadline.map(time_left) else {
+                rest = self.changed.wait(rest).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(rest, left);
+            (rest, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         *rest = Rest::Awake;
     }
@@ -130,14 +142,61 @@ impl Drop for Seat<'_> {
     }
 }
 
+fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 impl Shared {
+    /// Waits as [`Shared::wait`], and when the deadline has passed cancels the operation and waits
+    /// for what comes of that. An operation that was granted all the same is granted.
+    pub(crate) fn wait_or_cancel(
+        &self,
+        token: Token,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+    ) -> Result<Ended, ErrorKind> {
+        let ended = self.end_of(token, waiter, deadline);
+        if ended.is_err() {
+            self.abandon(token);
+        }
+        ended
+    }
+
+    fn end_of(
+        &self,
+        token: Token,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+    ) -> Result<Ended, ErrorKind> {
+        if let Some(ended) = self.wait(token, waiter, deadline)? {
+            return Ok(ended);
+        }
+        match self.cancel(token) {
+            // Nothing to cancel: it ends by itself, or somebody else has cancelled it.
+            Ok(()) | Err(ErrorKind::NothingToCancel | ErrorKind::LockGone) => {}
+            Err(kind) => return Err(kind),
+        }
+        match self.wait(token, waiter, Instant::now().checked_add(GRACE))? {
+            Some(ended) if ended.status == LockStatus::Cancelled => {
+                Err(ErrorKind::TimedOut("it was not granted in time"))
+            }
+            Some(ended) => Ok(ended),
+            None => Err(ErrorKind::TimedOut("the kernel does not answer a cancel")),
+        }
+    }
+
     /// Waits for the operation of a lock that was begun under
-    /// [`Contract::Wait`](crate::shared::Contract::Wait).
-    pub(crate) fn wait(&self, token: Token, waiter: &Arc<Waiter>) -> Result<Ended, ErrorKind> {
+    /// [`Contract::Wait`](crate::shared::Contract::Wait). `None`: the deadline has passed.
+    pub(crate) fn wait(
+        &self,
+        token: Token,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Ended>, ErrorKind> {
         let mut seat = None;
         loop {
             if let Some(ended) = self.take_outcome(token) {
-                return Ok(ended);
+                return Ok(Some(ended));
             }
             match self.pump()? {
                 Pumped::Handled => continue,
@@ -147,17 +206,25 @@ impl Shared {
                 }
                 Pumped::Empty => {}
             }
+            if deadline.is_some_and(|at| time_left(at).is_zero()) {
+                return Ok(None);
+            }
             let seat = seat.get_or_insert_with(|| Seat { leadership: &self.leadership, token });
             let leads = seat.try_lead(waiter);
             // Somebody else may have read the completion before this thread could be told.
             if self.has_outcome(token) {
                 continue;
             }
-            if leads { self.sleep_at_device()? } else { waiter.sleep() }
+            if leads { self.sleep_at_device(deadline)? } else { waiter.sleep(deadline) }
         }
     }
 
-    fn sleep_at_device(&self) -> Result<(), ErrorKind> {
+    fn sleep_at_device(&self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
+        // Rounded up, so as not to spin through the last millisecond.
+        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
+            PollTimeout::try_from(time_left(at).saturating_add(Duration::from_millis(1)))
+                .unwrap_or(PollTimeout::MAX)
+        });
         let removal = {
             let device = self.slot.get()?;
             let device = device.device()?;
@@ -167,7 +234,7 @@ impl Shared {
                 PollFd::new(self.leadership.nudge.as_fd(), PollFlags::POLLIN),
                 PollFd::new(device.removal_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut fds, PollTimeout::NONE) {
+            match poll(&mut fds, timeout) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -175,6 +242,15 @@ impl Shared {
         };
         clear(&self.leadership.nudge);
         if removal { self.check_removed() } else { Ok(()) }
+    }
+
+    /// Nobody waits for this operation any more. When it ends, nobody is told.
+    fn abandon(&self, token: Token) {
+        if let Some(entry) = lock(&self.table).get_mut(token) {
+            if entry.state.pending().is_some() && matches!(entry.contract, Contract::Wait(_)) {
+                entry.contract = Contract::Forget;
+            }
+        }
     }
 
     fn has_outcome(&self, token: Token) -> bool {

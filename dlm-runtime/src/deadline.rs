@@ -1,0 +1,111 @@
+//! Deadlines of operations that end in a callback. Kernels since 6.2 have no timeouts, so an
+//! operation that takes too long is cancelled from here.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dlm_proto::Token;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::shared::Shared;
+use crate::sync::lock;
+
+/// Which operation is due: when, the lock's slot and generation, and which of its operations.
+type Due = Reverse<(Instant, u32, u32, u64)>;
+
+/// Entries that are kept although their operation has ended, before they are cleared out.
+const SLACK: usize = 64;
+
+/// The deadlines, and a timer for the first of them.
+pub(crate) struct Deadlines {
+    heap: Mutex<BinaryHeap<Due>>,
+    count: AtomicUsize,
+    timer: TimerFd,
+}
+
+impl Deadlines {
+    pub(crate) fn new() -> nix::Result<Self> {
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        Ok(Self { heap: Mutex::default(), count: AtomicUsize::new(0), timer })
+    }
+
+    /// Readable when a deadline has passed.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.timer.as_fd()
+    }
+
+    fn arm(&self, next: Option<&Due>) -> nix::Result<()> {
+        let Some(Reverse((at, ..))) = next else { return self.timer.unset() };
+        // Zero would disarm it.
+        let left = at.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+        let expiration = Expiration::OneShot(TimeSpec::from_duration(left));
+        self.timer.set(expiration, TimerSetTimeFlags::empty())
+    }
+}
+
+impl Shared {
+    /// Cancels an operation of a lock when the time has come, if it is still in flight.
+    pub(crate) fn set_deadline(&self, at: Instant, token: Token, serial: u64) -> nix::Result<()> {
+        let deadlines = &self.deadlines;
+        let mut heap = lock(&deadlines.heap);
+        if heap.len() > SLACK + 2 * self.expected.load(Ordering::Acquire) {
+            let mut table = lock(&self.table);
+            heap.retain(|Reverse((_, index, generation, serial))| {
+                let token = Token::new(*index, *generation);
+                table.get_mut(token).is_some_and(|entry| entry.is_in_flight(*serial))
+            });
+        }
+        heap.push(Reverse((at, token.index(), token.generation(), serial)));
+        deadlines.count.store(heap.len(), Ordering::Release);
+        deadlines.arm(heap.peek())
+    }
+
+    /// Cancels what is overdue.
+    pub(crate) fn enforce_deadlines(&self) -> nix::Result<()> {
+        let deadlines = &self.deadlines;
+        if deadlines.count.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let mut overdue = Vec::new();
+        {
+            let mut heap = lock(&deadlines.heap);
+            while let Some(&Reverse((at, index, generation, serial))) = heap.peek() {
+                if at > now {
+                    break;
+                }
+                heap.pop();
+                overdue.push((Token::new(index, generation), serial));
+            }
+            if overdue.is_empty() {
+                return Ok(());
+            }
+            deadlines.count.store(heap.len(), Ordering::Release);
+            deadlines.arm(heap.peek())?;
+        }
+        for (token, serial) in overdue {
+            let is_due = {
+                let mut table = lock(&self.table);
+                match table.get_mut(token) {
+                    Some(entry) if entry.is_in_flight(serial) => {
+                        entry.timed_out = true;
+                        true
+                    }
+                    _ => false,
+                }
+            };
+            if is_due {
+                // It ended in the meantime, or was cancelled already; or the lockspace is gone,
+                // which the next read tells.
+                let _ = self.cancel(token);
+            }
+        }
+        Ok(())
+    }
+}
