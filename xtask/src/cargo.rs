@@ -32,8 +32,18 @@ pub fn cargo(arguments: &[&str]) -> Command {
 ///
 /// When it does not build.
 pub fn build(arguments: &[&str]) -> Result<Vec<Program>> {
-    let line = format!("cargo {}", arguments.join(" "));
-    let output = cargo(arguments)
+    build_with(cargo(arguments))
+}
+
+/// As [`build`], with a command of which only the kind of messages is still missing.
+///
+/// # Errors
+///
+/// When it does not build.
+pub fn build_with(mut command: Command) -> Result<Vec<Program>> {
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
+    let line = format!("cargo {}", words.join(" "));
+    let output = command
         .args(["--quiet", "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit())
         .output()

@@ -3,9 +3,11 @@
 //! A subcommand is a module with a `USAGE` text and `run(arguments) -> Result<ExitCode>`, listed
 //! in [`main`].
 
+pub mod abi;
 pub mod bench;
 pub mod cargo;
 pub mod demo;
+pub mod size;
 pub mod test;
 pub mod vm;
 
@@ -17,8 +19,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND [ARG]...
 
+    abi       compares dlm-proto with the kernel's headers
     bench     measures what records cost
     demo      shows a lock changing hands on a real kernel
+    size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines
     vm run    runs a command in a virtual machine with a DLM
 
@@ -65,8 +69,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     let name = arguments.next().unwrap_or_default();
     let rest: Vec<_> = arguments.collect();
     match name.to_str() {
+        Some("abi") => abi::run(rest),
         Some("bench") => bench::run(rest),
         Some("demo") => demo::run(rest),
+        Some("size") => size::run(rest),
         Some("test") => test::run(rest),
         Some("vm") => vm::cli::run(rest),
         Some("help" | "--help" | "-h") => {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must pass.
 
+mod embedded;
 mod guest;
 mod host;
 mod tally;
@@ -58,6 +59,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     if choice.kernel.is_none() && choice.filter.is_none() {
         host::run(&mut tally)?;
+    }
+    if choice.filter.is_none() {
+        embedded::run(choice.kernel.is_none(), &kernels, &mut tally)?;
     }
     guest::run(&kernels, choice.filter.as_deref(), &mut tally)?;
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
