@@ -17,46 +17,55 @@ pub fn misc(bytes: &[u8]) {
     let (len, rest) = bytes.split_first().unwrap_or((&0, &[]));
     let (name, rest) = rest.split_at_checked(usize::from(len % 128)).unwrap_or((rest, &[]));
     let (minor, list) = rest.split_first_chunk().unwrap_or((&[0; 4], rest));
+    let mut wanted = [None; 2];
     for line in list.split(|&byte| byte == b'\n') {
-        assert_eq!(misc::parse_line(line), parse_another_way(line), "{}", line.escape_ascii());
+        let parsed = parse_another_way(line);
+        assert_eq!(misc::parse_line(line), parsed, "{}", line.escape_ascii());
+        let Some((minor, found)) = parsed else { continue };
+        for (wanted, prefix) in wanted.iter_mut().zip(PREFIXES) {
+            // The first line of a name is the one that counts.
+            if wanted.is_none() && found.strip_prefix(prefix) == Some(name) {
+                *wanted = Some(minor);
+            }
+        }
     }
-    for (found, prefix) in
-        [(misc::minor_of(list, name), &b""[..]), (misc::minor_of_lockspace(list, name), b"dlm_")]
-    {
-        assert_eq!(found, first(list, prefix, name), "{}", list.escape_ascii());
+    for (wanted, prefix) in wanted.into_iter().zip(PREFIXES) {
+        assert_eq!(look_up(list, prefix, name), wanted, "{}", list.escape_ascii());
+        if !name.contains(&b'\n') {
+            built(u32::from_ne_bytes(*minor), prefix, name, list, wanted);
+        }
     }
-    built(u32::from_ne_bytes(*minor), name, list);
 }
 
-/// A line as the kernel writes it is found again, behind any other lines that do not have its
-/// name, and before any others.
-fn built(minor: u32, name: &[u8], list: &[u8]) {
-    if name.contains(&b'\n') {
-        return;
+/// What is before the name of any device, and before that of a lockspace.
+const PREFIXES: [&[u8]; 2] = [b"", b"dlm_"];
+
+fn look_up(list: &[u8], prefix: &[u8], name: &[u8]) -> Option<u32> {
+    match prefix {
+        b"" => misc::minor_of(list, name),
+        _ => misc::minor_of_lockspace(list, name),
     }
-    for prefix in [&b""[..], b"dlm_"] {
-        let mut buffer = [0; LINE];
-        let line = write_line(&mut buffer, minor, prefix, name);
-        let whole = line.strip_suffix(b"\n").unwrap_or_default();
-        let (found, rest) = misc::parse_line(whole).unwrap_or_default();
-        assert_eq!((found, rest.strip_prefix(prefix)), (minor, Some(name)));
-        let lookup = |list: &[u8]| match prefix {
-            b"" => misc::minor_of(list, name),
-            _ => misc::minor_of_lockspace(list, name),
-        };
-        assert_eq!(lookup(line), Some(minor), "{}", line.escape_ascii());
-        // The first line of a name is the one that counts.
-        let mut both = [0; 512];
-        let Some(room) = both.get_mut(..list.len() + 1 + line.len()) else { continue };
-        let (head, tail) = room.split_at_mut(list.len());
-        head.copy_from_slice(list);
-        if let Some((end, tail)) = tail.split_first_mut() {
-            *end = b'\n';
-            tail.copy_from_slice(line);
-        }
-        let wanted = first(list, prefix, name).unwrap_or(minor);
-        assert_eq!(lookup(room), Some(wanted), "{}", room.escape_ascii());
+}
+
+/// A line as the kernel writes it is found again, alone, and behind a list in which the name has
+/// the number `before` or none.
+fn built(minor: u32, prefix: &[u8], name: &[u8], list: &[u8], before: Option<u32>) {
+    let mut buffer = [0; LINE];
+    let line = write_line(&mut buffer, minor, prefix, name);
+    let whole = line.strip_suffix(b"\n").unwrap_or_default();
+    let (found, rest) = misc::parse_line(whole).unwrap_or_default();
+    assert_eq!((found, rest.strip_prefix(prefix)), (minor, Some(name)));
+    assert_eq!(look_up(line, prefix, name), Some(minor), "{}", line.escape_ascii());
+    let mut both = [0; 512];
+    let Some(both) = both.get_mut(..list.len() + 1 + line.len()) else { return };
+    let (head, tail) = both.split_at_mut(list.len());
+    head.copy_from_slice(list);
+    if let Some((end, tail)) = tail.split_first_mut() {
+        *end = b'\n';
+        tail.copy_from_slice(line);
     }
+    let wanted = before.unwrap_or(minor);
+    assert_eq!(look_up(both, prefix, name), Some(wanted), "{}", both.escape_ascii());
 }
 
 /// Writes what the kernel's `"%3i %s\n"` does.
@@ -95,12 +104,4 @@ fn parse_another_way(line: &[u8]) -> Option<(u32, &[u8])> {
     let digits = core::str::from_utf8(line.get(..end)?).ok()?;
     let name = line.get(end..)?.strip_prefix(b" ")?;
     Some((digits.parse().ok()?, name))
-}
-
-/// The minor number on the first line that has this name.
-fn first(list: &[u8], prefix: &[u8], name: &[u8]) -> Option<u32> {
-    list.split(|&byte| byte == b'\n').find_map(|line| {
-        let (minor, found) = parse_another_way(line)?;
-        (found.strip_prefix(prefix)? == name).then_some(minor)
-    })
 }

@@ -7,6 +7,7 @@ pub mod abi;
 pub mod bench;
 pub mod cargo;
 pub mod demo;
+pub mod fuzz;
 pub mod size;
 pub mod test;
 pub mod vm;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND [ARG]...
     abi       compares dlm-proto with the kernel's headers
     bench     measures what records cost
     demo      shows a lock changing hands on a real kernel
+    fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines
     vm run    runs a command in a virtual machine with a DLM
@@ -72,6 +74,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("abi") => abi::run(rest),
         Some("bench") => bench::run(rest),
         Some("demo") => demo::run(rest),
+        Some("fuzz") => fuzz::run(rest),
         Some("size") => size::run(rest),
         Some("test") => test::run(rest),
         Some("vm") => vm::cli::run(rest),

@@ -8,8 +8,9 @@ use super::tally::Tally;
 use crate::cargo::cargo;
 
 /// Checks that pass or fail as a whole. Each is one line of arguments to cargo.
-const CHECKS: [(&str, &str); 4] = [
+const CHECKS: [(&str, &str); 5] = [
     ("format", "fmt --all --check"),
+    ("format of the fuzzers", "fmt --manifest-path fuzz/Cargo.toml --check"),
     ("lints", "clippy --quiet --workspace --all-targets -- -D warnings"),
     (
         "lints without std",
@@ -38,6 +39,11 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
     for (name, line) in TESTS {
         println!("=== {name}: cargo {line}");
         test(name, line, tally)?;
+    }
+    println!("=== fuzz: cargo xtask fuzz, a few seconds for each target");
+    match crate::fuzz::briefly() {
+        Ok(passed) => tally.check("fuzz", passed),
+        Err(error) => tally.fail(format!("fuzz: {error:#}")),
     }
     Ok(())
 }

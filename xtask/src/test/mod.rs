@@ -17,8 +17,9 @@ use tally::Tally;
 pub const USAGE: &str = "\
 usage: cargo xtask test [--host | --kernel NAME] [FILTER]
 
-Runs everything that must pass: format, lints, documentation, tests on this machine, and the
-tests and examples that need a kernel's DLM, in virtual machines with each of the kernels.
+Runs everything that must pass: format, lints, documentation, tests on this machine, the fuzzers
+for a few seconds each, the kernel's headers against ours, and the static program, the tests and
+the examples that need a kernel's DLM, in virtual machines with each of the kernels.
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine

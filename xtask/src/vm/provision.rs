@@ -10,7 +10,7 @@ use std::path::Path;
 pub const QEMU: &str = "qemu-system-x86_64";
 
 /// What has to be there, and the package that brings it.
-const NEEDS: [(&str, &str); 8] = [
+const NEEDS: [(&str, &str); 9] = [
     (QEMU, "qemu-system-x86"),
     ("busybox", "busybox-static"),
     ("strace", "strace"),
@@ -18,6 +18,7 @@ const NEEDS: [(&str, &str); 8] = [
     ("zstd", "zstd"),
     ("setpriv", "util-linux"),
     ("cc", "gcc"),
+    ("g++", "g++"),
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
 ];
 
@@ -40,7 +41,21 @@ pub fn missing() -> Vec<&'static str> {
 ///
 /// When something is missing and cannot be installed; then with the command to run by hand.
 pub fn ensure(store: &Store) -> Result<()> {
-    let missing = missing();
+    install(store, missing)
+}
+
+/// Installs what the fuzzers are built with, and nothing for virtual machines.
+///
+/// # Errors
+///
+/// As for [`ensure`].
+pub fn ensure_for_fuzzing(store: &Store) -> Result<()> {
+    // libFuzzer is C++.
+    install(store, || missing().into_iter().filter(|&package| package == "g++").collect())
+}
+
+fn install(store: &Store, look: impl Fn() -> Vec<&'static str>) -> Result<()> {
+    let missing = look();
     if missing.is_empty() {
         return Ok(());
     }
@@ -73,7 +88,7 @@ pub fn ensure(store: &Store) -> Result<()> {
         update?;
         return Err(error).with_context(|| format!("cannot install {packages}"));
     }
-    let left = self::missing();
+    let left = look();
     if !left.is_empty() {
         bail!("still missing after the installation: {}", left.join(" "));
     }
