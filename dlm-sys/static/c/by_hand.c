@@ -44,7 +44,7 @@ enum step {
 #define TOKEN ((void *)(uintptr_t)0x100000007)
 #define OWNER ((struct dlm_lksb *)1)
 
-// A request with room for the name, which starts inside the padding-free end of the struct.
+// A request with room for the name. On x86-64 it starts at the end of the struct.
 union request {
 	struct dlm_write_request head;
 	char bytes[sizeof(struct dlm_write_request) + DLM_RESNAME_MAXLEN];

@@ -4,7 +4,8 @@
 //! it creates a lockspace, takes an EX lock, converts it to NL, unlocks it, and removes the
 //! lockspace, looking at each answer of the kernel. `cargo xtask size` builds it, measures it,
 //! shows that no panic, no formatting and no allocation is linked in, and runs it on real kernels;
-//! `c/by_hand.c` beside it does the same in C.
+//! `c/by_hand.c` beside it does the same in C. `src/bin/records.rs` is for the parts of dlm-proto
+//! that this program has no use for.
 //!
 //! The exit status is 0, or the [`Step`] that was not answered as it should be.
 //!

@@ -33,3 +33,25 @@ core::arch::global_asm!(
     ".size memset, . - memset",
     ".popsection",
 );
+
+// With no bytes to compare, the flags are still those of the `xor`: equal.
+core::arch::global_asm!(
+    ".pushsection .text.memcmp, \"ax\", @progbits",
+    ".globl memcmp",
+    ".type memcmp, @function",
+    ".globl bcmp",
+    ".type bcmp, @function",
+    "memcmp:",
+    "bcmp:",
+    "    mov rcx, rdx",
+    "    xor eax, eax",
+    "    repe cmpsb",
+    "    je 2f",
+    "    movzx eax, byte ptr [rdi - 1]",
+    "    movzx ecx, byte ptr [rsi - 1]",
+    "    sub eax, ecx",
+    "2:  ret",
+    ".size memcmp, . - memcmp",
+    ".size bcmp, . - bcmp",
+    ".popsection",
+);

@@ -26,14 +26,16 @@ pub struct Built {
 pub struct Programs {
     /// The one in Rust.
     pub rust: Built,
-    /// Those in C: with a C library, and without.
+    /// The same in C: with a C library, and without.
     pub c: [Built; 2],
+    /// Another one in Rust, which goes through all of what dlm-proto does.
+    pub records: Built,
 }
 
 impl Programs {
-    /// All of them, the one in Rust first.
+    /// All of them, in the order of the table.
     pub fn all(&self) -> impl Iterator<Item = &Built> {
-        std::iter::once(&self.rust).chain(&self.c)
+        std::iter::once(&self.rust).chain(&self.c).chain([&self.records])
     }
 }
 
@@ -69,7 +71,7 @@ pub fn cargo_there(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds all three.
+/// Builds them all.
 ///
 /// # Errors
 ///
@@ -78,14 +80,19 @@ pub fn build() -> Result<Programs> {
     let out = workspace_root().join("target/static/size");
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let built = cargo::build_with(cargo_there(&["build", "--release"]))?;
-    let full = built.into_iter().next().context("cargo built no static program")?.path;
-    let stripped = strip(&full, &out.join("dlm-static"))?;
-    let rust = Built { what: "Rust, no C library", name: "dlm-static", full, stripped };
+    let in_rust = |what, name| -> Result<Built> {
+        let program = built.iter().find(|program| program.name == name);
+        let full = program.with_context(|| format!("cargo built no {name}"))?.path.clone();
+        let stripped = strip(&full, &out.join(name))?;
+        Ok(Built { what, name, full, stripped })
+    };
     let c = [
         in_c("C, static glibc", "c-glibc", &["by_hand.c"], &out)?,
         in_c("C, no C library", "c-bare", BARE, &out)?,
     ];
-    Ok(Programs { rust, c })
+    let rust = in_rust("Rust, no C library", "dlm-static")?;
+    let records = in_rust("Rust, all of dlm-proto", "dlm-records")?;
+    Ok(Programs { rust, c, records })
 }
 
 fn in_c(what: &'static str, name: &'static str, arguments: &[&str], out: &Path) -> Result<Built> {

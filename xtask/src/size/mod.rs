@@ -22,7 +22,8 @@ usage: cargo xtask size [--kernel NAME | --no-run]
 
 Builds a static program without std and C library that takes a DLM lock, and the same in C. Prints
 their sizes, which crate the code of the first is from, and what it must not contain (panics,
-formatting, allocation), and runs them on real kernels, in virtual machines.
+formatting, allocation), and runs them on real kernels, in virtual machines. Another program, which
+goes through everything that dlm-proto does with records, must not contain it either.
 
     --kernel NAME   only on 6.1 or 6.12
     --no-run        on none
@@ -55,11 +56,15 @@ impl Report {
         Ok(Self {
             sizes: programs.all().map(sizes).collect::<Result<_>>()?,
             shares: symbols::shares(&programs.rust)?,
-            forbidden: symbols::forbidden(&programs.rust)?,
+            forbidden: [&programs.rust, &programs.records]
+                .into_iter()
+                .map(symbols::forbidden)
+                .collect::<Result<Vec<_>>>()?
+                .concat(),
         })
     }
 
-    /// Whether the Rust program is small enough and has nothing in it that is forbidden.
+    /// Whether the Rust program is small enough and neither has anything in it that is forbidden.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let small = self.sizes.first().is_some_and(|(_, rust)| rust.file < LIMIT);

@@ -3,6 +3,7 @@
 use addr2line::Loader;
 use anyhow::{Context, Result, anyhow};
 use goblin::elf::Elf;
+use goblin::elf::sym::{STT_FILE, STT_SECTION};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use super::build::Built;
 
 /// Functions and variables with a C name that the program brings along (`src/start.rs`,
 /// `src/calls.rs` and `src/memory.rs` of the package). Any other is from a C library.
-const OWN: [&str; 13] = [
+const OWN: [&str; 15] = [
     "_start",
     "open",
     "read",
@@ -24,6 +25,8 @@ const OWN: [&str; 13] = [
     "error_number",
     "memcpy",
     "memset",
+    "memcmp",
+    "bcmp",
 ];
 
 /// What the names of functions hold that panic, format or allocate. All panics come together in
@@ -88,8 +91,8 @@ pub fn shares(program: &Built) -> Result<Shares> {
     Ok(shares)
 }
 
-/// The symbols of the Rust program that must not be there, and source files that its constants
-/// name, as the message of a panic does.
+/// The symbols of a Rust program that must not be there, and source files that its constants name,
+/// as the message of a panic does.
 ///
 /// # Errors
 ///
@@ -100,16 +103,15 @@ pub fn forbidden(program: &Built) -> Result<Vec<String>> {
     let mut found: Vec<String> = elf
         .syms
         .iter()
-        .filter(|symbol| !symbol.is_import() || symbol.st_name != 0)
-        .filter(|symbol| symbol.st_type() != goblin::elf::sym::STT_FILE)
-        .filter(|symbol| symbol.st_type() != goblin::elf::sym::STT_SECTION)
+        .filter(|symbol| !matches!(symbol.st_type(), STT_FILE | STT_SECTION))
         .filter_map(|symbol| elf.strtab.get_at(symbol.st_name))
         .filter(|name| is_forbidden(name))
-        .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
+        .map(|name| format!("{}: {:#}", program.name, rustc_demangle::demangle(name)))
         .collect();
     found.sort();
     found.dedup();
-    found.extend(source_names(&std::fs::read(&program.stripped)?));
+    let names = source_names(&std::fs::read(&program.stripped)?);
+    found.extend(names.into_iter().map(|text| format!("{}: {text}", program.name)));
     Ok(found)
 }
 
