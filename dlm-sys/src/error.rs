@@ -22,7 +22,7 @@ pub enum Call {
     ReadResult,
     /// Wait for a result.
     Poll,
-    /// Take the lock that keeps simultaneous creations of a lockspace apart.
+    /// Take the lock that keeps creations and removals of lockspaces apart.
     SerialiseCreate,
     /// Read `/proc/misc`.
     ListDevices,
