@@ -16,7 +16,7 @@
 use dlm_proto::{
     Abi, AbiVersion, Cookies, DecodeError, EncodeError, LVB_LEN, LockFlags, LockId, LockRequest,
     LockResult, LockStatus, LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN, Minor,
-    ModeCode, NodeId, PointerWidth, RemoveFlags, Request, ResourceName, StatusFlags, Token,
+    Mode, ModeCode, NodeId, PointerWidth, RemoveFlags, Request, ResourceName, StatusFlags, Token,
     UnlockRequest, ValueBlock, Version, fuzzing,
 };
 use proptest::collection::vec;
@@ -116,13 +116,20 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
+/// Flags that version 5 can say, those with one bit more, and any.
+fn flags() -> impl Strategy<Value = u32> {
+    let low = any::<u16>().prop_map(u32::from);
+    let one_more = (low.clone(), 16..32_u32).prop_map(|(flags, bit)| flags | 1 << bit);
+    prop_oneof![2 => low, 1 => one_more, 1 => any::<u32>()]
+}
+
 prop_compose! {
     fn request()(
         kind in kind(),
         name in vec(prop_oneof![9 => 1..=u8::MAX, 1 => Just(0)], 0..68),
         lvb in any::<[u8; LVB_LEN]>(),
         mode in any::<u8>(),
-        flags in prop_oneof![any::<u32>(), 0..=0xffff_u32],
+        flags in flags(),
         lock in any::<u32>(),
         xid in rare(),
         timeout in rare(),
@@ -280,7 +287,7 @@ proptest! {
         // And through a request and a result.
         let cookies = Cookies::for_token_in(token, owner, width).unwrap();
         let abi = Abi { version: AbiVersion::V6, width };
-        let request = Request::Lock(LockRequest::new(b"x", dlm_proto::Mode::Ex, cookies));
+        let request = Request::Lock(LockRequest::new(b"x", Mode::Ex, cookies));
         let mut buffer = [0xa5; MAX_REQUEST_LEN];
         let bytes = request.encode(abi, &mut buffer).unwrap();
         let Ok(Request::Lock(lock)) = Request::decode(abi, bytes) else { panic!("{abi}") };
@@ -324,6 +331,23 @@ proptest! {
         fuzzing::version(&[kernel.encode(), request.encode()].concat());
         fuzzing::version(&kernel.encode());
         prop_assert_eq!(Abi::negotiate(kernel, width).is_ok(), kernel.major == 6);
+    }
+
+    /// There is room for more in the record, but not in the kernel.
+    #[test]
+    fn a_name_of_more_than_64_bytes_is_refused(abi in abi(), got in 65..120_u8, room in 0..9_usize) {
+        let lock = Request::Lock(LockRequest::new(b"", Mode::Ex, Cookies::default()));
+        let create = Request::CreateLockspace { name: b"", flags: LockspaceFlags::empty() };
+        let too_long = DecodeError::NameLength { most: 64, got: got.into() };
+        for (request, name_at) in [(lock, abi.lock_name_offset()), (create, 24)] {
+            let mut record = [0; 256];
+            request.encode(abi, &mut record).unwrap();
+            record[17] = got;
+            record[name_at..name_at + usize::from(got)].fill(b'n');
+            let bytes = &record[..abi.request_len(got.into()) + room];
+            fuzzing::request_decode(bytes);
+            prop_assert_eq!(Request::decode(abi, bytes), Err(too_long));
+        }
     }
 
     /// Random bytes rarely get past the first check; records with a few bytes spoiled do.
