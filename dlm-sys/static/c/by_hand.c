@@ -106,6 +106,19 @@ static ssize_t submit(int fd, const union request *request, size_t name_len)
 	return answer;
 }
 
+// Creations and removals: kernels up to 6.12 do not bear two at the same time.
+static ssize_t submit_alone(int fd, const union request *request, size_t name_len)
+{
+	ssize_t answer;
+
+	while (flock(fd, LOCK_EX) != 0)
+		if (errno != EINTR)
+			return -1;
+	answer = submit(fd, request, name_len);
+	flock(fd, LOCK_UN);
+	return answer;
+}
+
 static ssize_t submit_lock(int fd, int cmd, int mode, uint32_t flags, uint32_t lkid, size_t name_len)
 {
 	union request request;
@@ -189,12 +202,7 @@ int main(void)
 	start_request(&request, DLM_USER_CREATE_LOCKSPACE);
 	space->flags = DLM_LSFL_NEWEXCL;
 	memcpy(space->name, LOCKSPACE, sizeof LOCKSPACE - 1);
-	// Kernels up to 6.12 do not bear two creations at the same time.
-	while (flock(control, LOCK_EX) != 0)
-		if (errno != EINTR)
-			return CREATE;
-	number = submit(control, &request, sizeof LOCKSPACE - 1);
-	flock(control, LOCK_UN);
+	number = submit_alone(control, &request, sizeof LOCKSPACE - 1);
 	// Removing minor number 0 would hit any lockspace that has no device.
 	if (number <= 0 || number > UINT32_MAX)
 		return CREATE;
@@ -203,7 +211,7 @@ int main(void)
 
 	start_request(&request, DLM_USER_REMOVE_LOCKSPACE);
 	space->minor = number;
-	if (submit(control, &request, 0) != 0 && !failed)
+	if (submit_alone(control, &request, 0) != 0 && !failed)
 		failed = REMOVE;
 	close(control);
 	return failed;
