@@ -22,6 +22,7 @@ pub struct ConvertRequest<'a> {
     written: Option<ValueBlock>,
     blocking: Option<BlockingSlot>,
     deadline: Option<Instant>,
+    persistent: bool,
 }
 
 impl fmt::Debug for ConvertRequest<'_> {
@@ -32,6 +33,15 @@ impl fmt::Debug for ConvertRequest<'_> {
             .field("flags", &self.flags)
             .finish_non_exhaustive()
     }
+}
+
+/// What the user asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    mode: Mode,
+    flags: LockFlags,
+    written: Option<ValueBlock>,
+    persistent: bool,
 }
 
 /// What is written to the kernel, and who hears of the end.
@@ -52,6 +62,7 @@ impl<'a> ConvertRequest<'a> {
             written: None,
             blocking: None,
             deadline: None,
+            persistent: false,
         }
     }
 
@@ -74,6 +85,12 @@ impl<'a> ConvertRequest<'a> {
     /// [`LockStatus::Again`](dlm_proto::LockStatus::Again), and the lock keeps its mode (NOQUEUE).
     pub fn no_queue(self) -> Self {
         self.flags(LockFlags::NOQUEUE)
+    }
+
+    /// The lock is persistent from now on. Not for users: `flags` refuses what this sets.
+    pub(crate) fn persistent(mut self) -> Self {
+        self.persistent = true;
+        self
     }
 
     /// Adds flags of the kernel. Those that make no sense here are refused by
@@ -145,13 +162,13 @@ impl<'a> ConvertRequest<'a> {
     fn submit(self, contract: Contract) -> Result<u64, Error> {
         let shared = self.lock.shared();
         let token = self.lock.token();
-        let Self { mode, flags, written, blocking, lock: handle, deadline: _ } = self;
+        let Self { mode, flags, written, blocking, lock: handle, persistent, deadline: _ } = self;
         let callback = contract.is_callback();
         let begin = || {
             shared.check_fork()?;
             // What is left in these, or replaced, is dropped when nothing is locked.
             let (mut contract, mut blocking) = (contract, blocking);
-            let asked = (mode, flags, written);
+            let asked = Asked { mode, flags, written, persistent };
             handle
                 .with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
                 .ok_or(ErrorKind::LockGone)?
@@ -164,6 +181,9 @@ impl<'a> ConvertRequest<'a> {
                 dlm_proto::LockRequest { flags: begun.flags, lvb: &begun.block, ..request };
             shared.submit(&Request::Lock(request))
         });
+        if sent.is_ok() {
+            shared.counts.conversions.add();
+        }
         if let Err(kind) = sent {
             shared.expect_no_more(callback);
             let _contract = handle.with(|entry| {
@@ -180,7 +200,7 @@ impl<'a> ConvertRequest<'a> {
 fn begin(
     shared: &Shared,
     entry: &mut Entry,
-    (mode, flags, written): (Mode, LockFlags, Option<ValueBlock>),
+    Asked { mode, mut flags, written, persistent }: Asked,
     contract: &mut Contract,
     blocking: &mut Option<BlockingSlot>,
 ) -> Result<Begun, ErrorKind> {
@@ -188,6 +208,9 @@ fn begin(
     legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
     if flags.contains(LockFlags::VALBLK) {
         check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
+    }
+    if persistent || entry.state.is_persistent() {
+        flags |= LockFlags::PERSISTENT;
     }
     let id = entry.state.begin_convert(mode, flags, written)?;
     let serial = entry.begin(contract);

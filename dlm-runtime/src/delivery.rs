@@ -85,7 +85,7 @@ impl DeliveryThread {
     /// How many callbacks of the lockspace have panicked in this thread's time and before.
     #[must_use]
     pub fn callback_panics(&self) -> u64 {
-        self.shared.counters.callback_panics.load(Ordering::Relaxed)
+        self.shared.counts.callback_panics.get()
     }
 
     /// Stops the thread and waits, at most for `timeout`, until it has ended. Callbacks that are
@@ -141,7 +141,7 @@ fn deliver(shared: &Shared, stop: &EventFd) -> Result<(), ErrorKind> {
         // A callback may own anything, and what it left behind is its own affair.
         match catch_unwind(AssertUnwindSafe(|| shared.dispatch())) {
             Ok(ran) => _ = ran?,
-            Err(_) => _ = shared.counters.callback_panics.fetch_add(1, Ordering::Relaxed),
+            Err(_) => shared.counts.callback_panics.add(),
         }
     }
     Ok(())

@@ -26,6 +26,12 @@ pub enum Operation {
     Unlock,
     /// Cancel a request or conversion.
     Cancel,
+    /// Adopt an orphan.
+    Adopt,
+    /// Make a lock persistent.
+    Persist,
+    /// Remove orphans.
+    Purge,
     /// Read results and run callbacks.
     Dispatch,
     /// Start the delivery thread.
@@ -45,6 +51,9 @@ impl fmt::Display for Operation {
             Self::Convert => "convert",
             Self::Unlock => "unlock",
             Self::Cancel => "cancel",
+            Self::Adopt => "adopt orphan",
+            Self::Persist => "make persistent",
+            Self::Purge => "purge orphans",
             Self::Dispatch => "dispatch",
             Self::StartThread => "start delivery thread",
             Self::StopThread => "stop delivery thread",
@@ -72,6 +81,11 @@ pub enum ErrorKind {
     InFlight,
     /// No operation that could be cancelled is in flight, or one cancel was sent already.
     NothingToCancel,
+    /// This node has no orphan of that name that holds that mode.
+    NoOrphan {
+        /// It has one of that name in another mode.
+        other_mode: bool,
+    },
     /// No room for more locks in one open lockspace.
     TooManyLocks,
     /// The lockspace was closed by this program.
@@ -170,6 +184,10 @@ impl fmt::Display for ErrorKind {
             Self::LockGone => f.write_str("the lock is not held any more"),
             Self::InFlight => f.write_str("another operation on this lock is in flight"),
             Self::NothingToCancel => f.write_str("nothing is in flight that could be cancelled"),
+            Self::NoOrphan { other_mode: false } => f.write_str("no such orphan on this node"),
+            Self::NoOrphan { other_mode: true } => {
+                f.write_str("the orphan on this node holds another mode")
+            }
             Self::TooManyLocks => f.write_str("no room for more locks"),
             Self::Closed => f.write_str("the lockspace was closed"),
             Self::Removed => f.write_str("the lockspace was removed from this node"),

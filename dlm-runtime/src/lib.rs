@@ -35,6 +35,7 @@
 
 mod control;
 mod convert;
+mod counters;
 mod deadline;
 mod delivery;
 mod device;
@@ -45,25 +46,30 @@ mod legal;
 mod lock;
 mod lockspace;
 mod lvb;
+mod orphan;
 mod request;
 mod shared;
 mod state;
+mod status;
 mod sync;
 mod table;
 mod wait;
 
 pub use convert::ConvertRequest;
+pub use counters::Counters;
 pub use delivery::DeliveryThread;
 pub use error::{Error, ErrorKind, Operation, UnlockError};
 pub use event::{Blocking, Completion};
-pub use lock::{Lock, UnlockRequest};
+pub use lock::{Lock, LockInfo, UnlockRequest};
 pub use lockspace::{Lockspace, LockspaceOptions};
 pub use lvb::Lvb;
+pub use orphan::AdoptRequest;
 pub use request::LockRequest;
+pub use status::{State, Status};
 
 pub use dlm_proto::{
-    LockFlags, LockStatus, LockspaceName, Minor, Mode, NameError, ResourceName, StatusFlags,
-    ValueBlock,
+    LockFlags, LockStatus, LockspaceName, Minor, Mode, NameError, NodeId, ResourceName,
+    StatusFlags, ValueBlock,
 };
 
 /// The example in the README, so that it compiles.

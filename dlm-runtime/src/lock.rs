@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dlm_proto::{LockFlags, LockId, Mode, Request, Token, ValueBlock};
+use dlm_proto::{LockFlags, LockId, Mode, Request, ResourceName, Token, ValueBlock};
 
 use crate::convert::ConvertRequest;
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
@@ -13,6 +13,22 @@ use crate::shared::{Contract, Entry, Shared};
 use crate::state::UnlockLvb;
 use crate::sync::lock;
 use crate::wait::Waiter;
+
+/// What is known of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LockInfo {
+    /// The resource.
+    pub resource: ResourceName,
+    /// The mode that is held now, if any.
+    pub mode: Option<Mode>,
+    /// Whether a request, conversion or unlock is in flight.
+    pub is_in_flight: bool,
+    /// Whether it becomes an orphan when the lockspace is closed.
+    pub is_persistent: bool,
+    /// The strongest mode that somebody was reported to wait for since the last grant.
+    pub blocked: Option<Mode>,
+}
 
 /// A lock, or the request for one that is still in flight.
 ///
@@ -88,6 +104,43 @@ impl Lock {
             self.shared.cancel(self.token)
         };
         cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
+    }
+
+    /// Cancels the request or conversion in flight as a victim of a deadlock: it ends with
+    /// [`LockStatus::Deadlock`](dlm_proto::LockStatus::Deadlock), or as it would have ended
+    /// without. It counts as the one cancel that an operation can have.
+    ///
+    /// # Errors
+    ///
+    /// As [`cancel`](Self::cancel).
+    pub fn cancel_as_deadlock(&self) -> Result<(), Error> {
+        let cancel = || {
+            self.shared.check_fork()?;
+            self.shared.cancel_as_deadlock(self.token)
+        };
+        cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
+    }
+
+    /// Makes the lock persistent, and waits until it is: when the lockspace is closed, or the
+    /// process dies, it stays on this node as an orphan, until somebody
+    /// [adopts](crate::Lockspace::adopt) or [purges](crate::Lockspace::purge) it. A lock that is
+    /// unlocked or dropped is gone all the same; see [`leak`](Self::leak).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InFlight`], [`ErrorKind::LockGone`], [`ErrorKind::Device`]; the end of the
+    /// lockspace.
+    pub fn persist(&self) -> Result<(), Error> {
+        let persist = |mode| self.convert(mode).persistent().wait().map(|_| ());
+        let gone = || Error::new(Operation::Persist, ErrorKind::LockGone);
+        persist(self.mode().ok_or_else(gone)?)
+            .map_err(|error| Error::new(Operation::Persist, error.kind))
+    }
+
+    /// Lets go of the handle without unlocking. The lock ends, or becomes an orphan if it is
+    /// persistent, when the lockspace is closed.
+    pub fn leak(mut self) {
+        self.released = true;
     }
 
     /// Unlocks and waits until that is done.
@@ -216,6 +269,9 @@ impl UnlockRequest {
             let unlock = dlm_proto::UnlockRequest::new(id, cookies).with(flags);
             shared.submit(&Request::Unlock(dlm_proto::UnlockRequest { lvb: &block, ..unlock }))
         });
+        if sent.is_ok() {
+            shared.counts.unlocks.add();
+        }
         if let Err(kind) = sent {
             shared.expect_no_more(callback);
             // Dropped when nothing is locked.

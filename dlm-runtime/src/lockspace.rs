@@ -3,18 +3,20 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags};
 use dlm_sys::LockspaceDevice;
 
 use crate::control;
+use crate::counters::Counters;
 use crate::delivery::DeliveryThread;
 use crate::device::Gone;
 use crate::error::{Error, ErrorKind, Operation};
+use crate::lock::LockInfo;
 use crate::request::LockRequest;
 use crate::shared::Shared;
+use crate::status::Status;
 
 /// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
 /// otherwise. A cluster that is just starting or recovering takes its time.
@@ -196,11 +198,43 @@ impl Lockspace {
         crate::sync::lock(&self.shared.table).len()
     }
 
+    /// The locks and requests of this open lockspace, in no order.
+    #[must_use]
+    pub fn locks(&self) -> Vec<LockInfo> {
+        crate::sync::lock(&self.shared.table)
+            .iter_mut()
+            .map(|entry| LockInfo {
+                resource: entry.name.clone(),
+                mode: entry.state.granted(),
+                is_in_flight: entry.state.pending().is_some(),
+                is_persistent: entry.state.is_persistent(),
+                blocked: entry.blocked,
+            })
+            .collect()
+    }
+
+    /// How often things happened since the lockspace was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.counts.get()
+    }
+
+    /// What the kernel tells of the lockspace: whether it runs, and who its members are. Reads a
+    /// few small files, and never blocks for a recovery.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::read(&self.shared.name)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// How many results were dropped because they belonged to no lock of this handle: late,
     /// forged, or those of another process that shares the device.
     #[must_use]
     pub fn dropped_results(&self) -> u64 {
-        self.shared.counters.dropped_results.load(Ordering::Relaxed)
+        self.shared.counts.dropped_results.get()
     }
 
     /// Closes the lockspace, for all threads that share it: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,

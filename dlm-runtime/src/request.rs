@@ -171,7 +171,8 @@ fn submit(
     let notices = blocking.interest();
     let callback = contract.is_callback();
     // A result may be read by another thread before the write returns: the entry comes first.
-    let entry = Entry::new(LockState::requested(mode, flags), contract, blocking);
+    let state = LockState::requested(mode, flags);
+    let entry = Entry::new(name.clone(), state, contract, blocking);
     let inserted = lock(&shared.table).insert(entry);
     let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
     shared.expect(callback);
@@ -184,6 +185,7 @@ fn submit(
     });
     match accepted {
         Ok(accepted) => {
+            shared.counts.requests.add();
             if let (Accepted::Lock(id), Some(entry)) =
                 (accepted, lock(&shared.table).get_mut(token))
             {

@@ -1,17 +1,18 @@
 //! The core under all deliveries: one table of locks, one reader at a time, and the way of each
 //! result to whoever waits for it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dlm_proto::{
-    Abi, Cookies, Event, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN,
-    Minor, Mode, Request, Token, UnlockRequest,
+    Abi, Cookies, Event, LockFlags, LockId, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN,
+    MAX_RESULT_LEN, Minor, Mode, Request, ResourceName, Token, UnlockRequest,
 };
 use dlm_sys::{Accepted, Errno, LockspaceDevice};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
 
+use crate::counters::Counts;
 use crate::deadline::Deadlines;
 use crate::device::{Device, Gone, Slot};
 use crate::error::ErrorKind;
@@ -33,6 +34,7 @@ pub(crate) enum Contract {
 
 /// A lock in the table.
 pub(crate) struct Entry {
+    pub(crate) name: ResourceName,
     pub(crate) state: LockState,
     pub(crate) contract: Contract,
     pub(crate) outcome: Option<Ended>,
@@ -48,8 +50,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) const fn new(state: LockState, contract: Contract, blocking: BlockingSlot) -> Self {
+    pub(crate) const fn new(
+        name: ResourceName,
+        state: LockState,
+        contract: Contract,
+        blocking: BlockingSlot,
+    ) -> Self {
         Self {
+            name,
             state,
             contract,
             outcome: None,
@@ -126,13 +134,7 @@ pub(crate) enum Pumped {
     Due(Due),
 }
 
-/// Counts, readable at any time.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) dropped_results: AtomicU64,
-    pub(crate) callback_panics: AtomicU64,
-}
-
+/// An open lockspace.
 pub(crate) struct Shared {
     pub(crate) name: LockspaceName,
     pub(crate) minor: Minor,
@@ -160,7 +162,7 @@ pub(crate) struct Shared {
     /// Tells the delivery thread that the interest is no longer zero.
     pub(crate) interest_changed: EventFd,
     pub(crate) has_thread: AtomicBool,
-    pub(crate) counters: Counters,
+    pub(crate) counts: Counts,
 }
 
 impl Shared {
@@ -195,7 +197,7 @@ impl Shared {
             interest: AtomicUsize::new(0),
             interest_changed: event_fd()?,
             has_thread: AtomicBool::new(false),
-            counters: Counters::default(),
+            counts: Counts::default(),
         })
     }
 
@@ -274,8 +276,13 @@ impl Shared {
                 if entry.timed_out && ended.status == LockStatus::Cancelled {
                     ended.status = LockStatus::TimedOut;
                 }
-                if status == LockStatus::Granted {
-                    entry.blocked = None;
+                match status {
+                    LockStatus::Granted => {
+                        entry.blocked = None;
+                        self.counts.grants.add();
+                    }
+                    LockStatus::Unlocked => {}
+                    _ => self.counts.refusals.add(),
                 }
                 self.hand_over(&mut table, token, ended)
             }
@@ -285,7 +292,7 @@ impl Shared {
     }
 
     fn drop_result(&self) -> Routed {
-        self.counters.dropped_results.fetch_add(1, Ordering::Relaxed);
+        self.counts.dropped_results.add();
         Routed::default()
     }
 
@@ -318,6 +325,7 @@ impl Shared {
     fn block(&self, token: Token, mode: Mode) -> Routed {
         let mut table = lock(&self.table);
         let Some(entry) = table.get_mut(token) else { return self.drop_result() };
+        self.counts.blocking_notices.add();
         entry.blocked = entry.blocked.max(Some(mode));
         match &mut entry.blocking {
             BlockingSlot::Idle(_) => {
@@ -375,7 +383,9 @@ impl Shared {
             (UnlockRequest::new(id, cookies).with(lvb_flags | force), block)
         };
         let request = Request::Unlock(UnlockRequest { lvb: &block, ..unlock });
-        if self.submit(&request).is_err() {
+        if self.submit(&request).is_ok() {
+            self.counts.unlocks.add();
+        } else {
             // The lockspace is gone, or the lock: either way nothing is left to release, and no
             // completion will come.
             let trash = self.forget(&mut lock(&self.table), token);
@@ -387,15 +397,30 @@ impl Shared {
 
     /// Writes the cancel of what is in flight for a lock. It has no completion of its own.
     pub(crate) fn cancel(&self, token: Token) -> Result<(), ErrorKind> {
-        let (id, wanted) = {
-            let mut table = lock(&self.table);
-            let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
-            (entry.state.begin_cancel()?, entry.blocking.interest().is_some())
-        };
+        let (id, wanted) = self.begin_cancel(token)?;
         // The kernel replaces the lock's words by these: they must be the same.
         let cookies = self.cookies(token, wanted)?;
-        match self.submit(&Request::Unlock(UnlockRequest::cancel(id, cookies))) {
-            Ok(_) => Ok(()),
+        self.submit_cancel(&Request::Unlock(UnlockRequest::cancel(id, cookies)))
+    }
+
+    /// As [`Shared::cancel`], for the victim of a deadlock.
+    pub(crate) fn cancel_as_deadlock(&self, token: Token) -> Result<(), ErrorKind> {
+        let (lock, _) = self.begin_cancel(token)?;
+        self.submit_cancel(&Request::Deadlock { lock, flags: LockFlags::CANCEL })
+    }
+
+    fn begin_cancel(&self, token: Token) -> Result<(LockId, bool), ErrorKind> {
+        let mut table = lock(&self.table);
+        let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
+        Ok((entry.state.begin_cancel()?, entry.blocking.interest().is_some()))
+    }
+
+    fn submit_cancel(&self, request: &Request<'_>) -> Result<(), ErrorKind> {
+        match self.submit(request) {
+            Ok(_) => {
+                self.counts.cancels.add();
+                Ok(())
+            }
             // It ended in the meantime.
             Err(ErrorKind::Device(error)) if error.errno() == Some(Errno::ENOENT) => Ok(()),
             Err(kind) => Err(kind),

@@ -39,6 +39,8 @@ pub(crate) struct LockState {
     /// an unlock cannot write (seen on 6.1 and 6.12: VALBLK is then ignored).
     has_block: bool,
     known_lvb: Option<Lvb>,
+    /// It outlives its device. Each conversion must say so again.
+    persistent: bool,
 }
 
 impl LockState {
@@ -52,7 +54,14 @@ impl LockState {
             valblk: flags.contains(LockFlags::VALBLK),
             has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
+            persistent: false,
         }
+    }
+
+    /// An orphan that is being adopted, as a persistent lock.
+    pub(crate) fn adopted(mode: Mode) -> Self {
+        let requested = Self::requested(mode, LockFlags::empty());
+        Self { granted: Some(mode), pending: None, persistent: true, ..requested }
     }
 
     pub(crate) fn granted(&self) -> Option<Mode> {
@@ -61,6 +70,10 @@ impl LockState {
 
     pub(crate) fn pending(&self) -> Option<Pending> {
         self.pending
+    }
+
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.persistent
     }
 
     pub(crate) fn known_lvb(&self) -> Option<Lvb> {
@@ -175,6 +188,7 @@ impl LockState {
             // Also those of a conversion that failed have replaced the lock's flags.
             self.valblk = asked.contains(LockFlags::VALBLK);
             self.has_block |= self.valblk;
+            self.persistent = asked.contains(LockFlags::PERSISTENT);
         }
         let mut moved = None;
         match (pending, status) {

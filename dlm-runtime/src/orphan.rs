@@ -1,0 +1,149 @@
+//! Orphans: persistent locks whose owner is gone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName};
+use dlm_sys::{Accepted, Errno};
+
+use crate::error::{Error, ErrorKind, Operation};
+use crate::event::Blocking;
+use crate::lock::Lock;
+use crate::lockspace::Lockspace;
+use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::state::LockState;
+use crate::sync::lock;
+
+/// The adoption of an orphan in the making; [`Lockspace::adopt`] starts one.
+#[must_use = "nothing is adopted before take()"]
+pub struct AdoptRequest<'a> {
+    shared: &'a Arc<Shared>,
+    name: Result<ResourceName, NameError>,
+    mode: Mode,
+    blocking: BlockingSlot,
+}
+
+impl fmt::Debug for AdoptRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdoptRequest")
+            .field("name", &self.name)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> AdoptRequest<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
+        let name = ResourceName::new(name);
+        Self { shared, name, mode, blocking: BlockingSlot::Unwanted }
+    }
+
+    /// Runs `callback` when somebody waits for this lock; see
+    /// [`LockRequest::on_blocking`](crate::LockRequest::on_blocking). Those who wait already are
+    /// told, too.
+    pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
+        self.blocking = BlockingSlot::Idle(Box::new(callback));
+        self
+    }
+
+    /// Adopts the orphan. That is done when this returns: no completion follows. The lock stays
+    /// persistent.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NoOrphan`] if there is none of this name on this node, or none that holds this
+    /// mode; otherwise as [`LockRequest::wait`](crate::LockRequest::wait).
+    pub fn take(self) -> Result<Lock, Error> {
+        let notices = self.blocking.interest().is_some();
+        let lock = self.adopt().map_err(|kind| Error::new(Operation::Adopt, kind))?;
+        if notices {
+            // The kernel sends notices of those who wait already only after a new grant.
+            lock.persist()?;
+        }
+        Ok(lock)
+    }
+
+    fn adopt(self) -> Result<Lock, ErrorKind> {
+        let Self { shared, name, mode, blocking } = self;
+        shared.check_fork()?;
+        let name = name?;
+        let notices = blocking.interest();
+        let state = LockState::adopted(mode);
+        let entry = Entry::new(name.clone(), state, Contract::Forget, blocking);
+        let inserted = lock(&shared.table).insert(entry);
+        let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
+        if let Some(callback) = notices {
+            shared.expect(callback);
+        }
+        let accepted = shared.cookies(token, notices.is_some()).and_then(|cookies| {
+            let request = dlm_proto::LockRequest::adopt(&name, mode, cookies);
+            shared.submit(&Request::Lock(request.with(LockFlags::PERSISTENT)))
+        });
+        match accepted {
+            Ok(Accepted::Lock(id)) => {
+                if let Some(entry) = lock(&shared.table).get_mut(token) {
+                    entry.state.note_id(id);
+                }
+                shared.counts.requests.add();
+                Ok(Lock::new(Arc::clone(shared), token))
+            }
+            Ok(Accepted::Done) => {
+                drop(shared.forget(&mut lock(&shared.table), token));
+                Err(ErrorKind::NoOrphan { other_mode: false })
+            }
+            Err(kind) => {
+                drop(shared.forget(&mut lock(&shared.table), token));
+                Err(explained(kind))
+            }
+        }
+    }
+}
+
+/// What the kernel's answer means for an adoption.
+fn explained(kind: ErrorKind) -> ErrorKind {
+    let errno = match &kind {
+        ErrorKind::Device(error) => error.errno(),
+        _ => None,
+    };
+    match errno {
+        Some(Errno::ENOENT) => ErrorKind::NoOrphan { other_mode: false },
+        Some(Errno::EAGAIN) => ErrorKind::NoOrphan { other_mode: true },
+        _ => kind,
+    }
+}
+
+impl Lockspace {
+    /// Adopts an orphan of this node: a persistent lock whose owner is gone, on this resource and
+    /// granted this mode.
+    pub fn adopt(&self, resource: impl AsRef<[u8]>, mode: Mode) -> AdoptRequest<'_> {
+        AdoptRequest::new(self.shared(), resource.as_ref(), mode)
+    }
+
+    /// Removes orphans of this lockspace that lie on `node`, or on this node without one. Not
+    /// privileged: any program that may open the lockspace may remove everybody's orphans. On
+    /// another node it is a message that nobody answers.
+    ///
+    /// `task` chooses those whose last request was made by this thread, a TID of the initial pid
+    /// namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Illegal`] for task 0, [`ErrorKind::Device`] (ENOBUFS: no such node).
+    pub fn purge(&self, node: Option<NodeId>, task: Option<u32>) -> Result<(), Error> {
+        let purge = || {
+            self.shared().check_fork()?;
+            if task == Some(0) {
+                return Err(ErrorKind::Illegal("task 0 would mean the orphans of all"));
+            }
+            let request =
+                Request::Purge { node: node.unwrap_or(NodeId(0)), pid: task.unwrap_or(0) };
+            // Given the calling thread's own TID the kernel would drop this device's live locks
+            // instead, without a word. The thread that calls is one that has never locked.
+            let shared = self.shared();
+            let purged = std::thread::scope(|scope| scope.spawn(|| shared.submit(&request)).join());
+            let died = || ErrorKind::System(std::io::Error::other("the purging thread died"));
+            purged.map_err(|_| died())?.map(|_| ())
+        };
+        purge().map_err(|kind| Error::new(Operation::Purge, kind))
+    }
+}

@@ -1,0 +1,102 @@
+//! What the kernel and the cluster's daemon tell of a lockspace.
+
+use std::fs;
+use std::path::Path;
+
+use dlm_proto::{LockspaceName, NodeId};
+
+/// Where the kernel shows its lockspaces.
+const LOCKSPACES: &str = "/sys/kernel/dlm";
+/// Where the cluster's daemon describes the cluster to the kernel.
+const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
+/// The bit of `recover_status` that is set when the last recovery is done on all nodes, and
+/// cleared when the lockspace is stopped.
+const DONE_ON_ALL: u32 = 0x80;
+
+/// Whether a lockspace grants locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum State {
+    /// It does.
+    Running,
+    /// It is stopped, or is recovering, because the members of the cluster have changed, the
+    /// quorum is lost or a node is still to be fenced. Requests block in `write` until it runs.
+    Stopped,
+    /// The kernel has no such lockspace.
+    Absent,
+    /// The kernel's file cannot be read (in a container, say).
+    Unknown,
+}
+
+/// What is known of a lockspace, so that a program can tell why it waits.
+///
+/// Everything but [`Status::state`] comes from the configuration file system, and is empty where
+/// that is not mounted or not readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether it grants locks.
+    pub state: State,
+    /// The node whose answer a recovery is waiting for, if it is waiting.
+    pub waiting_for: Option<NodeId>,
+    /// The nodes that are members of the lockspace, as the kernel was told, in ascending order.
+    pub members: Vec<NodeId>,
+    /// This node.
+    pub local_node: Option<NodeId>,
+    /// The name of the cluster.
+    pub cluster_name: Option<String>,
+}
+
+impl Status {
+    pub(crate) fn read(name: &LockspaceName) -> Self {
+        // A name is valid UTF-8 in practice; one that is not has no readable status.
+        let name = String::from_utf8_lossy(name);
+        let kernel = Path::new(LOCKSPACES).join(&*name);
+        let cluster = Path::new(CLUSTER);
+        let waiting_for = number(&kernel.join("recover_nodeid"));
+        let state = state(&kernel);
+        Self {
+            state,
+            waiting_for: waiting_for
+                .filter(|&node| node > 0 && state == State::Stopped)
+                .map(NodeId),
+            members: ids(&cluster.join("spaces").join(&*name).join("nodes")),
+            local_node: local_node(&cluster.join("comms")),
+            cluster_name: text(&cluster.join("cluster_name")).filter(|name| !name.is_empty()),
+        }
+    }
+}
+
+fn state(folder: &Path) -> State {
+    let bits = text(&folder.join("recover_status"));
+    match bits.and_then(|bits| u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok()) {
+        Some(bits) if bits & DONE_ON_ALL != 0 => State::Running,
+        Some(_) => State::Stopped,
+        None if folder.exists() || !Path::new(LOCKSPACES).exists() => State::Unknown,
+        None => State::Absent,
+    }
+}
+
+fn local_node(comms: &Path) -> Option<NodeId> {
+    ids(comms)
+        .into_iter()
+        .find(|node| number(&comms.join(node.to_string()).join("local")) == Some(1))
+}
+
+/// The folders that are named by a number.
+fn ids(folder: &Path) -> Vec<NodeId> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut ids: Vec<_> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(NodeId)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn number(file: &Path) -> Option<u32> {
+    text(file)?.parse().ok()
+}
+
+fn text(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.trim_end_matches(['\n', '\0']).to_owned())
+}

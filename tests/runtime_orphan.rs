@@ -1,0 +1,191 @@
+//! Persistent locks, orphans and purges of dlm-runtime, and what it tells of locks and lockspaces.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::sync::mpsc::channel;
+
+use dlm_runtime::{ErrorKind, LockStatus, Lockspace, Mode, NodeId, State};
+use dlm_tests::{PATIENCE, Task, eventually, open_twice};
+
+/// Leaves a persistent EX lock on `r` behind, as a process that dies does.
+fn orphan(name: &str) {
+    let owner = Lockspace::open(name).unwrap();
+    let lock = owner.lock("r", Mode::Ex).wait().unwrap();
+    lock.persist().unwrap();
+    assert!(owner.locks()[0].is_persistent);
+    lock.leak();
+    owner.close().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_orphan_is_adopted_by_its_name_and_mode() {
+    let ls = Lockspace::create("orphan-adopt").unwrap();
+    orphan("orphan-adopt");
+    assert!(ls.lock("r", Mode::Nl).no_queue().wait().is_ok());
+    assert!(ls.lock("r", Mode::Cr).no_queue().wait().unwrap_err().would_block());
+    let other_mode = |name, mode| match ls.adopt(name, mode).take().unwrap_err().kind {
+        ErrorKind::NoOrphan { other_mode } => other_mode,
+        other => panic!("{other}"),
+    };
+    assert!(other_mode("r", Mode::Pr));
+    assert!(!other_mode("s", Mode::Ex));
+    let lock = ls.adopt("r", Mode::Ex).take().unwrap();
+    assert_eq!(lock.mode(), Some(Mode::Ex));
+    assert!(!other_mode("r", Mode::Ex));
+    // It is a lock like any other now.
+    lock.convert(Mode::Pr).wait().unwrap();
+    lock.unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_adopted_lock_stays_persistent_through_conversions() {
+    let ls = Lockspace::create("orphan-again").unwrap();
+    orphan("orphan-again");
+    let second = Lockspace::open("orphan-again").unwrap();
+    let lock = second.adopt("r", Mode::Ex).take().unwrap();
+    lock.convert(Mode::Pr).wait().unwrap();
+    lock.leak();
+    second.close().unwrap();
+    let lock = ls.adopt("r", Mode::Pr).take().unwrap();
+    lock.unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn who_adopts_is_told_of_those_who_wait_already() {
+    let (ls, other) = open_twice("orphan-bast");
+    orphan("orphan-bast");
+    let (sender, granted) = channel();
+    let waiting =
+        other.lock("r", Mode::Pr).start(move |done| sender.send(done.status).unwrap()).unwrap();
+    let (sender, modes) = channel();
+    let adopted = ls
+        .adopt("r", Mode::Ex)
+        .on_blocking(move |blocking| sender.send(blocking.mode).unwrap())
+        .take()
+        .unwrap();
+    let delivery = ls.start_delivery().unwrap();
+    assert_eq!(modes.recv_timeout(PATIENCE).unwrap(), Mode::Pr);
+    adopted.unlock().unwrap();
+    eventually("the waiter is granted", || {
+        other.dispatch().unwrap();
+        granted.try_recv() == Ok(LockStatus::Granted)
+    });
+    drop(waiting);
+    delivery.stop(PATIENCE).unwrap();
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_purge_removes_orphans_and_never_live_locks() {
+    let ls = Lockspace::create("orphan-purge").unwrap();
+    orphan("orphan-purge");
+    let me = Task::current().thread();
+    let live = ls.lock("live", Mode::Ex).wait().unwrap();
+    // Nobody's.
+    ls.purge(None, Some(1)).unwrap();
+    assert!(ls.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
+    // This thread made both the orphan and the live lock.
+    ls.purge(None, Some(me)).unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    let other = Lockspace::open("orphan-purge").unwrap();
+    assert!(other.lock("live", Mode::Ex).no_queue().wait().unwrap_err().would_block());
+    orphan("orphan-purge");
+    ls.purge(None, None).unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    assert!(matches!(ls.purge(None, Some(0)).unwrap_err().kind, ErrorKind::Illegal(_)));
+    live.unlock().unwrap();
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_leaked_lock_is_held_until_the_lockspace_is_closed() {
+    let (ls, other) = open_twice("orphan-leak");
+    other.lock("r", Mode::Ex).wait().unwrap().leak();
+    assert!(ls.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
+    assert_eq!(other.lock_count(), 1);
+    other.close().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_deadlock_victim_is_told_so() {
+    let (ls, other) = open_twice("orphan-victim");
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let (sender, ended) = channel();
+    let lock =
+        other.lock("r", Mode::Ex).start(move |done| sender.send(done.status).unwrap()).unwrap();
+    lock.cancel_as_deadlock().unwrap();
+    assert!(matches!(lock.cancel().unwrap_err().kind, ErrorKind::NothingToCancel));
+    other.dispatch().unwrap();
+    assert_eq!(ended.try_recv(), Ok(LockStatus::Deadlock));
+    assert!(matches!(held.cancel_as_deadlock().unwrap_err().kind, ErrorKind::NothingToCancel));
+    held.unlock().unwrap();
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn locks_are_listed_and_counted() {
+    let (ls, other) = open_twice("orphan-list");
+    let held = ls.lock("b", Mode::Pr).note_blocking().wait().unwrap();
+    let free = ls.lock("a", Mode::Ex).wait().unwrap();
+    let waiting = other.lock("b", Mode::Ex).start(|_| ()).unwrap();
+    ls.dispatch().unwrap();
+    let mut locks = ls.locks();
+    locks.sort_by(|a, b| a.resource.cmp(&b.resource));
+    let seen: Vec<_> = locks.iter().map(|l| (&l.resource[..], l.mode, l.blocked)).collect();
+    assert_eq!(seen, [(&b"a"[..], Some(Mode::Ex), None), (b"b", Some(Mode::Pr), Some(Mode::Ex))]);
+    let theirs = other.locks();
+    assert!(theirs[0].is_in_flight && theirs[0].mode.is_none());
+    waiting.cancel().unwrap();
+    other.dispatch().unwrap();
+    assert!(other.lock("b", Mode::Ex).no_queue().wait().is_err());
+    free.convert(Mode::Nl).wait().unwrap();
+    free.unlock().unwrap();
+    held.unlock().unwrap();
+    let counters = ls.counters();
+    assert_eq!((counters.requests, counters.conversions, counters.unlocks), (2, 1, 2));
+    assert_eq!((counters.grants, counters.refusals, counters.cancels), (3, 0, 0));
+    assert_eq!((counters.blocking_notices, counters.dropped_results), (1, 0));
+    let counters = other.counters();
+    assert_eq!((counters.requests, counters.refusals, counters.cancels), (2, 2, 1));
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn the_status_tells_whether_locks_are_granted_and_by_whom() {
+    let space = dlm_tests::Lockspace::new("orphan-status");
+    let ls = Lockspace::open(space.name()).unwrap();
+    let status = ls.status();
+    assert_eq!(status.state, State::Running);
+    assert_eq!((status.members, status.local_node), (vec![NodeId(1)], Some(NodeId(1))));
+    {
+        let _stopped = space.stop();
+        assert_eq!(ls.status().state, State::Stopped);
+    }
+    eventually("it runs again", || ls.status().state == State::Running);
+    ls.close().unwrap();
+    drop(space);
+    assert_eq!(ls.status().state, State::Absent);
+}
