@@ -153,7 +153,7 @@ prop_compose! {
         status in prop_oneof![any::<i32>(), Just(0), Just(-11), Just(-0x10001), Just(-0x10002)],
         lock in any::<u32>(),
         flags in any::<u8>(),
-        bast_mode in 0..8_u8,
+        bast_mode in prop_oneof![0..8_u8, any::<u8>()],
     ) -> LockResult<'static> {
         LockResult {
             version,

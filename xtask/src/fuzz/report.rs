@@ -63,7 +63,11 @@ impl fmt::Display for Crash<'_> {
             writeln!(f, "    {line}")?;
         }
         match artifact(output) {
-            Some(file) => writeln!(f, "\nthe input: {file}\nto repeat: {command} {file}"),
+            Some(file) => writeln!(
+                f,
+                "\nthe input: {file}\nto repeat: {command} {file}\n\
+                 to replay it in cargo test, once that is mended: copy it to fuzz/corpus/{target}"
+            ),
             None => writeln!(f, "\nno input was written\nto repeat: {command} -seed={seed}"),
         }
     }

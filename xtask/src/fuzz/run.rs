@@ -163,7 +163,8 @@ fn one(fuzzers: &Fuzzers, plan: &Plan, target: &str, state: &Mutex<State>) -> Re
         .arg(seeds(target))
         // Rust defines some symbols twice in one program, which is no error.
         .env("ASAN_OPTIONS", "detect_odr_violation=0")
-        .env("RUST_BACKTRACE", "1")
+        // AddressSanitizer shows the way to a panic too, and once is enough.
+        .env("RUST_BACKTRACE", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
