@@ -35,6 +35,10 @@ pub struct Hardware<'a> {
     pub memory_mib: u32,
     /// Whether the guest answers lockspace events itself.
     pub controller: bool,
+    /// Whether the guest's clocks count instructions, see [`VmOptions::icount`].
+    ///
+    /// [`VmOptions::icount`]: crate::vm::VmOptions::icount
+    pub icount: bool,
 }
 
 impl Hardware<'_> {
@@ -50,10 +54,11 @@ impl Hardware<'_> {
         }
         let port = format!("virtserialport,chardev=agent,name={}", wire::PORT);
         let (cpus, memory) = (self.cpus.to_string(), format!("{}M", self.memory_mib));
+        let thread = if self.icount { "tcg,thread=single" } else { "tcg,thread=multi" };
         let mut arguments: Vec<OsString> = [
             ["-M", "q35"],
             ["-cpu", "max"],
-            ["-accel", "tcg,thread=multi"],
+            ["-accel", thread],
             ["-smp", &cpus],
             ["-m", &memory],
             ["-display", "none"],
@@ -70,6 +75,10 @@ impl Hardware<'_> {
         .flatten()
         .map(OsString::from)
         .collect();
+        if self.icount {
+            // One nanosecond for each instruction, and none for waiting.
+            arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
+        }
         arguments.extend(["-nodefaults", "-no-user-config", "-no-reboot"].map(OsString::from));
         arguments.extend(["-kernel".into(), self.vmlinux.into()]);
         arguments.extend(["-initrd".into(), self.initramfs.into()]);
@@ -206,23 +215,33 @@ fn spawn(command: Command) -> io::Result<Child> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_controller_can_be_switched_off() {
-        let hardware = |controller| Hardware {
+    fn hardware() -> Hardware<'static> {
+        Hardware {
             vmlinux: Path::new("/k"),
             initramfs: Path::new("/i"),
             cpus: 2,
             memory_mib: 512,
-            controller,
-        };
-        let has = |controller| {
-            hardware(controller)
-                .arguments()
-                .iter()
-                .any(|word| word.to_string_lossy().contains(wire::NO_CONTROLLER))
-        };
-        assert!(has(false));
-        assert!(!has(true));
+            controller: true,
+            icount: false,
+        }
+    }
+
+    fn has(hardware: &Hardware<'_>, word: &str) -> bool {
+        hardware.arguments().iter().any(|argument| argument.to_string_lossy().contains(word))
+    }
+
+    #[test]
+    fn the_controller_can_be_switched_off() {
+        assert!(has(&Hardware { controller: false, ..hardware() }, wire::NO_CONTROLLER));
+        assert!(!has(&hardware(), wire::NO_CONTROLLER));
+    }
+
+    #[test]
+    fn instructions_are_counted_in_one_thread() {
+        let counted = Hardware { icount: true, cpus: 1, ..hardware() };
+        assert!(has(&counted, "shift=0"));
+        assert!(!has(&counted, "thread=multi"));
+        assert!(!has(&hardware(), "icount"));
     }
 
     #[test]

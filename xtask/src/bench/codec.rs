@@ -1,21 +1,11 @@
-//! `cargo xtask bench`
+//! What encoding and decoding a record costs on this machine.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use crate::cargo;
-use crate::vm::store::workspace_root;
-
-/// How to use it.
-pub const USAGE: &str = "\
-usage: cargo xtask bench
-
-Measures what encoding and decoding a record costs on this machine: nanoseconds (the best of many
-runs) and instructions (counted by valgrind, the same in each run). Writes target/bench.json.
-";
 
 /// Runs of each row for time; the best one counts, as others were disturbed.
 const RUNS: usize = 15;
@@ -25,26 +15,12 @@ const TIMED: u32 = 1_000_000;
 /// and the difference is free of what starting the program costs.
 const COUNTED: u32 = 10_000;
 
-/// Runs the subcommand.
-///
-/// # Errors
-///
-/// [`crate::Usage`] for wrong arguments; what keeps it from measuring.
-#[expect(clippy::needless_pass_by_value, reason = "as all subcommands have it")]
-pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    match arguments.first() {
-        None => {}
-        Some(word) if word == "--help" || word == "-h" => {
-            print!("{USAGE}");
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(word) => {
-            return Err(crate::Usage::new(&format!("{}?", word.display()), USAGE).into());
-        }
-    }
+/// Measures and prints, and returns the rows.
+pub(super) fn run() -> Result<Vec<Value>> {
     let built = cargo::build(&["bench", "--no-run", "-p", "dlm-proto", "--bench", "codec"])?;
     let codec = &built.first().context("cargo built no benchmark")?.path;
     let mut rows = Vec::new();
+    println!("Records on this machine (time: the best of {RUNS} runs)");
     println!("{:28}{:>10}{:>16}", "record", "ns", "instructions");
     for name in output(&mut Command::new(codec))?.lines() {
         let nanoseconds = time(codec, name)?;
@@ -57,11 +33,8 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             "instructions": instructions,
         }));
     }
-    let path = workspace_root().join("target/bench.json");
-    std::fs::write(&path, format!("{:#}\n", Value::Array(rows)))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\nThe best of {RUNS} runs of {TIMED} records; written to target/bench.json.");
-    Ok(ExitCode::SUCCESS)
+    println!();
+    Ok(rows)
 }
 
 fn time(codec: &Path, row: &str) -> Result<f64> {

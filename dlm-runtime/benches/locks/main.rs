@@ -1,0 +1,95 @@
+//! Pairs of an uncontended EX lock and its unlock, by this crate and by the least that any program
+//! can do. `cargo xtask bench` runs this on a real kernel, beside `libdlm.c`, which does the same
+//! work with the C library.
+//!
+//! `locks LIBRARY ROW COUNT` does COUNT pairs and prints the nanoseconds that they took and the
+//! allocations that they made; `locks memory` prints how big a lock in flight is. Without these it
+//! lists what it can do.
+
+mod allocator;
+mod floor;
+mod ours;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Each run has the lockspace for itself, and removes it.
+const LOCKSPACE: &str = "bench";
+
+/// The resource of rows that have one lock at a time.
+const RESOURCE: &[u8] = b"resource";
+
+/// Locks in flight at a time, on as many resources.
+const BATCH: usize = 1000;
+
+/// Pairs before the clock starts: by then the kernel has its resources and we our tables.
+const WARM_UP: usize = 200;
+
+/// The resources of a batch.
+fn names() -> Vec<Vec<u8>> {
+    (0..BATCH).map(|number| format!("resource-{number:04}").into_bytes()).collect()
+}
+
+/// A way to do pairs, ready to do any number of them.
+type Work<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
+
+/// Does `count` pairs, and prints what they cost.
+fn measure(count: usize, warm_up: usize, work: Work<'_>) -> Result<()> {
+    work(warm_up)?;
+    let allocations = allocator::count();
+    let start = Instant::now();
+    work(count)?;
+    let time = start.elapsed();
+    let allocations = allocator::count() - allocations;
+    println!("ns {}\nallocations {allocations}", time.as_nanos());
+    Ok(())
+}
+
+/// As [`measure`], for batches.
+fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    if !count.is_multiple_of(BATCH) {
+        return Err(format!("{count} is no multiple of {BATCH}").into());
+    }
+    measure(count, BATCH, &mut |count| (0..count / BATCH).try_for_each(|_| batch()))
+}
+
+type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
+
+const ROWS: [Row; 8] = [
+    ("floor", "blocking", floor::blocking),
+    // A thread that has nothing to do costs a bare loop nothing.
+    ("floor", "blocking-with-thread", floor::blocking),
+    ("floor", "poll-dispatch", floor::polling),
+    ("floor", "in-flight", floor::in_flight),
+    ("dlm-runtime", "blocking", ours::blocking),
+    ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
+    ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
+    ("dlm-runtime", "in-flight", ours::in_flight),
+];
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["memory"] => ours::memory(),
+        [library, row, count] => run(library, row, count),
+        _ => {
+            ROWS.iter().for_each(|(library, row, _)| println!("{library} {row}"));
+            Ok(())
+        }
+    };
+    if let Err(error) = done {
+        eprintln!("locks: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(library: &str, row: &str, count: &str) -> Result<()> {
+    let found = ROWS.iter().find(|(l, r, _)| (*l, *r) == (library, row));
+    let (_, _, work) = found.ok_or_else(|| format!("{library} has no row {row}"))?;
+    work(count.parse()?)
+}

@@ -1,0 +1,126 @@
+//! The same work as users of this crate write it.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dlm_runtime::{Completion, Lock, LockStatus, Lockspace, Mode};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::{
+    BATCH, LOCKSPACE, RESOURCE, Result, WARM_UP, allocator, measure, measure_batches, names,
+};
+
+/// Locks in flight when their memory is measured. Tables grow by doubling, so a power of two shows
+/// the size of a lock and not that of the reserve.
+const FULL: usize = 1024;
+
+/// What the callbacks of a program look after. They hold a reference to it, as callbacks do that
+/// are any use, and as the C library's get an argument.
+#[derive(Default)]
+struct Tally {
+    granted: AtomicUsize,
+    unlocked: AtomicUsize,
+}
+
+impl Tally {
+    /// One for the rest of the program: callbacks may run as long as the lockspace is open.
+    fn new() -> &'static Self {
+        Box::leak(Box::default())
+    }
+
+    fn note(&self, completion: Completion) {
+        let count = match completion.status {
+            LockStatus::Granted => &self.granted,
+            LockStatus::Unlocked => &self.unlocked,
+            // Missing in the tally, which the time limit of the machine notices.
+            _ => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Polls and dispatches until this many callbacks have counted themselves, and begins anew.
+fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()> {
+    while count.load(Ordering::Relaxed) < wanted {
+        poll(&mut [PollFd::new(lockspace.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        lockspace.dispatch()?;
+    }
+    count.store(0, Ordering::Relaxed);
+    Ok(())
+}
+
+fn block(lockspace: &Lockspace, count: usize) -> Result<()> {
+    measure(count, WARM_UP, &mut |count| {
+        for _ in 0..count {
+            lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn blocking(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    block(&lockspace, count)?;
+    Ok(lockspace.release()?)
+}
+
+pub(crate) fn blocking_with_thread(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    let delivery = lockspace.start_delivery()?;
+    block(&lockspace, count)?;
+    delivery.stop(Duration::from_secs(5))?;
+    Ok(lockspace.release()?)
+}
+
+pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    let tally = Tally::new();
+    measure(count, WARM_UP, &mut |count| {
+        for _ in 0..count {
+            let request = lockspace.lock(RESOURCE, Mode::Ex);
+            let lock = request.start(|completion| tally.note(completion))?;
+            serve(&lockspace, &tally.granted, 1)?;
+            lock.release().start(|completion| tally.note(completion))?;
+            serve(&lockspace, &tally.unlocked, 1)?;
+        }
+        Ok(())
+    })?;
+    Ok(lockspace.release()?)
+}
+
+pub(crate) fn in_flight(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    let tally = Tally::new();
+    let names = names();
+    let mut locks: Vec<Lock> = Vec::with_capacity(BATCH);
+    measure_batches(count, &mut || {
+        for name in &names {
+            let request = lockspace.lock(name, Mode::Ex);
+            locks.push(request.start(|completion| tally.note(completion))?);
+        }
+        serve(&lockspace, &tally.granted, BATCH)?;
+        for lock in locks.drain(..) {
+            lock.release().start(|completion| tally.note(completion))?;
+        }
+        serve(&lockspace, &tally.unlocked, BATCH)
+    })?;
+    Ok(lockspace.release()?)
+}
+
+/// Prints how many bytes a lock in flight has on the heap, and how many its handle has.
+pub(crate) fn memory() -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    let tally = Tally::new();
+    let mut locks: Vec<Lock> = Vec::with_capacity(FULL);
+    let before = allocator::live();
+    for number in 0..FULL {
+        let request = lockspace.lock(number.to_ne_bytes(), Mode::Ex);
+        locks.push(request.start(|completion| tally.note(completion))?);
+    }
+    let bytes = allocator::live() - before;
+    serve(&lockspace, &tally.granted, FULL)?;
+    println!("heap {}\nhandle {}", bytes.div_ceil(FULL), size_of::<Lock>());
+    drop(locks);
+    Ok(lockspace.release()?)
+}

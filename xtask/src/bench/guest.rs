@@ -1,0 +1,125 @@
+//! Locks in virtual machines with a real DLM.
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Choice;
+use super::libdlm;
+use super::race::{Clock, FOLDER, Library, Race, Row, head, number, printed};
+use crate::cargo;
+use crate::vm::progress::slow;
+use crate::vm::store::workspace_root;
+use crate::vm::{Command, Vm, VmOptions};
+
+use Library::{Floor, Libdlm, LibdlmLt, Runtime};
+
+/// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
+///
+/// libdlm can wait for a lock only with its thread, and libdlm_lt has none.
+pub(super) const ROWS: &[Row] = &[
+    Row { name: "blocking", libraries: &[Floor, Runtime, LibdlmLt] },
+    Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm] },
+    Row { name: "poll-dispatch", libraries: &[Floor, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "in-flight", libraries: &[Floor, Runtime, LibdlmLt, Libdlm] },
+];
+
+/// The longest that the measurements in one machine may take. Usual is a minute.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// A way to take the time, and the machine for it.
+struct Reading {
+    title: &'static str,
+    clock: Clock,
+    quick_rounds: usize,
+    cpus: u32,
+    icount: bool,
+}
+
+/// Counted time repeats, so a few rounds show that it does; wall time takes its quality from their
+/// number.
+const READINGS: [Reading; 2] = [
+    Reading {
+        title: "instruction-counted time, one processor",
+        clock: Clock { name: "icount", rounds: 4, pairs: 3000 },
+        quick_rounds: 1,
+        cpus: 1,
+        icount: true,
+    },
+    Reading {
+        title: "wall time, two processors",
+        clock: Clock { name: "wall", rounds: 21, pairs: 3000 },
+        quick_rounds: 5,
+        cpus: 2,
+        icount: false,
+    },
+];
+
+/// Measures and prints, and returns the rows for the file.
+pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
+    // First what a fresh machine lacks: compilers are among it.
+    drop(crate::vm::prepare(&choice.kernel)?);
+    let folder = build()?;
+    let mut json = Vec::new();
+    for reading in &READINGS {
+        json.extend(read(reading, choice, &folder)?);
+    }
+    Ok(json)
+}
+
+/// Builds the programs, into one folder.
+fn build() -> Result<PathBuf> {
+    let folder = workspace_root().join("target/bench");
+    let _slow = slow("building the benchmark's programs");
+    libdlm::build(&folder)?;
+    let built = cargo::build(&["bench", "--no-run", "-p", "dlm-runtime", "--bench", "locks"])?;
+    let locks = &built.first().context("cargo built no benchmark")?.path;
+    std::fs::copy(locks, folder.join("locks"))
+        .with_context(|| format!("cannot copy {}", locks.display()))?;
+    Ok(folder)
+}
+
+/// Takes one reading of the rows, in a machine of its own.
+fn read(reading: &Reading, choice: &Choice, folder: &Path) -> Result<Vec<Value>> {
+    let Reading { title, mut clock, quick_rounds, cpus, icount } = *reading;
+    if choice.quick {
+        clock.rounds = quick_rounds;
+    }
+    let kernel = choice.kernel.clone();
+    let options = VmOptions { kernel, time_limit: LIMIT, cpus, icount, ..VmOptions::default() };
+    let vm = Vm::start(&options)?;
+    vm.add_dir(folder, FOLDER)?;
+    println!("Linux {}, {title}; medians of {} rounds", vm.kernel(), clock.rounds);
+    println!("{}", head());
+    let mut json = Vec::new();
+    for row in ROWS.iter().filter(|row| choice.has(row.name)) {
+        let race = Race::run(&vm, row, clock)?;
+        print!("{race}");
+        json.extend(race.json(clock, vm.kernel()));
+    }
+    println!();
+    // The size is the same by any clock.
+    if icount && choice.has("in-flight") {
+        json.push(memory(&vm)?);
+    }
+    let log = vm.kernel_log_since(vm.log_start())?;
+    if !log.is_clean() {
+        bail!("the kernel complained, so these numbers mean nothing:\n{}", log.text);
+    }
+    Ok(json)
+}
+
+/// How big a lock in flight is.
+fn memory(vm: &Vm) -> Result<Value> {
+    let printed = printed(vm, &Command::new(format!("{FOLDER}/locks")).arg("memory"))?;
+    let bytes = |key| number(&printed, key).with_context(|| format!("no {key} in:\n{printed}"));
+    let (heap, handle) = (bytes("heap")?, bytes("handle")?);
+    println!("A lock in flight has {heap} bytes on the heap, and a handle of {handle}.\n");
+    Ok(json!({
+        "row": "lock-in-flight",
+        "library": "dlm-runtime",
+        "heap_bytes": heap,
+        "handle_bytes": handle,
+    }))
+}

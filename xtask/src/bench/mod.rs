@@ -1,0 +1,130 @@
+//! `cargo xtask bench`
+
+mod codec;
+mod guest;
+mod libdlm;
+mod race;
+mod samples;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::vm::store::workspace_root;
+use crate::vm::{VmOptions, kernels};
+
+/// How to use it.
+pub const USAGE: &str = "\
+usage: cargo xtask bench [--kernel NAME] [--quick] [ROW]...
+
+Measures what this workspace costs, and writes target/bench.json:
+
+    codec                 encoding and decoding a record, on this machine
+
+and, in virtual machines with a real DLM, pairs of an uncontended EX lock and its unlock, by
+dlm-runtime, by the C libraries (libdlm_lt, and libdlm with its thread) and by the floor, which
+only writes requests and reads results:
+
+    blocking              the thread waits for each
+    blocking-with-thread  the same while a thread waits for callbacks
+    poll-dispatch         with callbacks: request, poll, dispatch
+    in-flight             1,000 locks under way, then their 1,000 unlocks
+
+Each pair row is measured in instruction-counted guest time on one processor, where a nanosecond is
+an instruction and runs repeat to a percent, and in wall time on two.
+
+    ROW             only these rows
+    --kernel NAME   6.1 (default) or 6.12
+    --quick         fewer rounds
+";
+
+/// The row that needs no virtual machine.
+const CODEC: &str = "codec";
+
+/// What to measure.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice {
+    kernel: String,
+    quick: bool,
+    /// Empty: all.
+    rows: Vec<String>,
+}
+
+impl Choice {
+    fn has(&self, row: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|chosen| chosen == row)
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// [`crate::Usage`] for wrong arguments; what keeps it from measuring.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let Some(choice) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut rows = Vec::new();
+    if choice.has(CODEC) {
+        rows.extend(codec::run()?);
+    }
+    if guest::ROWS.iter().any(|row| choice.has(row.name)) {
+        rows.extend(guest::run(&choice)?);
+    }
+    let path = workspace_root().join("target/bench.json");
+    std::fs::write(&path, format!("{:#}\n", Value::Array(rows)))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("Written to target/bench.json.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `None` when help was asked for.
+fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let kernel = VmOptions::default().kernel;
+    let mut choice = Choice { kernel, quick: false, rows: Vec::new() };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("kernel") => choice.kernel = kernels::named(&parser.value()?.string()?)?,
+            Long("quick") => choice.quick = true,
+            Value(row) => choice.rows.push(known(row.string()?)?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(choice))
+}
+
+fn known(row: String) -> Result<String, String> {
+    let mut names = guest::ROWS.iter().map(|row| row.name).chain([CODEC]);
+    if names.any(|name| name == row) { Ok(row) } else { Err(format!("no row {row}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_measure_can_be_chosen() {
+        let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
+        let all = parse("").unwrap().unwrap();
+        assert_eq!((all.kernel.as_str(), all.quick), ("6.1", false));
+        assert!(all.has(CODEC) && all.has("in-flight"));
+        let some = parse("--quick --kernel 6.12 in-flight").unwrap().unwrap();
+        assert_eq!((some.kernel.as_str(), some.quick), ("6.12", true));
+        assert!(some.has("in-flight") && !some.has(CODEC));
+        assert!(parse("--help").unwrap().is_none());
+        for bad in ["--kernel 9", "--slow", "walk"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_row_is_explained() {
+        assert!(guest::ROWS.iter().all(|row| USAGE.contains(&format!("\n    {} ", row.name))));
+    }
+}
