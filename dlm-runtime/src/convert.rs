@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, ValueBlock};
+use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, Token, ValueBlock};
 
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion};
@@ -47,9 +48,12 @@ struct Asked {
 /// What is written to the kernel, and who hears of the end.
 struct Begun {
     id: LockId,
+    mode: Mode,
     flags: LockFlags,
     block: ValueBlock,
-    notices: Option<bool>,
+    transaction: u64,
+    notices: bool,
+    callback: bool,
     serial: u64,
 }
 
@@ -159,40 +163,74 @@ impl<'a> ConvertRequest<'a> {
         Ok(())
     }
 
+    /// Begins the conversion for a future.
+    pub(crate) fn begin(self, waker: &Waker) -> Result<&'a Lock, Error> {
+        let (lock, deadline) = (self.lock, self.deadline);
+        let token = lock.token();
+        let begun = self.prepare(Contract::Wake(waker.clone()))?;
+        if let Some(at) = deadline {
+            if let Err(errno) = lock.shared().set_deadline(at, token, begun.serial) {
+                begun.undo(lock);
+                return Err(failed(errno.into()));
+            }
+        }
+        lock.shared().defer(move |shared| {
+            if let Err(kind) = begun.write(shared, token) {
+                shared.fail(token, kind);
+            }
+        });
+        Ok(lock)
+    }
+
     fn submit(self, contract: Contract) -> Result<u64, Error> {
+        let lock = self.lock;
+        let begun = self.prepare(contract)?;
+        match begun.write(lock.shared(), lock.token()) {
+            Ok(()) => Ok(begun.serial),
+            Err(kind) => {
+                begun.undo(lock);
+                Err(failed(kind))
+            }
+        }
+    }
+
+    fn prepare(self, contract: Contract) -> Result<Begun, Error> {
         let shared = self.lock.shared();
-        let token = self.lock.token();
-        let Self { mode, flags, written, blocking, lock: handle, persistent, deadline: _ } = self;
-        let callback = contract.is_callback();
-        let begin = || {
+        let Self { mode, flags, written, blocking, lock, persistent, deadline: _ } = self;
+        let prepare = || {
             shared.check_fork()?;
             // What is left in these, or replaced, is dropped when nothing is locked.
             let (mut contract, mut blocking) = (contract, blocking);
             let asked = Asked { mode, flags, written, persistent };
-            handle
-                .with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
+            lock.with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
                 .ok_or(ErrorKind::LockGone)?
         };
-        let begun = begin().map_err(failed)?;
-        shared.expect(callback);
-        let sent = shared.cookies(token, begun.notices.is_some()).and_then(|cookies| {
-            let request = dlm_proto::LockRequest::convert(begun.id, mode, cookies);
-            let request =
-                dlm_proto::LockRequest { flags: begun.flags, lvb: &begun.block, ..request };
-            shared.submit(&Request::Lock(request))
+        prepare().map_err(failed)
+    }
+}
+
+impl Begun {
+    fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
+        let cookies = shared.cookies(token, self.notices)?;
+        let request = dlm_proto::LockRequest::convert(self.id, self.mode, cookies);
+        shared.submit(&Request::Lock(dlm_proto::LockRequest {
+            flags: self.flags,
+            lvb: &self.block,
+            xid: self.transaction,
+            ..request
+        }))?;
+        shared.counts.conversions.add();
+        Ok(())
+    }
+
+    /// Takes back what was begun and not written.
+    fn undo(&self, lock: &Lock) {
+        lock.shared().expect_no_more(self.callback);
+        // Dropped when nothing is locked.
+        let _contract = lock.with(|entry| {
+            entry.state.abort();
+            std::mem::replace(&mut entry.contract, Contract::Forget)
         });
-        if sent.is_ok() {
-            shared.counts.conversions.add();
-        }
-        if let Err(kind) = sent {
-            shared.expect_no_more(callback);
-            let _contract = handle.with(|entry| {
-                entry.state.abort();
-                std::mem::replace(&mut entry.contract, Contract::Forget)
-            });
-            return Err(failed(kind));
-        }
-        Ok(begun.serial)
     }
 }
 
@@ -213,6 +251,8 @@ fn begin(
         flags |= LockFlags::PERSISTENT;
     }
     let id = entry.state.begin_convert(mode, flags, written)?;
+    let callback = contract.needs_delivery();
+    shared.expect(callback);
     let serial = entry.begin(contract);
     if let Some(new) = blocking {
         let (before, after) = (entry.blocking.interest(), new.interest());
@@ -225,7 +265,9 @@ fn begin(
         }
     }
     let block = written.unwrap_or_default();
-    Ok(Begun { id, flags, block, notices: entry.blocking.interest(), serial })
+    let notices = entry.blocking.interest().is_some();
+    let transaction = entry.state.transaction();
+    Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial })
 }
 
 fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {

@@ -22,6 +22,7 @@
 //! * Callbacks in [`Lockspace::dispatch`], in the thread that calls it when the lockspace's
 //!   descriptor is readable: [`LockRequest::start`] and its like.
 //! * The same callbacks in a [`DeliveryThread`].
+//! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
 //!
 //! # What a program must know
 //!
@@ -40,12 +41,16 @@ mod deadline;
 mod delivery;
 mod device;
 mod dispatch;
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+mod driver;
 mod error;
 mod event;
+pub mod future;
 mod legal;
 mod lock;
 mod lockspace;
 mod lvb;
+mod notices;
 mod orphan;
 mod request;
 mod shared;
@@ -54,6 +59,7 @@ mod status;
 mod sync;
 mod table;
 mod wait;
+mod writer;
 
 pub use convert::ConvertRequest;
 pub use counters::Counters;
@@ -63,6 +69,7 @@ pub use event::{Blocking, Completion};
 pub use lock::{Lock, LockInfo, UnlockRequest};
 pub use lockspace::{Lockspace, LockspaceOptions};
 pub use lvb::Lvb;
+pub use notices::BlockingNotices;
 pub use orphan::AdoptRequest;
 pub use request::LockRequest;
 pub use status::{State, Status};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
 use dlm_proto::{LockFlags, LockId, Mode, Request, ResourceName, Token, ValueBlock};
 
@@ -33,8 +34,9 @@ pub struct LockInfo {
 /// A lock, or the request for one that is still in flight.
 ///
 /// Dropping it writes one UNLOCK, by force if something is in flight, and does not wait for the
-/// answer. Callbacks of a dropped lock are not run. (The write itself blocks while the kernel has
-/// stopped the lockspace for a recovery.)
+/// answer. Callbacks of a dropped lock are not run. The write itself blocks while the kernel has
+/// stopped the lockspace for a recovery, unless the lockspace has
+/// [`background_writes`](crate::LockspaceOptions::background_writes).
 ///
 /// A lock can be shared by threads. It has one operation in flight at a time; a second one is
 /// refused with [`ErrorKind::InFlight`].
@@ -137,6 +139,12 @@ impl Lock {
             .map_err(|error| Error::new(Operation::Persist, error.kind))
     }
 
+    /// The same lock after an unlock that failed.
+    pub(crate) fn taken_back(mut self) -> Self {
+        self.released = false;
+        self
+    }
+
     /// Lets go of the handle without unlocking. The lock ends, or becomes an orphan if it is
     /// persistent, when the lockspace is closed.
     pub fn leak(mut self) {
@@ -173,7 +181,8 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if !self.released && self.shared.check_fork().is_ok() {
-            self.shared.release_dropped(self.token);
+            let token = self.token;
+            self.shared.defer(move |shared| shared.release_dropped(token));
         }
     }
 }
@@ -234,54 +243,88 @@ impl UnlockRequest {
         self.submit(Contract::Callback(Box::new(completion))).map(|_| ())
     }
 
+    /// Begins the unlock for a future. The lock is only a name then.
+    pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, UnlockError> {
+        match self.prepare(Contract::Wake(waker.clone())) {
+            Ok(begun) => {
+                self.lock.released = true;
+                let token = self.lock.token;
+                self.lock.shared.defer(move |shared| {
+                    if let Err(kind) = begun.write(shared, token) {
+                        shared.fail(token, kind);
+                    }
+                });
+                Ok(self.lock)
+            }
+            Err(kind) => Err(self.failed(kind)),
+        }
+    }
+
     fn submit(mut self, contract: Contract) -> Result<(Arc<Shared>, Token), UnlockError> {
-        match self.try_submit(contract) {
+        let submit = || {
+            let begun = self.prepare(contract)?;
+            begun.write(&self.lock.shared, self.lock.token).inspect_err(|_| begun.undo(&self.lock))
+        };
+        match submit() {
             Ok(()) => {
                 self.lock.released = true;
                 Ok((Arc::clone(&self.lock.shared), self.lock.token))
             }
-            Err(kind) => {
-                let error = Error::new(Operation::Unlock, kind);
-                Err(UnlockError { error, lock: self.lock })
-            }
+            Err(kind) => Err(self.failed(kind)),
         }
     }
 
-    fn try_submit(&self, contract: Contract) -> Result<(), ErrorKind> {
+    fn failed(self, kind: ErrorKind) -> UnlockError {
+        UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
+    }
+
+    fn prepare(&self, contract: Contract) -> Result<Begun, ErrorKind> {
         let shared = &self.lock.shared;
         shared.check_fork()?;
-        let callback = contract.is_callback();
+        let callback = contract.needs_delivery();
         // What is left in it is dropped when nothing is locked.
         let mut contract = contract;
-        let (id, flags, block, wanted) = self
-            .lock
+        self.lock
             .with(|entry| {
                 let (flags, block) = entry.state.unlock_lvb(self.lvb);
                 entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
-                let id: LockId = entry.state.begin_unlock()?;
+                let id = entry.state.begin_unlock()?;
                 entry.begin(&mut contract);
-                let wanted = entry.blocking.interest().is_some();
-                Ok::<_, ErrorKind>((id, flags, block, wanted))
+                shared.expect(callback);
+                let notices = entry.blocking.interest().is_some();
+                Ok(Begun { id, flags, block, notices, callback })
             })
-            .ok_or(ErrorKind::LockGone)??;
-        shared.expect(callback);
-        let sent = shared.cookies(self.lock.token, wanted).and_then(|cookies| {
-            let unlock = dlm_proto::UnlockRequest::new(id, cookies).with(flags);
-            shared.submit(&Request::Unlock(dlm_proto::UnlockRequest { lvb: &block, ..unlock }))
-        });
-        if sent.is_ok() {
-            shared.counts.unlocks.add();
-        }
-        if let Err(kind) = sent {
-            shared.expect_no_more(callback);
-            // Dropped when nothing is locked.
-            let _contract = self.lock.with(|entry| {
-                entry.state.abort();
-                std::mem::replace(&mut entry.contract, Contract::Forget)
-            });
-            return Err(kind);
-        }
+            .ok_or(ErrorKind::LockGone)?
+    }
+}
+
+/// An unlock that is still to be written.
+struct Begun {
+    id: LockId,
+    flags: LockFlags,
+    block: ValueBlock,
+    notices: bool,
+    callback: bool,
+}
+
+impl Begun {
+    fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
+        let cookies = shared.cookies(token, self.notices)?;
+        let unlock = dlm_proto::UnlockRequest::new(self.id, cookies).with(self.flags);
+        let unlock = dlm_proto::UnlockRequest { lvb: &self.block, ..unlock };
+        shared.submit(&Request::Unlock(unlock))?;
+        shared.counts.unlocks.add();
         Ok(())
+    }
+
+    /// Takes back what was begun and not written.
+    fn undo(&self, lock: &Lock) {
+        lock.shared.expect_no_more(self.callback);
+        // Dropped when nothing is locked.
+        let _contract = lock.with(|entry| {
+            entry.state.abort();
+            std::mem::replace(&mut entry.contract, Contract::Forget)
+        });
     }
 }
 

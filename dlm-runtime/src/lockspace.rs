@@ -30,11 +30,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct LockspaceOptions {
     flags: LockspaceFlags,
     timeout: Duration,
+    background_writes: bool,
 }
 
 impl Default for LockspaceOptions {
     fn default() -> Self {
-        Self { flags: LockspaceFlags::empty(), timeout: CREATE_TIMEOUT }
+        Self { flags: LockspaceFlags::empty(), timeout: CREATE_TIMEOUT, background_writes: false }
     }
 }
 
@@ -59,6 +60,17 @@ impl LockspaceOptions {
         self
     }
 
+    /// Writes the requests of futures, and the unlocks of dropped locks, in a thread of its own.
+    ///
+    /// While the kernel has stopped the lockspace a `write` blocks, and no signal ends that. With
+    /// this an executor goes on meanwhile, and dropping a lock never blocks. It costs a hand-over
+    /// to the thread for each of them.
+    #[must_use]
+    pub fn background_writes(mut self) -> Self {
+        self.background_writes = true;
+        self
+    }
+
     /// Creates the lockspace on this node, or takes one more reference of it, and opens it. Needs
     /// CAP_SYS_ADMIN.
     ///
@@ -70,7 +82,7 @@ impl LockspaceOptions {
         let create = || {
             let name = LockspaceName::new(name.as_ref())?;
             let minor = control::create(name.clone(), self.flags, self.timeout)?;
-            open(name, Some(minor), self.timeout).inspect_err(|_| {
+            self.attach(name, Some(minor)).inspect_err(|_| {
                 // Nobody else would give back the reference.
                 let _ = control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
             })
@@ -84,18 +96,14 @@ impl LockspaceOptions {
     ///
     /// [`ErrorKind::Name`], [`ErrorKind::Device`].
     pub fn open(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
-        let open = || open(LockspaceName::new(name.as_ref())?, None, self.timeout);
+        let open = || self.attach(LockspaceName::new(name.as_ref())?, None);
         open().map_err(|kind| Error::new(Operation::Open, kind))
     }
-}
 
-fn open(
-    name: LockspaceName,
-    minor: Option<Minor>,
-    timeout: Duration,
-) -> Result<Lockspace, ErrorKind> {
-    let device = LockspaceDevice::open_within(&name, minor, timeout)?;
-    Ok(Lockspace { shared: Arc::new(Shared::new(name, device)?) })
+    fn attach(self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
+        let device = LockspaceDevice::open_within(&name, minor, self.timeout)?;
+        Ok(Lockspace { shared: Shared::new(name, device, self.background_writes)? })
+    }
 }
 
 /// An open lockspace.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
@@ -27,6 +28,7 @@ pub struct LockRequest<'a> {
     flags: LockFlags,
     blocking: BlockingSlot,
     deadline: Option<Instant>,
+    transaction: u64,
 }
 
 impl fmt::Debug for LockRequest<'_> {
@@ -43,7 +45,15 @@ impl<'a> LockRequest<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
         let name = ResourceName::new(name);
         let blocking = BlockingSlot::Unwanted;
-        Self { shared, name, mode, flags: LockFlags::empty(), blocking, deadline: None }
+        Self {
+            shared,
+            name,
+            mode,
+            flags: LockFlags::empty(),
+            blocking,
+            deadline: None,
+            transaction: 0,
+        }
     }
 
     /// Fetches the resource's lock value block with the grant (VALBLK). A resource that has had no
@@ -56,6 +66,12 @@ impl<'a> LockRequest<'a> {
     /// [`LockStatus::Again`](dlm_proto::LockStatus::Again) (NOQUEUE).
     pub fn no_queue(self) -> Self {
         self.flags(LockFlags::NOQUEUE)
+    }
+
+    /// Gives the lock a transaction id. The kernel stores it and compares it with nothing.
+    pub fn transaction(mut self, id: u64) -> Self {
+        self.transaction = id;
+        self
     }
 
     /// Adds flags of the kernel. Those that make no sense here are refused by
@@ -148,58 +164,94 @@ impl<'a> LockRequest<'a> {
         Ok(lock)
     }
 
+    /// Begins the request for a future.
+    pub(crate) fn begin(self, waker: &Waker) -> Result<Lock, Error> {
+        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
+        let prepared = self.prepare(Contract::Wake(waker.clone()))?;
+        let token = prepared.token;
+        if let Some(at) = deadline {
+            let set = shared.set_deadline(at, token, 0);
+            if let Err(errno) = set {
+                prepared.undo(&shared);
+                return Err(Error::new(Operation::Lock, ErrorKind::from(errno)));
+            }
+        }
+        let lock = Lock::new(Arc::clone(&shared), token);
+        shared.defer(move |shared| {
+            if let Err(kind) = prepared.write(shared) {
+                shared.fail(token, kind);
+            }
+        });
+        Ok(lock)
+    }
+
     fn submit(self, contract: Contract) -> Result<Token, Error> {
-        let Self { shared, name, mode, flags, blocking, deadline: _ } = self;
-        let submit = || {
+        let shared = Arc::clone(self.shared);
+        let prepared = self.prepare(contract)?;
+        match prepared.write(&shared) {
+            Ok(()) => Ok(prepared.token),
+            Err(kind) => {
+                prepared.undo(&shared);
+                Err(Error::new(Operation::Lock, kind))
+            }
+        }
+    }
+
+    fn prepare(self, contract: Contract) -> Result<Prepared, Error> {
+        let Self { shared, name, mode, flags, blocking, deadline: _, transaction } = self;
+        let prepare = || {
             shared.check_fork()?;
             let name = name?;
             legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
-            submit(shared, &name, mode, flags, blocking, contract)
+            let (notices, callback) = (blocking.interest(), contract.needs_delivery());
+            // A result may be read by another thread before the write returns: the entry is first.
+            let state = LockState::requested(mode, flags, transaction);
+            let entry = Entry::new(name.clone(), state, contract, blocking);
+            let inserted = lock(&shared.table).insert(entry);
+            let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
+            shared.expect(callback);
+            if let Some(callback) = notices {
+                shared.expect(callback);
+            }
+            let notices = notices.is_some();
+            Ok(Prepared { token, name, mode, flags, transaction, notices, callback })
         };
-        submit().map_err(|kind| Error::new(Operation::Lock, kind))
+        prepare().map_err(|kind: ErrorKind| Error::new(Operation::Lock, kind))
     }
 }
 
-fn submit(
-    shared: &Shared,
-    name: &ResourceName,
+/// A request that has its entry in the table and is still to be written.
+struct Prepared {
+    token: Token,
+    name: ResourceName,
     mode: Mode,
     flags: LockFlags,
-    blocking: BlockingSlot,
-    contract: Contract,
-) -> Result<Token, ErrorKind> {
-    let notices = blocking.interest();
-    let callback = contract.is_callback();
-    // A result may be read by another thread before the write returns: the entry comes first.
-    let state = LockState::requested(mode, flags);
-    let entry = Entry::new(name.clone(), state, contract, blocking);
-    let inserted = lock(&shared.table).insert(entry);
-    let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
-    shared.expect(callback);
-    if let Some(callback) = notices {
-        shared.expect(callback);
-    }
-    let accepted = shared.cookies(token, notices.is_some()).and_then(|cookies| {
-        let request = dlm_proto::LockRequest::new(name, mode, cookies).with(flags);
-        shared.submit(&Request::Lock(request))
-    });
-    match accepted {
-        Ok(accepted) => {
-            shared.counts.requests.add();
-            if let (Accepted::Lock(id), Some(entry)) =
-                (accepted, lock(&shared.table).get_mut(token))
-            {
-                entry.state.note_id(id);
-            }
-            Ok(token)
+    transaction: u64,
+    notices: bool,
+    callback: bool,
+}
+
+impl Prepared {
+    fn write(&self, shared: &Shared) -> Result<(), ErrorKind> {
+        let cookies = shared.cookies(self.token, self.notices)?;
+        let request = dlm_proto::LockRequest::new(&self.name, self.mode, cookies).with(self.flags);
+        let request = dlm_proto::LockRequest { xid: self.transaction, ..request };
+        let accepted = shared.submit(&Request::Lock(request))?;
+        shared.counts.requests.add();
+        if let (Accepted::Lock(id), Some(entry)) =
+            (accepted, lock(&shared.table).get_mut(self.token))
+        {
+            entry.state.note_id(id);
         }
-        Err(kind) => {
-            // Dropped when nothing is locked.
-            let trash = shared.forget(&mut lock(&shared.table), token);
-            if trash.is_some() {
-                shared.expect_no_more(callback);
-            }
-            Err(kind)
+        Ok(())
+    }
+
+    /// Removes what was prepared and not written.
+    fn undo(&self, shared: &Shared) {
+        // Dropped when nothing is locked.
+        let trash = shared.forget(&mut lock(&shared.table), self.token);
+        if trash.is_some() {
+            shared.expect_no_more(self.callback);
         }
     }
 }

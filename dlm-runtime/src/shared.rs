@@ -2,7 +2,8 @@
 //! result to whoever waits for it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
+use std::task::Waker;
 
 use dlm_proto::{
     Abi, Cookies, Event, LockFlags, LockId, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN,
@@ -17,10 +18,11 @@ use crate::deadline::Deadlines;
 use crate::device::{Device, Gone, Slot};
 use crate::error::ErrorKind;
 use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue, event_fd, signal};
-use crate::state::{Ended, LockState, UnlockLvb};
+use crate::state::{Ended, Forced, LockState, UnlockLvb};
 use crate::sync::lock;
 use crate::table::Table;
 use crate::wait::{Leadership, Waiter};
+use crate::writer::Writer;
 
 /// Who is told that an operation ended.
 pub(crate) enum Contract {
@@ -28,6 +30,8 @@ pub(crate) enum Contract {
     Wait(Arc<Waiter>),
     /// A callback, run by dispatch or the delivery thread.
     Callback(CompletionCallback),
+    /// A future; it finds the outcome in the entry.
+    Wake(Waker),
     /// Nobody: the handle was dropped.
     Forget,
 }
@@ -37,10 +41,15 @@ pub(crate) struct Entry {
     pub(crate) name: ResourceName,
     pub(crate) state: LockState,
     pub(crate) contract: Contract,
-    pub(crate) outcome: Option<Ended>,
+    /// What a waiting thread or a future finds: the end, or a write that was put off and failed.
+    pub(crate) outcome: Option<Result<Ended, ErrorKind>>,
     pub(crate) blocking: BlockingSlot,
     /// The strongest mode that somebody was told to wait for since the last grant.
     pub(crate) blocked: Option<Mode>,
+    /// The strongest mode that [`Lock::notices`](crate::Lock::notices) has not told yet.
+    pub(crate) unseen: Option<Mode>,
+    /// The task that waits for such notices.
+    pub(crate) notice_waker: Option<Waker>,
     /// The handle is gone; the entry goes with the lock.
     pub(crate) dropped: bool,
     /// Counts the operations on this lock.
@@ -63,6 +72,8 @@ impl Entry {
             outcome: None,
             blocking,
             blocked: None,
+            unseen: None,
+            notice_waker: None,
             dropped: false,
             serial: 0,
             timed_out: false,
@@ -101,15 +112,15 @@ impl BlockingSlot {
     pub(crate) const fn interest(&self) -> Option<bool> {
         match self {
             Self::Unwanted => None,
-            Self::Noted => Some(false),
-            Self::Idle(_) | Self::Running(_) => Some(true),
+            Self::Noted | Self::Idle(_) | Self::Running(_) => Some(true),
         }
     }
 }
 
 impl Contract {
-    pub(crate) const fn is_callback(&self) -> bool {
-        matches!(self, Self::Callback(_))
+    /// Whether somebody must read the completion who is not the one that waits for it.
+    pub(crate) const fn needs_delivery(&self) -> bool {
+        matches!(self, Self::Callback(_) | Self::Wake(_))
     }
 }
 
@@ -122,6 +133,8 @@ struct Routed {
     trash: Option<Entry>,
     /// A lock that was granted after its handle was dropped.
     unwanted: Option<Token>,
+    /// A task that goes on.
+    wake: Option<Waker>,
 }
 
 /// What reading one result led to.
@@ -136,6 +149,10 @@ pub(crate) enum Pumped {
 
 /// An open lockspace.
 pub(crate) struct Shared {
+    /// For jobs that are put off.
+    pub(crate) me: Weak<Self>,
+    /// Writes for futures and dropped locks, if that is wanted.
+    pub(crate) writer: Option<Writer>,
     pub(crate) name: LockspaceName,
     pub(crate) minor: Minor,
     pub(crate) abi: Abi,
@@ -166,7 +183,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(name: LockspaceName, device: LockspaceDevice) -> Result<Self, ErrorKind> {
+    pub(crate) fn new(
+        name: LockspaceName,
+        device: LockspaceDevice,
+        background_writes: bool,
+    ) -> Result<Arc<Self>, ErrorKind> {
+        let writer = if background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
         let device = Device::new(device)?;
         let due = DueQueue::new()?;
@@ -179,7 +201,11 @@ impl Shared {
         poll_set.add(due.fd(), readable)?;
         poll_set.add(deadlines.fd(), readable)?;
         poll_set.add(&gone, readable)?;
-        Ok(Self {
+        let leadership = Leadership::new()?;
+        let interest_changed = event_fd()?;
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            writer,
             name,
             minor,
             abi,
@@ -188,17 +214,17 @@ impl Shared {
             slot: Slot::new(device),
             table: Mutex::new(Table::new(abi.width)),
             gate: Mutex::new(()),
-            leadership: Leadership::new()?,
+            leadership,
             due,
             deadlines,
             gone,
             poll_set,
             expected: AtomicUsize::new(0),
             interest: AtomicUsize::new(0),
-            interest_changed: event_fd()?,
+            interest_changed,
             has_thread: AtomicBool::new(false),
             counts: Counts::default(),
-        })
+        }))
     }
 
     pub(crate) fn check_fork(&self) -> Result<(), ErrorKind> {
@@ -253,8 +279,11 @@ impl Shared {
         };
         // Callbacks are dropped here, where nothing is locked: they may own anything.
         drop(routed.trash);
+        if let Some(waker) = routed.wake {
+            waker.wake();
+        }
         if let Some(token) = routed.unwanted {
-            self.release_dropped(token);
+            self.defer(move |shared| shared.release_dropped(token));
         }
         Ok(routed.due.map_or(Pumped::Handled, Pumped::Due))
     }
@@ -300,18 +329,22 @@ impl Shared {
     fn hand_over(&self, table: &mut Table<Entry>, token: Token, ended: Ended) -> Routed {
         let Some(entry) = table.get_mut(token) else { return Routed::default() };
         let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
-        self.expect_no_more(contract.is_callback());
+        self.expect_no_more(contract.needs_delivery());
         let is_gone = ended.mode.is_none();
         match contract {
             Contract::Wait(waiter) => {
-                entry.outcome = Some(ended);
+                entry.outcome = Some(Ok(ended));
                 self.leadership.wake(token, &waiter);
                 Routed::default()
+            }
+            Contract::Wake(waker) => {
+                entry.outcome = Some(Ok(ended));
+                Routed { wake: Some(waker), ..Routed::default() }
             }
             Contract::Callback(callback) => {
                 let trash = if is_gone { self.forget(table, token) } else { None };
                 let due = Some(Due::Completion(callback, ended.into()));
-                Routed { due, trash, unwanted: None }
+                Routed { due, trash, ..Routed::default() }
             }
             Contract::Forget if is_gone => {
                 Routed { trash: self.forget(table, token), ..Routed::default() }
@@ -335,7 +368,11 @@ impl Shared {
                 backlog.push(mode);
                 Routed::default()
             }
-            BlockingSlot::Noted | BlockingSlot::Unwanted => Routed::default(),
+            BlockingSlot::Noted => {
+                entry.unseen = entry.unseen.max(Some(mode));
+                Routed { wake: entry.notice_waker.take(), ..Routed::default() }
+            }
+            BlockingSlot::Unwanted => Routed::default(),
         }
     }
 
@@ -355,27 +392,30 @@ impl Shared {
     /// an answer, but `write` itself blocks while the lockspace is stopped.
     pub(crate) fn release_dropped(&self, token: Token) {
         // Callbacks, dropped at the end, when nothing is locked.
-        let (_contract, _blocking);
+        let (_contract, _blocking, _trash);
         let (unlock, block) = {
             let mut table = lock(&self.table);
             let Some(entry) = table.get_mut(token) else { return };
             entry.dropped = true;
             let blocking = std::mem::replace(&mut entry.blocking, BlockingSlot::Unwanted);
-            let had_notices = blocking.interest();
-            _blocking = blocking;
-            let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
-            let had_callback = contract.is_callback();
-            _contract = contract;
-            let in_flight = entry.state.pending().is_some();
-            let (lvb_flags, block) = entry.state.unlock_lvb(UnlockLvb::Keep);
-            let begun = entry.state.begin_forced_unlock();
-            if let Some(callback) = had_notices {
+            if let Some(callback) = blocking.interest() {
                 self.expect_no_more(callback);
             }
-            if had_callback {
+            let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
+            if contract.needs_delivery() {
                 self.interest.fetch_sub(1, Ordering::AcqRel);
             }
-            let Some((id, force)) = begun else { return };
+            (_contract, _blocking) = (contract, blocking);
+            let in_flight = entry.state.pending().is_some();
+            let (lvb_flags, block) = entry.state.unlock_lvb(UnlockLvb::Keep);
+            let (id, force) = match entry.state.begin_forced_unlock() {
+                Forced::Write(id, force) => (id, force),
+                Forced::Await => return,
+                Forced::Gone => {
+                    _trash = self.forget(&mut table, token);
+                    return;
+                }
+            };
             if !in_flight {
                 self.expect(false);
             }
@@ -444,10 +484,15 @@ impl Shared {
     pub(crate) fn end(&self, why: Gone) {
         self.slot.empty(why);
         signal(&self.gone);
+        let mut wakers = Vec::new();
         for entry in lock(&self.table).iter_mut() {
-            if let Contract::Wait(waiter) = &entry.contract {
-                waiter.wake();
+            match &entry.contract {
+                Contract::Wait(waiter) => waiter.wake(),
+                Contract::Wake(waker) => wakers.push(waker.clone()),
+                Contract::Callback(_) | Contract::Forget => {}
             }
+            wakers.extend(entry.notice_waker.take());
         }
+        wakers.into_iter().for_each(Waker::wake);
     }
 }

@@ -41,11 +41,13 @@ pub(crate) struct LockState {
     known_lvb: Option<Lvb>,
     /// It outlives its device. Each conversion must say so again.
     persistent: bool,
+    /// The transaction id, which each conversion must repeat.
+    transaction: u64,
 }
 
 impl LockState {
     /// A lock that is about to be requested.
-    pub(crate) fn requested(mode: Mode, flags: LockFlags) -> Self {
+    pub(crate) fn requested(mode: Mode, flags: LockFlags, transaction: u64) -> Self {
         Self {
             id: LockId(0),
             granted: None,
@@ -55,12 +57,13 @@ impl LockState {
             has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
             persistent: false,
+            transaction,
         }
     }
 
     /// An orphan that is being adopted, as a persistent lock.
     pub(crate) fn adopted(mode: Mode) -> Self {
-        let requested = Self::requested(mode, LockFlags::empty());
+        let requested = Self::requested(mode, LockFlags::empty(), 0);
         Self { granted: Some(mode), pending: None, persistent: true, ..requested }
     }
 
@@ -70,6 +73,10 @@ impl LockState {
 
     pub(crate) fn pending(&self) -> Option<Pending> {
         self.pending
+    }
+
+    pub(crate) fn transaction(&self) -> u64 {
+        self.transaction
     }
 
     pub(crate) fn is_persistent(&self) -> bool {
@@ -108,21 +115,20 @@ impl LockState {
         Ok(self.id)
     }
 
-    /// Starts an unlock by force, over whatever is in flight, for a lock that nobody wants any
-    /// more. `None` if the lock must be left alone until its completion came: an unlock is in
-    /// flight already, or a NOQUEUE request, which may end by itself any moment and whose id may
-    /// then name another lock.
-    pub(crate) fn begin_forced_unlock(&mut self) -> Option<(LockId, LockFlags)> {
-        let force = match self.pending {
+    /// Starts an unlock, by force if something is in flight, for a lock that nobody wants any more.
+    pub(crate) fn begin_forced_unlock(&mut self) -> Forced {
+        let flags = match self.pending {
+            None if self.granted.is_none() => return Forced::Gone,
             None => LockFlags::empty(),
-            Some(Pending::Unlock) => return None,
+            Some(Pending::Unlock) => return Forced::Await,
+            // It may end by itself any moment, and its id may then name another lock.
             Some(Pending::Request { flags, .. }) if flags.contains(LockFlags::NOQUEUE) => {
-                return None;
+                return Forced::Await;
             }
             Some(_) => LockFlags::FORCEUNLOCK,
         };
         self.pending = Some(Pending::Unlock);
-        Some((self.id, force))
+        Forced::Write(self.id, flags)
     }
 
     /// Starts a cancel of what is in flight.
@@ -240,6 +246,17 @@ impl LockState {
     }
 }
 
+/// How to get rid of a lock that nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forced {
+    /// Write an unlock of this lock, with these flags.
+    Write(LockId, LockFlags),
+    /// Leave it alone until its completion has come.
+    Await,
+    /// There is no lock.
+    Gone,
+}
+
 /// What an unlock does to the value block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnlockLvb {
@@ -271,7 +288,7 @@ mod tests {
     const BLOCK: ValueBlock = ValueBlock([7; 32]);
 
     fn held(mode: Mode, flags: LockFlags, lvb: Option<&ValueBlock>) -> LockState {
-        let mut state = LockState::requested(mode, flags);
+        let mut state = LockState::requested(mode, flags, 0);
         state.note_id(LockId(1));
         let ended = state.complete(LockStatus::Granted, NONE, lvb).unwrap();
         assert_eq!(ended.mode, Some(mode));
@@ -307,17 +324,18 @@ mod tests {
 
     #[test]
     fn a_noqueue_request_is_neither_cancelled_nor_forced() {
-        let mut state = LockState::requested(Mode::Ex, LockFlags::NOQUEUE);
+        let mut state = LockState::requested(Mode::Ex, LockFlags::NOQUEUE, 0);
         assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
-        assert!(state.begin_forced_unlock().is_none());
+        assert_eq!(state.begin_forced_unlock(), Forced::Await);
     }
 
     #[test]
     fn a_forced_unlock_outlives_the_grant_that_it_raced_with() {
-        let mut state = LockState::requested(Mode::Ex, LockFlags::empty());
+        let mut state = LockState::requested(Mode::Ex, LockFlags::empty(), 0);
         state.note_id(LockId(4));
-        assert_eq!(state.begin_forced_unlock(), Some((LockId(4), LockFlags::FORCEUNLOCK)));
-        assert!(state.begin_forced_unlock().is_none());
+        let written = Forced::Write(LockId(4), LockFlags::FORCEUNLOCK);
+        assert_eq!(state.begin_forced_unlock(), written);
+        assert_eq!(state.begin_forced_unlock(), Forced::Await);
         assert_eq!(state.complete(LockStatus::Granted, NONE, None), None);
         assert_eq!(state.complete(LockStatus::Unlocked, NONE, None).unwrap().mode, None);
     }
@@ -350,7 +368,7 @@ mod tests {
 
     #[test]
     fn an_invalid_block_stays_invalid_when_nobody_wrote_it() {
-        let mut state = LockState::requested(Mode::Ex, LockFlags::VALBLK);
+        let mut state = LockState::requested(Mode::Ex, LockFlags::VALBLK, 0);
         let ended =
             state.complete(LockStatus::Granted, StatusFlags::VALNOTVALID, Some(&BLOCK)).unwrap();
         assert_eq!(ended.lvb, Some(Lvb { block: BLOCK, valid: false }));
@@ -394,7 +412,7 @@ mod tests {
             (Mode::Ex, pr | cw, Mode::Pr),
             (Mode::Pr, pr | cw, Mode::Cw),
         ] {
-            let mut state = LockState::requested(mode, asked);
+            let mut state = LockState::requested(mode, asked, 0);
             let ended = state.complete(LockStatus::Granted, StatusFlags::ALTMODE, None).unwrap();
             assert_eq!(ended.mode, Some(wanted));
         }

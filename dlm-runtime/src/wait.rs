@@ -5,6 +5,7 @@
 //! their completion was handed to them. A leader that leaves wakes a follower to take its place.
 
 use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -195,8 +196,8 @@ impl Shared {
     ) -> Result<Option<Ended>, ErrorKind> {
         let mut seat = None;
         loop {
-            if let Some(ended) = self.take_outcome(token) {
-                return Ok(Some(ended));
+            if let Some(outcome) = self.take_outcome(token) {
+                return outcome.map(Some);
             }
             match self.pump()? {
                 Pumped::Handled => continue,
@@ -245,11 +246,17 @@ impl Shared {
     }
 
     /// Nobody waits for this operation any more. When it ends, nobody is told.
-    fn abandon(&self, token: Token) {
-        if let Some(entry) = lock(&self.table).get_mut(token) {
-            if entry.state.pending().is_some() && matches!(entry.contract, Contract::Wait(_)) {
-                entry.contract = Contract::Forget;
+    pub(crate) fn abandon(&self, token: Token) {
+        // Dropped after the table is unlocked.
+        let _contract;
+        let mut table = lock(&self.table);
+        let Some(entry) = table.get_mut(token) else { return };
+        if entry.state.pending().is_some() {
+            let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
+            if contract.needs_delivery() {
+                self.interest.fetch_sub(1, Ordering::AcqRel);
             }
+            _contract = contract;
         }
     }
 
@@ -257,12 +264,13 @@ impl Shared {
         lock(&self.table).get_mut(token).is_some_and(|entry| entry.outcome.is_some())
     }
 
-    fn take_outcome(&self, token: Token) -> Option<Ended> {
+    pub(crate) fn take_outcome(&self, token: Token) -> Option<Result<Ended, ErrorKind>> {
         // Dropped after the table is unlocked.
         let _trash;
         let mut table = lock(&self.table);
-        let ended = table.get_mut(token)?.outcome.take()?;
-        _trash = if ended.mode.is_none() { self.forget(&mut table, token) } else { None };
-        Some(ended)
+        let outcome = table.get_mut(token)?.outcome.take()?;
+        let is_gone = matches!(outcome, Ok(Ended { mode: None, .. }));
+        _trash = if is_gone { self.forget(&mut table, token) } else { None };
+        Some(outcome)
     }
 }

@@ -1,121 +1,114 @@
-//! The least that any program can do: encode and write a request, read and decode its result.
+//! The least that a program can do: the writes and the reads.
 //!
-//! No table, no lock, no second thread; the names of the locks are all that it remembers.
+//! The same request is sent over and over, and the same result comes back. So they are encoded and
+//! decoded once, and compared after that. The kernel gives a lock the lowest free id, which is the
+//! same each time, too; should it ever not be, the unlock is encoded anew.
 
-use dlm_proto::{
-    Cookies, Event, LockId, LockRequest, LockResult, LockStatus, LockspaceFlags, LockspaceName,
-    MAX_REQUEST_LEN, MAX_RESULT_LEN, Minor, Mode, RemoveFlags, Request, Token, UnlockRequest,
-};
-use dlm_sys::{Accepted, ControlDevice, LockspaceDevice};
-use std::time::Duration;
+use dlm_proto::{Command, LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
 
-use crate::{BATCH, LOCKSPACE, RESOURCE, Result, WARM_UP, measure, measure_batches, names};
+use crate::device::{self, Lockspace};
+use crate::{RESOURCE, Result, WARM_UP, measure, measure_batches, names};
 
-/// Longer than a node takes to appear.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Floor {
-    control: ControlDevice,
-    minor: Minor,
-    device: LockspaceDevice,
+/// The records about one resource.
+struct Records {
+    lock: Vec<u8>,
+    granted: Vec<u8>,
+    id: LockId,
+    unlock: Vec<u8>,
+    unlocked: Vec<u8>,
 }
 
-impl Floor {
-    fn open() -> Result<Self> {
-        let name = LockspaceName::new(LOCKSPACE.as_bytes())?;
-        let control = ControlDevice::open()?;
-        let minor = control.create_lockspace(&name, LockspaceFlags::empty())?;
-        let device = LockspaceDevice::open_within(&name, Some(minor), PATIENCE)?;
-        Ok(Self { control, minor, device })
+impl Records {
+    fn new(lockspace: &Lockspace, name: &[u8]) -> Result<Self> {
+        Ok(Self {
+            lock: encode(lockspace, &device::lock(name))?,
+            granted: Vec::new(),
+            id: LockId(0),
+            unlock: Vec::new(),
+            unlocked: Vec::new(),
+        })
     }
 
-    /// Closes the device, without which the lockspace could not be removed.
-    fn release(self) -> Result<()> {
-        let Self { control, minor, device } = self;
-        drop(device);
-        Ok(control.remove_lockspace(minor, RemoveFlags::empty())?)
-    }
-
-    fn lock(&self, name: &[u8]) -> Result<LockId> {
-        let request = LockRequest::new(name, Mode::Ex, cookies());
-        match self.submit(&Request::Lock(request))? {
-            Accepted::Lock(id) => Ok(id),
-            Accepted::Done => Err("a lock without an id".into()),
+    fn write_lock(&mut self, lockspace: &Lockspace) -> Result<()> {
+        let id = device::id(lockspace.device.submit(Command::Lock, &self.lock)?)?;
+        if id != self.id {
+            self.id = id;
+            self.unlock = encode(lockspace, &device::unlock(id))?;
         }
+        Ok(())
     }
 
-    fn unlock(&self, id: LockId) -> Result<()> {
-        self.submit(&Request::Unlock(UnlockRequest::new(id, cookies()))).map(drop)
+    fn read_granted(&mut self, lockspace: &Lockspace) -> Result<()> {
+        read(lockspace, &mut self.granted, LockStatus::Granted)
     }
 
-    fn submit(&self, request: &Request<'_>) -> Result<Accepted> {
-        let mut buffer = [0; MAX_REQUEST_LEN];
-        let bytes = request.encode(self.device.abi(), &mut buffer)?;
-        Ok(self.device.submit(request.command(), bytes)?)
+    fn write_unlock(&self, lockspace: &Lockspace) -> Result<()> {
+        Ok(lockspace.device.submit(Command::Unlock, &self.unlock).map(drop)?)
     }
 
-    fn complete(&self, wanted: LockStatus) -> Result<()> {
-        let mut buffer = [0; MAX_RESULT_LEN];
-        let len = self.device.read_result(&mut buffer)?.ok_or("nothing to read")?;
-        let result = LockResult::decode(self.device.abi(), buffer.get(..len).unwrap_or(&buffer))?;
-        match result.event(self.device.abi().width)? {
-            Event::Completion { status, .. } if status == wanted => Ok(()),
-            other => Err(format!("{other:?} instead of {wanted:?}").into()),
-        }
-    }
-
-    /// As a program that has more to do than wait for locks.
-    fn poll_and_complete(&self, wanted: LockStatus) -> Result<()> {
-        while !self.device.poll(None)? {}
-        self.complete(wanted)
+    fn read_unlocked(&mut self, lockspace: &Lockspace) -> Result<()> {
+        read(lockspace, &mut self.unlocked, LockStatus::Unlocked)
     }
 }
 
-fn cookies() -> Cookies {
-    Cookies::for_token(Token::new(1, 1), 1)
+fn encode(lockspace: &Lockspace, request: &Request<'_>) -> Result<Vec<u8>> {
+    Ok(request.encode(lockspace.abi, &mut [0; MAX_REQUEST_LEN])?.to_vec())
+}
+
+/// Reads a result. Only one that differs from the last is looked into.
+fn read(lockspace: &Lockspace, last: &mut Vec<u8>, wanted: LockStatus) -> Result<()> {
+    let mut buffer = [0; MAX_RESULT_LEN];
+    let len = lockspace.device.read_result(&mut buffer)?.ok_or("nothing to read")?;
+    let bytes = buffer.get(..len).unwrap_or(&buffer);
+    if last != bytes {
+        device::check(lockspace.abi, bytes, wanted)?;
+        bytes.clone_into(last);
+    }
+    Ok(())
 }
 
 pub(crate) fn blocking(count: usize) -> Result<()> {
-    let floor = Floor::open()?;
+    let lockspace = Lockspace::create()?;
+    let mut records = Records::new(&lockspace, RESOURCE)?;
     measure(count, WARM_UP, &mut |count| {
         for _ in 0..count {
-            let id = floor.lock(RESOURCE)?;
-            floor.complete(LockStatus::Granted)?;
-            floor.unlock(id)?;
-            floor.complete(LockStatus::Unlocked)?;
+            records.write_lock(&lockspace)?;
+            records.read_granted(&lockspace)?;
+            records.write_unlock(&lockspace)?;
+            records.read_unlocked(&lockspace)?;
         }
         Ok(())
     })?;
-    floor.release()
+    lockspace.release()
 }
 
 pub(crate) fn polling(count: usize) -> Result<()> {
-    let floor = Floor::open()?;
+    let lockspace = Lockspace::create()?;
+    let mut records = Records::new(&lockspace, RESOURCE)?;
     measure(count, WARM_UP, &mut |count| {
         for _ in 0..count {
-            let id = floor.lock(RESOURCE)?;
-            floor.poll_and_complete(LockStatus::Granted)?;
-            floor.unlock(id)?;
-            floor.poll_and_complete(LockStatus::Unlocked)?;
+            records.write_lock(&lockspace)?;
+            lockspace.poll()?;
+            records.read_granted(&lockspace)?;
+            records.write_unlock(&lockspace)?;
+            lockspace.poll()?;
+            records.read_unlocked(&lockspace)?;
         }
         Ok(())
     })?;
-    floor.release()
+    lockspace.release()
 }
 
+/// The kernel keeps the order of the requests.
 pub(crate) fn in_flight(count: usize) -> Result<()> {
-    let floor = Floor::open()?;
-    let names = names();
-    let mut ids = Vec::with_capacity(BATCH);
+    let lockspace = Lockspace::create()?;
+    let all = names().into_iter().map(|name| Records::new(&lockspace, &name));
+    let mut all: Vec<_> = all.collect::<Result<_>>()?;
     measure_batches(count, &mut || {
-        for name in &names {
-            ids.push(floor.lock(name)?);
-        }
-        (0..BATCH).try_for_each(|_| floor.complete(LockStatus::Granted))?;
-        for id in ids.drain(..) {
-            floor.unlock(id)?;
-        }
-        (0..BATCH).try_for_each(|_| floor.complete(LockStatus::Unlocked))
+        all.iter_mut().try_for_each(|records| records.write_lock(&lockspace))?;
+        all.iter_mut().try_for_each(|records| records.read_granted(&lockspace))?;
+        all.iter().try_for_each(|records| records.write_unlock(&lockspace))?;
+        all.iter_mut().try_for_each(|records| records.read_unlocked(&lockspace))
     })?;
-    floor.release()
+    lockspace.release()
 }

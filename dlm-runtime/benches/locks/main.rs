@@ -1,5 +1,5 @@
-//! Pairs of an uncontended EX lock and its unlock, by this crate and by the least that any program
-//! can do. `cargo xtask bench` runs this on a real kernel, beside `libdlm.c`, which does the same
+//! Pairs of an uncontended EX lock and its unlock: by this crate, by the two crates under it, and
+//! by the least that any program can do. `cargo xtask bench` runs this on a real kernel, beside `libdlm.c`, which does the same
 //! work with the C library.
 //!
 //! `locks LIBRARY ROW COUNT` does COUNT pairs and prints the nanoseconds that they took and the
@@ -7,6 +7,8 @@
 //! lists what it can do.
 
 mod allocator;
+mod codec;
+mod device;
 mod floor;
 mod ours;
 
@@ -58,12 +60,15 @@ fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Resul
 
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 11] = [
     ("floor", "blocking", floor::blocking),
     // A thread that has nothing to do costs a bare loop nothing.
     ("floor", "blocking-with-thread", floor::blocking),
     ("floor", "poll-dispatch", floor::polling),
     ("floor", "in-flight", floor::in_flight),
+    ("dlm-sys", "blocking", codec::blocking),
+    ("dlm-sys", "poll-dispatch", codec::polling),
+    ("dlm-sys", "in-flight", codec::in_flight),
     ("dlm-runtime", "blocking", ours::blocking),
     ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
     ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
