@@ -189,3 +189,24 @@ fn the_status_tells_whether_locks_are_granted_and_by_whom() {
     drop(space);
     assert_eq!(ls.status().state, State::Absent);
 }
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn the_simple_pair_locks_by_name_and_unlocks_by_id() {
+    use dlm_runtime::simple::{DEFAULT_LOCKSPACE, lock_resource, unlock_resource};
+    use dlm_runtime::{LockFlags, LockId};
+
+    let none = LockFlags::empty();
+    let id = lock_resource("simple", Mode::Ex, none).unwrap();
+    let refused = lock_resource("simple", Mode::Pr, LockFlags::NOQUEUE).unwrap_err();
+    assert!(refused.would_block(), "{refused}");
+    // Others find it where C programs would.
+    let other = Lockspace::open(DEFAULT_LOCKSPACE).unwrap();
+    assert!(other.lock("simple", Mode::Pr).no_queue().wait().unwrap_err().would_block());
+    unlock_resource(id).unwrap();
+    other.lock("simple", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    for gone in [id, LockId(0)] {
+        assert!(matches!(unlock_resource(gone).unwrap_err().kind, ErrorKind::LockGone));
+    }
+    other.close().unwrap();
+}

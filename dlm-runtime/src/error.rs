@@ -125,6 +125,23 @@ impl Error {
         }
     }
 
+    /// Whether there is no such lockspace on this node.
+    #[must_use]
+    pub fn is_no_lockspace(&self) -> bool {
+        use dlm_sys::{Call, Cause, Errno};
+        match &self.kind {
+            ErrorKind::Device(error) => match error.cause {
+                Cause::NoLockspace => true,
+                Cause::Os(errno) => {
+                    error.call == Call::OpenLockspace
+                        && [Errno::ENOENT, Errno::ENODEV].contains(&errno)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Whether a NOQUEUE request or conversion found the resource taken.
     #[must_use]
     pub const fn would_block(&self) -> bool {

@@ -54,10 +54,12 @@ mod notices;
 mod orphan;
 mod request;
 mod shared;
+pub mod simple;
 mod state;
 mod status;
 mod sync;
 mod table;
+mod trace;
 mod wait;
 mod writer;
 
@@ -75,7 +77,7 @@ pub use request::LockRequest;
 pub use status::{State, Status};
 
 pub use dlm_proto::{
-    LockFlags, LockStatus, LockspaceName, Minor, Mode, NameError, NodeId, ResourceName,
+    LockFlags, LockId, LockStatus, LockspaceName, Minor, Mode, NameError, NodeId, ResourceName,
     StatusFlags, ValueBlock,
 };
 

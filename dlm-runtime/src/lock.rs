@@ -62,6 +62,14 @@ impl Lock {
         Self { shared, token, released: false }
     }
 
+    /// The kernel's id of the lock, to find it in the kernel's own dumps. `None` if it is gone.
+    ///
+    /// Ids are reused at once, by locks of others, too: never keep one.
+    #[must_use]
+    pub fn id(&self) -> Option<LockId> {
+        self.with(|entry| entry.state.id()).filter(|id| id.0 != 0)
+    }
+
     /// The mode that is held now, or `None`: not granted yet, or gone.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {

@@ -100,6 +100,23 @@ impl LockspaceOptions {
         open().map_err(|kind| Error::new(Operation::Open, kind))
     }
 
+    /// Opens a lockspace that exists on this node, or creates it if it does not.
+    ///
+    /// Only a creation takes a reference of the lockspace: a program that gives its reference back
+    /// with [`Lockspace::release`] should use [`create`](Self::create), which opens what exists,
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        match self.open(name.as_ref()) {
+            // It may also have been removed in this moment.
+            Err(error) if error.is_no_lockspace() => self.create(name),
+            answer => answer,
+        }
+    }
+
     fn attach(self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = LockspaceDevice::open_within(&name, minor, self.timeout)?;
         Ok(Lockspace { shared: Shared::new(name, device, self.background_writes)? })

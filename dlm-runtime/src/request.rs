@@ -15,6 +15,7 @@ use crate::lock::Lock;
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
 use crate::state::LockState;
 use crate::sync::lock;
+use crate::trace;
 use crate::wait::Waiter;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
@@ -238,6 +239,7 @@ impl Prepared {
         let request = dlm_proto::LockRequest { xid: self.transaction, ..request };
         let accepted = shared.submit(&Request::Lock(request))?;
         shared.counts.requests.add();
+        trace::requested(&self.name, self.mode, self.flags);
         if let (Accepted::Lock(id), Some(entry)) =
             (accepted, lock(&shared.table).get_mut(self.token))
         {

@@ -21,6 +21,7 @@ use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue, event_fd
 use crate::state::{Ended, Forced, LockState, UnlockLvb};
 use crate::sync::lock;
 use crate::table::Table;
+use crate::trace::{self, Note, Started};
 use crate::wait::{Leadership, Waiter};
 use crate::writer::Writer;
 
@@ -54,12 +55,14 @@ pub(crate) struct Entry {
     pub(crate) dropped: bool,
     /// Counts the operations on this lock.
     pub(crate) serial: u64,
+    /// When the last of them began.
+    pub(crate) started: Started,
     /// The operation in flight was cancelled because its deadline passed.
     pub(crate) timed_out: bool,
 }
 
 impl Entry {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         name: ResourceName,
         state: LockState,
         contract: Contract,
@@ -76,6 +79,7 @@ impl Entry {
             notice_waker: None,
             dropped: false,
             serial: 0,
+            started: Started::now(),
             timed_out: false,
         }
     }
@@ -85,6 +89,7 @@ impl Entry {
         std::mem::swap(&mut self.contract, contract);
         self.outcome = None;
         self.timed_out = false;
+        self.started = Started::now();
         self.serial += 1;
         self.serial
     }
@@ -135,6 +140,8 @@ struct Routed {
     unwanted: Option<Token>,
     /// A task that goes on.
     wake: Option<Waker>,
+    /// What observers are told.
+    note: Option<Note>,
 }
 
 /// What reading one result led to.
@@ -242,7 +249,9 @@ impl Shared {
         let mut buffer = [0; MAX_REQUEST_LEN];
         let bytes = request.encode(self.abi, &mut buffer)?;
         let device = self.slot.get()?;
-        Ok(device.device()?.kernel.submit(request.command(), bytes)?)
+        let kernel = &device.device()?.kernel;
+        let command = request.command();
+        Ok(trace::timed_write(command, || kernel.submit(command, bytes))?)
     }
 
     /// Something will be there to read. `callback`: for dispatch or the delivery thread.
@@ -279,6 +288,9 @@ impl Shared {
         };
         // Callbacks are dropped here, where nothing is locked: they may own anything.
         drop(routed.trash);
+        if let Some(note) = routed.note {
+            note.tell();
+        }
         if let Some(waker) = routed.wake {
             waker.wake();
         }
@@ -313,7 +325,9 @@ impl Shared {
                     LockStatus::Unlocked => {}
                     _ => self.counts.refusals.add(),
                 }
-                self.hand_over(&mut table, token, ended)
+                let note = Note::ended(&entry.name, ended.status, ended.mode, entry.started);
+                let routed = self.hand_over(&mut table, token, ended);
+                Routed { note: Some(note), ..routed }
             }
             Ok(Event::Blocking { token, mode, .. }) => self.block(token, mode),
             Err(_) => self.drop_result(),
@@ -360,7 +374,8 @@ impl Shared {
         let Some(entry) = table.get_mut(token) else { return self.drop_result() };
         self.counts.blocking_notices.add();
         entry.blocked = entry.blocked.max(Some(mode));
-        match &mut entry.blocking {
+        let note = Some(Note::blocking(&entry.name, mode));
+        let routed = match &mut entry.blocking {
             BlockingSlot::Idle(_) => {
                 Routed { due: Some(Due::Blocking(token, mode)), ..Routed::default() }
             }
@@ -373,7 +388,8 @@ impl Shared {
                 Routed { wake: entry.notice_waker.take(), ..Routed::default() }
             }
             BlockingSlot::Unwanted => Routed::default(),
-        }
+        };
+        Routed { note, ..routed }
     }
 
     /// Removes a lock that is gone. The caller drops the entry when nothing is locked: the
@@ -459,6 +475,7 @@ impl Shared {
         match self.submit(request) {
             Ok(_) => {
                 self.counts.cancels.add();
+                trace::cancelled();
                 Ok(())
             }
             // It ended in the meantime.

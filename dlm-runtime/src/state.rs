@@ -67,6 +67,11 @@ impl LockState {
         Self { granted: Some(mode), pending: None, persistent: true, ..requested }
     }
 
+    /// 0 while it is not known.
+    pub(crate) fn id(&self) -> LockId {
+        self.id
+    }
+
     pub(crate) fn granted(&self) -> Option<Mode> {
         self.granted
     }

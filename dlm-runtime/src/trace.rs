@@ -1,0 +1,132 @@
+//! Events for the `tracing` crate, with the feature of that name; nothing without it.
+//!
+//! A subscriber is somebody else's code, so no event is sent while anything is locked: what is to
+//! be told about a result is noted under the lock and told behind it.
+
+#[cfg(feature = "tracing")]
+pub(crate) use with_tracing::{Note, Started, cancelled, requested, timed_write};
+#[cfg(not(feature = "tracing"))]
+pub(crate) use without_tracing::{Note, Started, cancelled, requested, timed_write};
+
+#[cfg(feature = "tracing")]
+mod with_tracing {
+    use std::time::{Duration, Instant};
+
+    use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
+
+    /// A write that takes longer was held up by the kernel.
+    const HELD_UP: Duration = Duration::from_millis(100);
+
+    /// When an operation began.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Started(Instant);
+
+    impl Started {
+        pub(crate) fn now() -> Self {
+            Self(Instant::now())
+        }
+    }
+
+    /// What is to be told when nothing is locked.
+    #[derive(Debug)]
+    pub(crate) struct Note {
+        resource: ResourceName,
+        what: What,
+    }
+
+    #[derive(Debug)]
+    enum What {
+        Ended(LockStatus, Option<Mode>, Duration),
+        Blocking(Mode),
+    }
+
+    impl Note {
+        pub(crate) fn ended(
+            resource: &ResourceName,
+            status: LockStatus,
+            mode: Option<Mode>,
+            started: Started,
+        ) -> Self {
+            let what = What::Ended(status, mode, started.0.elapsed());
+            Self { resource: resource.clone(), what }
+        }
+
+        pub(crate) fn blocking(resource: &ResourceName, mode: Mode) -> Self {
+            Self { resource: resource.clone(), what: What::Blocking(mode) }
+        }
+
+        pub(crate) fn tell(self) {
+            let resource = self.resource;
+            match self.what {
+                What::Ended(status, mode, waited) => {
+                    tracing::debug!(%resource, %status, ?mode, ?waited, "operation ended");
+                }
+                What::Blocking(mode) => {
+                    tracing::debug!(%resource, %mode, "blocking notice");
+                }
+            }
+        }
+    }
+
+    pub(crate) fn requested(resource: &ResourceName, mode: Mode, flags: LockFlags) {
+        tracing::debug!(%resource, %mode, ?flags, "lock requested");
+    }
+
+    pub(crate) fn cancelled() {
+        tracing::debug!("cancel written");
+    }
+
+    /// Runs a write, and tells if the kernel held it up.
+    pub(crate) fn timed_write<T>(command: Command, write: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let answer = write();
+        let took = start.elapsed();
+        if took >= HELD_UP {
+            tracing::warn!(?command, ?took, "the kernel held up a write: the lockspace recovered");
+        }
+        answer
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod without_tracing {
+    use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
+
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) struct Started;
+
+    impl Started {
+        pub(crate) const fn now() -> Self {
+            Self
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Note;
+
+    impl Note {
+        pub(crate) const fn ended(
+            _: &ResourceName,
+            _: LockStatus,
+            _: Option<Mode>,
+            _: Started,
+        ) -> Self {
+            Self
+        }
+
+        pub(crate) const fn blocking(_: &ResourceName, _: Mode) -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, reason = "as with tracing")]
+        pub(crate) const fn tell(self) {}
+    }
+
+    pub(crate) const fn requested(_: &ResourceName, _: Mode, _: LockFlags) {}
+
+    pub(crate) const fn cancelled() {}
+
+    pub(crate) fn timed_write<T>(_: Command, write: impl FnOnce() -> T) -> T {
+        write()
+    }
+}
