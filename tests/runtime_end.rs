@@ -185,3 +185,29 @@ fn a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal() {
     drop(device);
     within(move || remover.join().unwrap()).expect("the removal ends").unwrap();
 }
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_creation_sets_permissions_only_if_asked_to() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = || {
+        let node = std::fs::metadata("/dev/dlm_end-mode").unwrap();
+        node.permissions().mode() & 0o777
+    };
+    let ls = LockspaceOptions::new().permissions(0o640).create("end-mode").unwrap();
+    assert_eq!(mode(), 0o640);
+    let second = Lockspace::create("end-mode").unwrap();
+    assert_eq!(mode(), 0o640);
+    second.release().unwrap();
+    ls.release().unwrap();
+    let ls = LockspaceOptions::new().open_or_create("end-mode").unwrap();
+    assert_eq!(mode(), 0o600);
+    let second = LockspaceOptions::new().open_or_create("end-mode").unwrap();
+    assert_eq!(second.minor(), ls.minor());
+    // It was opened, not created: one reference, and one release.
+    second.close().unwrap();
+    ls.release().unwrap();
+    assert!(Lockspace::open("end-mode").unwrap_err().is_no_lockspace());
+    assert_eq!(dlm_runtime::kernel_version().unwrap().major, 6);
+}

@@ -171,7 +171,7 @@ fn refusal(status: LockStatus) -> ErrorKind {
 
 impl Shared {
     /// Looks for the outcome of an operation that was begun under
-    /// [`Contract::Wake`](crate::shared::Contract::Wake), reading what is there to read.
+    /// [`Contract::Wake`], reading what is there to read.
     fn poll_outcome(&self, token: Token, cx: &mut Context<'_>) -> Poll<Result<Ended, ErrorKind>> {
         for _ in 0..TURN {
             if let Some(outcome) = self.take_outcome(token) {

@@ -50,6 +50,7 @@ mod legal;
 mod lock;
 mod lockspace;
 mod lvb;
+pub mod manual;
 mod notices;
 mod orphan;
 mod request;
@@ -62,6 +63,19 @@ mod table;
 mod trace;
 mod wait;
 mod writer;
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The device version that the kernel of this node states.
+///
+/// # Errors
+///
+/// [`ErrorKind::Device`]: no module, no permission, or a version that is not supported.
+pub fn kernel_version() -> Result<Version, Error> {
+    let control = dlm_sys::ControlDevice::open();
+    control.map(|control| control.version()).map_err(|error| Error::new(Operation::Open, error))
+}
 
 pub use convert::ConvertRequest;
 pub use counters::Counters;
@@ -78,7 +92,7 @@ pub use status::{State, Status};
 
 pub use dlm_proto::{
     LockFlags, LockId, LockStatus, LockspaceName, Minor, Mode, NameError, NodeId, ResourceName,
-    StatusFlags, ValueBlock,
+    StatusFlags, ValueBlock, Version,
 };
 
 /// The example in the README, so that it compiles.

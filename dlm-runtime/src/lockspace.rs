@@ -31,11 +31,17 @@ pub struct LockspaceOptions {
     flags: LockspaceFlags,
     timeout: Duration,
     background_writes: bool,
+    permissions: Option<u32>,
 }
 
 impl Default for LockspaceOptions {
     fn default() -> Self {
-        Self { flags: LockspaceFlags::empty(), timeout: CREATE_TIMEOUT, background_writes: false }
+        Self {
+            flags: LockspaceFlags::empty(),
+            timeout: CREATE_TIMEOUT,
+            background_writes: false,
+            permissions: None,
+        }
     }
 }
 
@@ -50,6 +56,15 @@ impl LockspaceOptions {
     #[must_use]
     pub fn exclusive(mut self) -> Self {
         self.flags |= LockspaceFlags::NEWEXCL;
+        self
+    }
+
+    /// The permission bits that a creation gives the device node, such as `0o660`. They say who may
+    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed.
+    /// Without this they stay as the kernel or udev made them: for root only, usually.
+    #[must_use]
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.permissions = Some(mode);
         self
     }
 
@@ -82,7 +97,13 @@ impl LockspaceOptions {
         let create = || {
             let name = LockspaceName::new(name.as_ref())?;
             let minor = control::create(name.clone(), self.flags, self.timeout)?;
-            self.attach(name, Some(minor)).inspect_err(|_| {
+            let attached = self.attach(name, Some(minor)).and_then(|lockspace| {
+                if let Some(mode) = self.permissions {
+                    lockspace.shared.set_permissions(mode)?;
+                }
+                Ok(lockspace)
+            });
+            attached.inspect_err(|_| {
                 // Nobody else would give back the reference.
                 let _ = control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
             })

@@ -254,6 +254,11 @@ impl Shared {
         Ok(trace::timed_write(command, || kernel.submit(command, bytes))?)
     }
 
+    pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), ErrorKind> {
+        let device = self.slot.get()?;
+        Ok(device.device()?.kernel.set_permissions(mode)?)
+    }
+
     /// Something will be there to read. `callback`: for dispatch or the delivery thread.
     pub(crate) fn expect(&self, callback: bool) {
         self.expected.fetch_add(1, Ordering::AcqRel);

@@ -187,7 +187,7 @@ impl Shared {
     }
 
     /// Waits for the operation of a lock that was begun under
-    /// [`Contract::Wait`](crate::shared::Contract::Wait). `None`: the deadline has passed.
+    /// [`Contract::Wait`]. `None`: the deadline has passed.
     pub(crate) fn wait(
         &self,
         token: Token,

@@ -28,6 +28,8 @@ pub enum Call {
     ListDevices,
     /// Watch a device node.
     WatchNode,
+    /// Change the permissions of a device node.
+    SetPermissions,
 }
 
 impl fmt::Display for Call {
@@ -47,6 +49,7 @@ impl fmt::Display for Call {
             Self::SerialiseCreate => "lock the control device",
             Self::ListDevices => "read /proc/misc",
             Self::WatchNode => "watch the device node",
+            Self::SetPermissions => "change the permissions of the device node",
         })
     }
 }

@@ -199,6 +199,20 @@ pub(crate) fn node_path<'b>(
 const _: () = assert!("/dev/misc/dlm_".len() + MAX_NAME_LEN < PATH_LEN);
 
 #[cfg(feature = "std")]
+impl LockspaceDevice {
+    /// Sets the permission bits of the node, for all who open it from now on; others are cut off.
+    ///
+    /// # Errors
+    ///
+    /// EPERM for those who do not own the node.
+    pub fn set_permissions(&self, mode: u32) -> Result<(), Error> {
+        let bits = nix::sys::stat::Mode::from_bits_truncate(mode);
+        nix::sys::stat::fchmod(self, bits)
+            .map_err(|errno| Error::os(Call::SetPermissions, errno.into()))
+    }
+}
+
+#[cfg(feature = "std")]
 mod descriptors {
     use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
