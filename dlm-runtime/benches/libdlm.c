@@ -19,7 +19,9 @@
 #define LOCKSPACE "bench"
 #define RESOURCE "resource"
 #define BATCH 1000
-#define WARM_UP 200
+
+/* Pairs before the clock starts; no less than a batch. */
+#define WARM_UP 1000
 
 static dlm_lshandle_t lockspace;
 
@@ -150,12 +152,11 @@ static const struct row {
 	const char *name;
 	void (*prepare)(void);
 	void (*work)(unsigned int count);
-	unsigned int warm_up;
 } rows[] = {
-	{ "blocking", NULL, blocking, WARM_UP },
-	{ "blocking-with-thread", start_thread, blocking, WARM_UP },
-	{ "poll-dispatch", NULL, polling, WARM_UP },
-	{ "in-flight", NULL, in_flight, BATCH },
+	{ "blocking", NULL, blocking },
+	{ "blocking-with-thread", start_thread, blocking },
+	{ "poll-dispatch", NULL, polling },
+	{ "in-flight", NULL, in_flight },
 };
 
 static int64_t now(void)
@@ -175,7 +176,7 @@ static void run(const struct row *row, unsigned int count)
 		fail("dlm_create_lockspace");
 	if (row->prepare)
 		row->prepare();
-	row->work(row->warm_up);
+	row->work(WARM_UP);
 	start = now();
 	row->work(count);
 	printf("ns %lld\n", (long long)(now() - start));

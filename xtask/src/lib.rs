@@ -21,7 +21,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND [ARG]...
 
     abi       compares dlm-proto with the kernel's headers
-    bench     measures what records cost
+    bench     measures what locks and records cost, beside the C libraries
     demo      shows a lock changing hands on a real kernel
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock

@@ -5,7 +5,7 @@ use dlm_proto::{LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
 use dlm_sys::Accepted;
 
 use crate::device::{self, Lockspace};
-use crate::{BATCH, RESOURCE, Result, WARM_UP, measure, measure_batches, names};
+use crate::{BATCH, RESOURCE, Result, measure, measure_batches, names};
 
 impl Lockspace {
     fn lock(&self, name: &[u8]) -> Result<LockId> {
@@ -31,7 +31,7 @@ impl Lockspace {
 
 pub(crate) fn blocking(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             let id = lockspace.lock(RESOURCE)?;
             lockspace.complete(LockStatus::Granted)?;
@@ -45,7 +45,7 @@ pub(crate) fn blocking(count: usize) -> Result<()> {
 
 pub(crate) fn polling(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             let id = lockspace.lock(RESOURCE)?;
             lockspace.poll()?;

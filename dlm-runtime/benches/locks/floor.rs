@@ -7,7 +7,7 @@
 use dlm_proto::{Command, LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
 
 use crate::device::{self, Lockspace};
-use crate::{RESOURCE, Result, WARM_UP, measure, measure_batches, names};
+use crate::{RESOURCE, Result, measure, measure_batches, names};
 
 /// The records about one resource.
 struct Records {
@@ -70,7 +70,7 @@ fn read(lockspace: &Lockspace, last: &mut Vec<u8>, wanted: LockStatus) -> Result
 pub(crate) fn blocking(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
     let mut records = Records::new(&lockspace, RESOURCE)?;
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             records.write_lock(&lockspace)?;
             records.read_granted(&lockspace)?;
@@ -85,7 +85,7 @@ pub(crate) fn blocking(count: usize) -> Result<()> {
 pub(crate) fn polling(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
     let mut records = Records::new(&lockspace, RESOURCE)?;
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             records.write_lock(&lockspace)?;
             lockspace.poll()?;

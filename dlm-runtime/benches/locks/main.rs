@@ -27,8 +27,9 @@ const RESOURCE: &[u8] = b"resource";
 /// Locks in flight at a time, on as many resources.
 const BATCH: usize = 1000;
 
-/// Pairs before the clock starts: by then the kernel has its resources and we our tables.
-const WARM_UP: usize = 200;
+/// Pairs before the clock starts, a batch at least: by then the kernel has its resources and we our
+/// tables.
+const WARM_UP: usize = 1000;
 
 /// The resources of a batch.
 fn names() -> Vec<Vec<u8>> {
@@ -39,8 +40,8 @@ fn names() -> Vec<Vec<u8>> {
 type Work<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 
 /// Does `count` pairs, and prints what they cost.
-fn measure(count: usize, warm_up: usize, work: Work<'_>) -> Result<()> {
-    work(warm_up)?;
+fn measure(count: usize, work: Work<'_>) -> Result<()> {
+    work(WARM_UP)?;
     let allocations = allocator::count();
     let start = Instant::now();
     work(count)?;
@@ -55,7 +56,7 @@ fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Resul
     if !count.is_multiple_of(BATCH) {
         return Err(format!("{count} is no multiple of {BATCH}").into());
     }
-    measure(count, BATCH, &mut |count| (0..count / BATCH).try_for_each(|_| batch()))
+    measure(count, &mut |count| (0..count / BATCH).try_for_each(|_| batch()))
 }
 
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);

@@ -7,9 +7,7 @@ use std::time::Duration;
 use dlm_runtime::{Completion, Lock, LockStatus, Lockspace, Mode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{
-    BATCH, LOCKSPACE, RESOURCE, Result, WARM_UP, allocator, measure, measure_batches, names,
-};
+use crate::{BATCH, LOCKSPACE, RESOURCE, Result, allocator, measure, measure_batches, names};
 
 /// Locks in flight when their memory is measured. Tables grow by doubling, so a power of two shows
 /// the size of a lock and not that of the reserve.
@@ -33,7 +31,7 @@ impl Tally {
         let count = match completion.status {
             LockStatus::Granted => &self.granted,
             LockStatus::Unlocked => &self.unlocked,
-            // Missing in the tally, which the time limit of the machine notices.
+            // Missing in the tally: the benchmark then runs into its time limit.
             _ => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -51,7 +49,7 @@ fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()
 }
 
 fn block(lockspace: &Lockspace, count: usize) -> Result<()> {
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
         }
@@ -76,7 +74,7 @@ pub(crate) fn blocking_with_thread(count: usize) -> Result<()> {
 pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
     let lockspace = Lockspace::create(LOCKSPACE)?;
     let tally = Tally::new();
-    measure(count, WARM_UP, &mut |count| {
+    measure(count, &mut |count| {
         for _ in 0..count {
             let request = lockspace.lock(RESOURCE, Mode::Ex);
             let lock = request.start(|completion| tally.note(completion))?;

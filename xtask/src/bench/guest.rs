@@ -13,16 +13,16 @@ use crate::vm::progress::slow;
 use crate::vm::store::workspace_root;
 use crate::vm::{Command, Vm, VmOptions};
 
-use Library::{Floor, Libdlm, LibdlmLt, Runtime};
+use Library::{Floor, Libdlm, LibdlmLt, Runtime, Sys};
 
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
 ///
 /// libdlm can wait for a lock only with its thread, and libdlm_lt has none.
 pub(super) const ROWS: &[Row] = &[
-    Row { name: "blocking", libraries: &[Floor, Runtime, LibdlmLt] },
+    Row { name: "blocking", libraries: &[Floor, Sys, Runtime, LibdlmLt] },
     Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm] },
-    Row { name: "poll-dispatch", libraries: &[Floor, Runtime, LibdlmLt, Libdlm] },
-    Row { name: "in-flight", libraries: &[Floor, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "poll-dispatch", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
 ];
 
 /// The longest that the measurements in one machine may take. Usual is a minute.
@@ -42,14 +42,14 @@ struct Reading {
 const READINGS: [Reading; 2] = [
     Reading {
         title: "instruction-counted time, one processor",
-        clock: Clock { name: "icount", rounds: 4, pairs: 3000 },
-        quick_rounds: 1,
+        clock: Clock { name: "icount", rounds: 5, pairs: 5000 },
+        quick_rounds: 2,
         cpus: 1,
         icount: true,
     },
     Reading {
         title: "wall time, two processors",
-        clock: Clock { name: "wall", rounds: 21, pairs: 3000 },
+        clock: Clock { name: "wall", rounds: 15, pairs: 5000 },
         quick_rounds: 5,
         cpus: 2,
         icount: false,
@@ -112,7 +112,7 @@ fn read(reading: &Reading, choice: &Choice, folder: &Path) -> Result<Vec<Value>>
 
 /// How big a lock in flight is.
 fn memory(vm: &Vm) -> Result<Value> {
-    let printed = printed(vm, &Command::new(format!("{FOLDER}/locks")).arg("memory"))?;
+    let printed = printed(vm, Command::new(format!("{FOLDER}/locks")).arg("memory"))?;
     let bytes = |key| number(&printed, key).with_context(|| format!("no {key} in:\n{printed}"));
     let (heap, handle) = (bytes("heap")?, bytes("handle")?);
     println!("A lock in flight has {heap} bytes on the heap, and a handle of {handle}.\n");

@@ -22,16 +22,16 @@ Measures what this workspace costs, and writes target/bench.json:
 
     codec                 encoding and decoding a record, on this machine
 
-and, in virtual machines with a real DLM, pairs of an uncontended EX lock and its unlock, by
-dlm-runtime, by the C libraries (libdlm_lt, and libdlm with its thread) and by the floor, which
-only writes requests and reads results:
+and, in virtual machines with a real DLM, uncontended EX locks and their unlocks, which are an
+operation each: by the floor, which only writes prepared requests and reads results; by dlm-sys,
+which encodes and decodes them; by dlm-runtime; and by the C libraries libdlm_lt and libdlm:
 
     blocking              the thread waits for each
     blocking-with-thread  the same while a thread waits for callbacks
     poll-dispatch         with callbacks: request, poll, dispatch
     in-flight             1,000 locks under way, then their 1,000 unlocks
 
-Each pair row is measured in instruction-counted guest time on one processor, where a nanosecond is
+These are measured in instruction-counted guest time on one processor, where a nanosecond is
 an instruction and runs repeat to a percent, and in wall time on two.
 
     ROW             only these rows

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use super::samples::{Samples, fastest};
 use crate::vm::{Command, Vm};
@@ -10,11 +12,16 @@ use crate::vm::{Command, Vm};
 /// Where the programs are in the guest.
 pub(super) const FOLDER: &str = "/bench";
 
+/// For one turn, which takes less than a second: a completion that is lost ends the benchmark.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Who does the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Library {
-    /// Nothing but the writes and reads.
+    /// Nothing but the writes and reads, of records that were encoded before.
     Floor,
+    /// The same with dlm-proto for each record.
+    Sys,
     Runtime,
     /// C, without threads.
     LibdlmLt,
@@ -26,6 +33,7 @@ impl Library {
     const fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
+            Self::Sys => "dlm-sys",
             Self::Runtime => "dlm-runtime",
             Self::LibdlmLt => "libdlm_lt",
             Self::Libdlm => "libdlm",
@@ -53,6 +61,9 @@ pub(super) struct Row {
     pub(super) libraries: &'static [Library],
 }
 
+/// Operations in a pair: the lock and the unlock, each with a write and a result.
+const OPERATIONS: u32 = 2;
+
 /// How the time is taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
@@ -69,7 +80,7 @@ pub(super) struct Clock {
 struct Lane {
     library: Library,
     rates: Samples,
-    /// For each pair, in the last round; only the programs in Rust count them.
+    /// For each operation, in the last round; only the programs in Rust count them.
     allocations: Option<f64>,
 }
 
@@ -86,16 +97,18 @@ impl Race {
     pub(super) fn run(vm: &Vm, row: &Row, clock: Clock) -> Result<Self> {
         let lane = |&library| Lane { library, rates: Samples::default(), allocations: None };
         let mut lanes: Vec<_> = row.libraries.iter().map(lane).collect();
-        for _ in 0..clock.rounds {
+        let operations = f64::from(clock.pairs * OPERATIONS);
+        for round in 1..=clock.rounds {
+            progress(&format!("{}: round {round} of {}", row.name, clock.rounds));
             for lane in &mut lanes {
-                let printed = printed(vm, &lane.library.command(row.name, clock.pairs))?;
+                let printed = printed(vm, lane.library.command(row.name, clock.pairs))?;
                 let nanoseconds = number(&printed, "ns").context("a program told no time")?;
-                lane.rates.add(f64::from(clock.pairs) * 1e9 / nanoseconds);
-                lane.allocations =
-                    number(&printed, "allocations").map(|count| count / f64::from(clock.pairs));
+                lane.rates.add(operations * 1e9 / nanoseconds);
+                lane.allocations = number(&printed, "allocations").map(|count| count / operations);
             }
             lanes.rotate_left(1);
         }
+        progress("");
         lanes.sort_by_key(|lane| row.libraries.iter().position(|&other| other == lane.library));
         Ok(Self { row: row.name, lanes })
     }
@@ -134,7 +147,7 @@ impl Race {
 pub(super) fn head() -> String {
     format!(
         "{:22}{:13}{:>10}{:>9}{:>10}{:>8}{:>13}",
-        "row", "library", "pairs/s", "spread", "to floor", "to C", "allocations"
+        "row", "library", "ops/s", "spread", "to floor", "to C", "allocs/op"
     )
 }
 
@@ -157,9 +170,20 @@ impl fmt::Display for Race {
     }
 }
 
+/// Shows what goes on, in a line that the next one replaces. Elsewhere than on a terminal the rows
+/// of the table tell enough.
+fn progress(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.is_terminal() {
+        // Nothing depends on it.
+        let _ = write!(stderr, "\r\x1b[K{text}");
+    }
+}
+
 /// What a program in the guest prints.
-pub(super) fn printed(vm: &Vm, command: &Command) -> Result<String> {
-    let output = vm.capture(command)?;
+pub(super) fn printed(vm: &Vm, command: Command) -> Result<String> {
+    let command = command.limit(LIMIT);
+    let output = vm.capture(&command)?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.exit.success() {
         return Ok(stdout);
