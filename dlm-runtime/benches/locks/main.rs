@@ -61,12 +61,14 @@ fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Resul
 
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 13] = [
     ("floor", "blocking", floor::blocking),
     // A thread that has nothing to do costs a bare loop nothing.
     ("floor", "blocking-with-thread", floor::blocking),
     ("floor", "poll-dispatch", floor::polling),
     ("floor", "in-flight", floor::in_flight),
+    // What has completed at once needs no waiting for.
+    ("floor", "futures", floor::blocking),
     ("dlm-sys", "blocking", codec::blocking),
     ("dlm-sys", "poll-dispatch", codec::polling),
     ("dlm-sys", "in-flight", codec::in_flight),
@@ -74,6 +76,7 @@ const ROWS: [Row; 11] = [
     ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
     ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
     ("dlm-runtime", "in-flight", ours::in_flight),
+    ("dlm-runtime", "futures", ours::futures),
 ];
 
 fn main() -> ExitCode {

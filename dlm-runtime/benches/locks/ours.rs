@@ -1,7 +1,9 @@
 //! The same work as users of this crate write it.
 
 use std::os::fd::AsFd;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use dlm_runtime::{Completion, Lock, LockStatus, Lockspace, Mode};
@@ -81,6 +83,31 @@ pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
             serve(&lockspace, &tally.granted, 1)?;
             lock.release().start(|completion| tally.note(completion))?;
             serve(&lockspace, &tally.unlocked, 1)?;
+        }
+        Ok(())
+    })?;
+    Ok(lockspace.release()?)
+}
+
+/// The smallest executor: one task, which it polls, and between two polls it dispatches.
+fn drive<F: IntoFuture>(lockspace: &Lockspace, future: F) -> Result<F::Output> {
+    let mut future = pin!(future.into_future());
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return Ok(output);
+        }
+        poll(&mut [PollFd::new(lockspace.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        lockspace.dispatch()?;
+    }
+}
+
+pub(crate) fn futures(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    measure(count, &mut |count| {
+        for _ in 0..count {
+            let lock = drive(&lockspace, lockspace.lock(RESOURCE, Mode::Ex))??;
+            drive(&lockspace, lock.release())??;
         }
         Ok(())
     })?;

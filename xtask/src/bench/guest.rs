@@ -23,6 +23,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm] },
     Row { name: "poll-dispatch", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
     Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];
 
 /// The longest that the measurements in one machine may take. Usual is a minute.

@@ -30,6 +30,7 @@ which encodes and decodes them; by dlm-runtime; and by the C libraries libdlm_lt
     blocking-with-thread  the same while a thread waits for callbacks
     poll-dispatch         with callbacks: request, poll, dispatch
     in-flight             1,000 locks under way, then their 1,000 unlocks
+    futures               awaited in one task; C, which has none, polls and dispatches
 
 These are measured in instruction-counted guest time on one processor, where a nanosecond is
 an instruction and runs repeat to a percent, and in wall time on two.
