@@ -55,6 +55,8 @@ struct Begun {
     notices: bool,
     callback: bool,
     serial: u64,
+    /// A cancel was being written when this began.
+    behind_cancel: bool,
 }
 
 impl<'a> ConvertRequest<'a> {
@@ -164,10 +166,11 @@ impl<'a> ConvertRequest<'a> {
     }
 
     /// Begins the conversion for a future.
-    pub(crate) fn begin(self, waker: &Waker) -> Result<&'a Lock, Error> {
+    pub(crate) fn begin(self, waker: &Waker) -> Result<(&'a Lock, u64), Error> {
         let (lock, deadline) = (self.lock, self.deadline);
         let token = lock.token();
         let begun = self.prepare(Contract::Wake(waker.clone()))?;
+        let serial = begun.serial;
         if let Some(at) = deadline {
             if let Err(errno) = lock.shared().set_deadline(at, token, begun.serial) {
                 begun.undo(lock);
@@ -179,7 +182,7 @@ impl<'a> ConvertRequest<'a> {
                 shared.fail(token, kind);
             }
         });
-        Ok(lock)
+        Ok((lock, serial))
     }
 
     fn submit(self, contract: Contract) -> Result<u64, Error> {
@@ -212,6 +215,9 @@ impl<'a> ConvertRequest<'a> {
 impl Begun {
     fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
         let cookies = shared.cookies(token, self.notices)?;
+        if self.behind_cancel {
+            drop(shared.table_after_cancel(token));
+        }
         let request = dlm_proto::LockRequest::convert(self.id, self.mode, cookies);
         shared.submit(&Request::Lock(dlm_proto::LockRequest {
             flags: self.flags,
@@ -220,6 +226,7 @@ impl Begun {
             ..request
         }))?;
         shared.counts.conversions.add();
+        shared.written(token, self.serial, None);
         Ok(())
     }
 
@@ -243,6 +250,10 @@ fn begin(
     blocking: &mut Option<BlockingSlot>,
 ) -> Result<Begun, ErrorKind> {
     let from = entry.state.idle_mode()?;
+    if entry.outcome.is_some() {
+        // Its thread or future has not been told yet, and would miss it.
+        return Err(ErrorKind::InFlight);
+    }
     legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
     if flags.contains(LockFlags::VALBLK) {
         check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
@@ -267,7 +278,8 @@ fn begin(
     let block = written.unwrap_or_default();
     let notices = entry.blocking.interest().is_some();
     let transaction = entry.state.transaction();
-    Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial })
+    let behind_cancel = entry.state.is_cancelling();
+    Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial, behind_cancel })
 }
 
 fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {

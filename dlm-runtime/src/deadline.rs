@@ -90,21 +90,7 @@ impl Shared {
             deadlines.arm(heap.peek())?;
         }
         for (token, serial) in overdue {
-            let is_due = {
-                let mut table = lock(&self.table);
-                match table.get_mut(token) {
-                    Some(entry) if entry.is_in_flight(serial) => {
-                        entry.timed_out = true;
-                        true
-                    }
-                    _ => false,
-                }
-            };
-            if is_due {
-                // It ended in the meantime, or was cancelled already; or the lockspace is gone,
-                // which the next read tells.
-                let _ = self.cancel(token);
-            }
+            self.defer(move |shared| shared.cancel_operation(token, serial, true));
         }
         Ok(())
     }

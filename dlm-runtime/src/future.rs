@@ -44,7 +44,8 @@ pub struct LockFuture<'a> {
 #[must_use = "futures do nothing unless polled"]
 pub struct ConvertFuture<'a> {
     request: Option<ConvertRequest<'a>>,
-    pending: Option<&'a Lock>,
+    /// The lock, and which of its operations.
+    pending: Option<(&'a Lock, u64)>,
 }
 
 /// The future of an [`UnlockRequest`]. Dropped before it is ready it leaves the unlock to itself.
@@ -112,7 +113,7 @@ impl Future for ConvertFuture<'_> {
         if let Some(request) = this.request.take() {
             this.pending = Some(request.begin(cx.waker())?);
         }
-        let Some(lock) = this.pending else { return Poll::Pending };
+        let Some((lock, _)) = this.pending else { return Poll::Pending };
         let outcome = match lock.shared().poll_outcome(lock.token(), cx) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
@@ -129,11 +130,10 @@ impl Future for ConvertFuture<'_> {
 
 impl Drop for ConvertFuture<'_> {
     fn drop(&mut self) {
-        if let Some(lock) = self.pending.take() {
+        if let Some((lock, serial)) = self.pending.take() {
             let token = lock.token();
             lock.shared().abandon(token);
-            // It may have ended already, or the lockspace is gone: nothing is left to cancel then.
-            lock.shared().defer(move |shared| _ = shared.cancel(token));
+            lock.shared().defer(move |shared| shared.cancel_operation(token, serial, false));
         }
     }
 }
@@ -161,6 +161,14 @@ impl Future for UnlockFuture {
     }
 }
 
+impl Drop for UnlockFuture {
+    fn drop(&mut self) {
+        if let Some(lock) = self.pending.take() {
+            lock.shared().abandon_unlock(lock.token());
+        }
+    }
+}
+
 /// What is wrong with an operation that was not granted.
 fn refusal(status: LockStatus) -> ErrorKind {
     match status {
@@ -185,6 +193,8 @@ impl Shared {
                 Ok(Pumped::Handled) => {}
                 Ok(Pumped::Due(due)) => self.due.push(due),
                 Ok(Pumped::Empty) => match self.register(token, cx.waker()) {
+                    // Closed between the read and here: nobody wakes this task any more.
+                    Registered::Waits if self.slot.get().is_err() => {}
                     Registered::Waits => return Poll::Pending,
                     Registered::Ended => {}
                     Registered::Gone => return Poll::Ready(Err(ErrorKind::LockGone)),
@@ -193,6 +203,22 @@ impl Shared {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Nobody waits for this unlock any more. It goes on, and its entry goes with the lock.
+    fn abandon_unlock(&self, token: Token) {
+        self.abandon(token);
+        // Or it has ended already: well, and the entry goes now, or not, and then the lock does.
+        let is_left = {
+            let mut table = lock(&self.table);
+            table.get_mut(token).is_some_and(|entry| {
+                entry.dropped = true;
+                entry.state.pending().is_none()
+            })
+        };
+        if is_left {
+            self.defer(move |shared| shared.release_dropped(token));
+        }
     }
 
     /// Stores the waker of the task that polled last.
@@ -224,14 +250,18 @@ impl Shared {
 
     /// A write that was put off failed: tells the future that waits for its completion.
     pub(crate) fn fail(&self, token: Token, kind: ErrorKind) {
-        let waker = {
+        let (waker, dropped) = {
             let mut table = lock(&self.table);
             let Some(entry) = table.get_mut(token) else { return };
             entry.state.abort();
             entry.outcome = Some(Err(kind));
-            std::mem::replace(&mut entry.contract, Contract::Forget)
+            (std::mem::replace(&mut entry.contract, Contract::Forget), entry.dropped)
         };
         self.expect_no_more(waker.needs_delivery());
+        if dropped {
+            // The future of an unlock that was not written is gone: nobody else holds this lock.
+            self.defer(move |shared| shared.release_dropped(token));
+        }
         if let Contract::Wake(waker) = waker {
             waker.wake();
         }

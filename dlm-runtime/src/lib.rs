@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cancel;
 mod control;
 mod convert;
 mod counters;

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::Completion;
 use crate::lvb::Lvb;
 use crate::shared::{Contract, Entry, Shared};
-use crate::state::UnlockLvb;
+use crate::state::{CancelKind, UnlockLvb};
 use crate::sync::lock;
 use crate::wait::Waiter;
 
@@ -111,7 +111,7 @@ impl Lock {
     pub fn cancel(&self) -> Result<(), Error> {
         let cancel = || {
             self.shared.check_fork()?;
-            self.shared.cancel(self.token)
+            self.shared.cancel(self.token, CancelKind::Plain)
         };
         cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
     }
@@ -126,7 +126,7 @@ impl Lock {
     pub fn cancel_as_deadlock(&self) -> Result<(), Error> {
         let cancel = || {
             self.shared.check_fork()?;
-            self.shared.cancel_as_deadlock(self.token)
+            self.shared.cancel(self.token, CancelKind::Deadlock)
         };
         cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
     }
@@ -300,7 +300,8 @@ impl UnlockRequest {
                 entry.begin(&mut contract);
                 shared.expect(callback);
                 let notices = entry.blocking.interest().is_some();
-                Ok(Begun { id, flags, block, notices, callback })
+                let behind_cancel = entry.state.is_cancelling();
+                Ok(Begun { id, flags, block, notices, callback, behind_cancel })
             })
             .ok_or(ErrorKind::LockGone)?
     }
@@ -313,11 +314,16 @@ struct Begun {
     block: ValueBlock,
     notices: bool,
     callback: bool,
+    /// A cancel was being written when this began.
+    behind_cancel: bool,
 }
 
 impl Begun {
     fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
         let cookies = shared.cookies(token, self.notices)?;
+        if self.behind_cancel {
+            drop(shared.table_after_cancel(token));
+        }
         let unlock = dlm_proto::UnlockRequest::new(self.id, cookies).with(self.flags);
         let unlock = dlm_proto::UnlockRequest { lvb: &self.block, ..unlock };
         shared.submit(&Request::Unlock(unlock))?;

@@ -240,11 +240,12 @@ impl Prepared {
         let accepted = shared.submit(&Request::Lock(request))?;
         shared.counts.requests.add();
         trace::requested(&self.name, self.mode, self.flags);
-        if let (Accepted::Lock(id), Some(entry)) =
-            (accepted, lock(&shared.table).get_mut(self.token))
-        {
-            entry.state.note_id(id);
-        }
+        let id = match accepted {
+            Accepted::Lock(id) => Some(id),
+            Accepted::Done => None,
+        };
+        // A new lock's first operation.
+        shared.written(self.token, 0, id);
         Ok(())
     }
 

@@ -2,14 +2,14 @@
 //! result to whoever waits for it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::Waker;
 
 use dlm_proto::{
-    Abi, Cookies, Event, LockFlags, LockId, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN,
-    MAX_RESULT_LEN, Minor, Mode, Request, ResourceName, Token, UnlockRequest,
+    Abi, Cookies, Event, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN,
+    Minor, Mode, Request, ResourceName, Token, UnlockRequest,
 };
-use dlm_sys::{Accepted, Errno, LockspaceDevice};
+use dlm_sys::{Accepted, LockspaceDevice};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
 
@@ -168,6 +168,8 @@ pub(crate) struct Shared {
     forks: u32,
     pub(crate) slot: Slot,
     pub(crate) table: Mutex<Table<Entry>>,
+    /// Told when a cancel was written.
+    pub(crate) cancel_written: Condvar,
     /// Held for the length of one read and its routing: one reader at a time, in order.
     gate: Mutex<()>,
     pub(crate) leadership: Leadership,
@@ -220,6 +222,7 @@ impl Shared {
             forks: dlm_sys::fork_count(),
             slot: Slot::new(device),
             table: Mutex::new(Table::new(abi.width)),
+            cancel_written: Condvar::new(),
             gate: Mutex::new(()),
             leadership,
             due,
@@ -415,7 +418,7 @@ impl Shared {
         // Callbacks, dropped at the end, when nothing is locked.
         let (_contract, _blocking, _trash);
         let (unlock, block) = {
-            let mut table = lock(&self.table);
+            let mut table = self.table_after_cancel(token);
             let Some(entry) = table.get_mut(token) else { return };
             entry.dropped = true;
             let blocking = std::mem::replace(&mut entry.blocking, BlockingSlot::Unwanted);
@@ -453,39 +456,6 @@ impl Shared {
             if trash.is_some() {
                 self.expect_no_more(false);
             }
-        }
-    }
-
-    /// Writes the cancel of what is in flight for a lock. It has no completion of its own.
-    pub(crate) fn cancel(&self, token: Token) -> Result<(), ErrorKind> {
-        let (id, wanted) = self.begin_cancel(token)?;
-        // The kernel replaces the lock's words by these: they must be the same.
-        let cookies = self.cookies(token, wanted)?;
-        self.submit_cancel(&Request::Unlock(UnlockRequest::cancel(id, cookies)))
-    }
-
-    /// As [`Shared::cancel`], for the victim of a deadlock.
-    pub(crate) fn cancel_as_deadlock(&self, token: Token) -> Result<(), ErrorKind> {
-        let (lock, _) = self.begin_cancel(token)?;
-        self.submit_cancel(&Request::Deadlock { lock, flags: LockFlags::CANCEL })
-    }
-
-    fn begin_cancel(&self, token: Token) -> Result<(LockId, bool), ErrorKind> {
-        let mut table = lock(&self.table);
-        let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
-        Ok((entry.state.begin_cancel()?, entry.blocking.interest().is_some()))
-    }
-
-    fn submit_cancel(&self, request: &Request<'_>) -> Result<(), ErrorKind> {
-        match self.submit(request) {
-            Ok(_) => {
-                self.counts.cancels.add();
-                trace::cancelled();
-                Ok(())
-            }
-            // It ended in the meantime.
-            Err(ErrorKind::Device(error)) if error.errno() == Some(Errno::ENOENT) => Ok(()),
-            Err(kind) => Err(kind),
         }
     }
 

@@ -32,6 +32,12 @@ pub(crate) struct LockState {
     pending: Option<Pending>,
     /// One cancel per request or conversion: the kernel refuses a second one with a warning.
     cancel_sent: bool,
+    /// The kernel has accepted what is in flight.
+    written: bool,
+    /// A cancel that came before that, to be written behind it.
+    cancel_wanted: Option<CancelKind>,
+    /// Some thread is writing a cancel: nothing else may be written meanwhile.
+    cancelling: bool,
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
     /// asked to or not.
     valblk: bool,
@@ -53,6 +59,9 @@ impl LockState {
             granted: None,
             pending: Some(Pending::Request { mode, flags }),
             cancel_sent: false,
+            written: false,
+            cancel_wanted: None,
+            cancelling: false,
             valblk: flags.contains(LockFlags::VALBLK),
             has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
@@ -110,6 +119,8 @@ impl LockState {
         self.idle_mode()?;
         self.pending = Some(Pending::Convert { mode, flags, written });
         self.cancel_sent = false;
+        self.written = false;
+        self.cancel_wanted = None;
         Ok(self.id)
     }
 
@@ -127,7 +138,9 @@ impl LockState {
             None => LockFlags::empty(),
             Some(Pending::Unlock) => return Forced::Await,
             // It may end by itself any moment, and its id may then name another lock.
-            Some(Pending::Request { flags, .. }) if flags.contains(LockFlags::NOQUEUE) => {
+            Some(Pending::Request { flags, .. })
+                if self.cancel_sent || flags.contains(LockFlags::NOQUEUE) =>
+            {
                 return Forced::Await;
             }
             Some(_) => LockFlags::FORCEUNLOCK,
@@ -136,8 +149,8 @@ impl LockState {
         Forced::Write(self.id, flags)
     }
 
-    /// Starts a cancel of what is in flight.
-    pub(crate) fn begin_cancel(&mut self) -> Result<LockId, ErrorKind> {
+    /// Starts a cancel of what is in flight. `None`: whoever writes that writes the cancel, too.
+    pub(crate) fn begin_cancel(&mut self, kind: CancelKind) -> Result<Option<LockId>, ErrorKind> {
         match self.pending {
             // A NOQUEUE request ends by itself, see `begin_forced_unlock`.
             Some(Pending::Request { flags, .. }) if flags.contains(LockFlags::NOQUEUE) => {
@@ -145,10 +158,38 @@ impl LockState {
             }
             Some(Pending::Request { .. } | Pending::Convert { .. }) if !self.cancel_sent => {
                 self.cancel_sent = true;
-                Ok(self.id)
+                if self.written {
+                    self.cancelling = true;
+                    Ok(Some(self.id))
+                } else {
+                    self.cancel_wanted = Some(kind);
+                    Ok(None)
+                }
             }
             _ => Err(ErrorKind::NothingToCancel),
         }
+    }
+
+    /// The kernel has accepted what is in flight. Returns the cancel that is to be written now.
+    pub(crate) fn written(&mut self) -> Option<CancelKind> {
+        match self.pending {
+            Some(Pending::Request { .. } | Pending::Convert { .. }) => {
+                self.written = true;
+                self.cancelling |= self.cancel_wanted.is_some();
+                self.cancel_wanted.take()
+            }
+            _ => None,
+        }
+    }
+
+    /// A cancel is not being written any more.
+    pub(crate) fn cancel_written(&mut self) {
+        self.cancelling = false;
+    }
+
+    /// Whether a cancel is being written. Meanwhile no other is begun.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.cancelling
     }
 
     /// The kernel refused what was begun: the lock is as it was.
@@ -251,6 +292,15 @@ impl LockState {
     }
 }
 
+/// What a cancelled operation ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancelKind {
+    /// [`LockStatus::Cancelled`].
+    Plain,
+    /// [`LockStatus::Deadlock`].
+    Deadlock,
+}
+
 /// How to get rid of a lock that nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forced {
@@ -317,11 +367,15 @@ mod tests {
     #[test]
     fn one_cancel_per_operation_and_none_for_an_idle_lock() {
         let mut state = held(Mode::Pr, LockFlags::empty(), None);
-        assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+        let cancel = |state: &mut LockState| state.begin_cancel(CancelKind::Plain);
+        assert!(matches!(cancel(&mut state), Err(ErrorKind::NothingToCancel)));
         for _ in 0..2 {
             state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
-            state.begin_cancel().unwrap();
-            assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+            assert_eq!(state.written(), None);
+            assert_eq!(cancel(&mut state).unwrap(), Some(LockId(1)));
+            assert!(state.is_cancelling());
+            state.cancel_written();
+            assert!(matches!(cancel(&mut state), Err(ErrorKind::NothingToCancel)));
             let ended = state.complete(LockStatus::Cancelled, NONE, None).unwrap();
             assert_eq!(ended.mode, Some(Mode::Pr));
         }
@@ -330,8 +384,42 @@ mod tests {
     #[test]
     fn a_noqueue_request_is_neither_cancelled_nor_forced() {
         let mut state = LockState::requested(Mode::Ex, LockFlags::NOQUEUE, 0);
-        assert!(matches!(state.begin_cancel(), Err(ErrorKind::NothingToCancel)));
+        let cancelled = state.begin_cancel(CancelKind::Plain);
+        assert!(matches!(cancelled, Err(ErrorKind::NothingToCancel)));
         assert_eq!(state.begin_forced_unlock(), Forced::Await);
+    }
+
+    #[test]
+    fn a_cancel_that_comes_before_the_write_is_left_to_the_writer() {
+        let mut state = LockState::requested(Mode::Ex, LockFlags::empty(), 0);
+        assert_eq!(state.begin_cancel(CancelKind::Deadlock).unwrap(), None);
+        assert!(!state.is_cancelling());
+        state.note_id(LockId(3));
+        assert_eq!(state.written(), Some(CancelKind::Deadlock));
+        assert!(state.is_cancelling());
+        state.cancel_written();
+        assert_eq!(state.written(), None);
+        // One that has ended by then is not cancelled.
+        let mut state = LockState::requested(Mode::Ex, LockFlags::empty(), 0);
+        state.begin_cancel(CancelKind::Plain).unwrap();
+        state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert_eq!(state.written(), None);
+    }
+
+    #[test]
+    fn a_cancelled_request_is_not_forced_as_its_id_may_be_anothers() {
+        let mut state = LockState::requested(Mode::Ex, LockFlags::empty(), 0);
+        state.note_id(LockId(3));
+        state.written();
+        state.begin_cancel(CancelKind::Plain).unwrap();
+        assert_eq!(state.begin_forced_unlock(), Forced::Await);
+        // A conversion leaves the lock there.
+        let mut state = held(Mode::Pr, LockFlags::empty(), None);
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
+        state.written();
+        state.begin_cancel(CancelKind::Plain).unwrap();
+        let written = Forced::Write(LockId(1), LockFlags::FORCEUNLOCK);
+        assert_eq!(state.begin_forced_unlock(), written);
     }
 
     #[test]

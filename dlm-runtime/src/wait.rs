@@ -16,7 +16,7 @@ use nix::sys::eventfd::EventFd;
 use crate::error::ErrorKind;
 use crate::event::{clear, event_fd, signal};
 use crate::shared::{Contract, Pumped, Shared};
-use crate::state::Ended;
+use crate::state::{CancelKind, Ended};
 use crate::sync::lock;
 
 /// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
@@ -172,7 +172,7 @@ impl Shared {
         if let Some(ended) = self.wait(token, waiter, deadline)? {
             return Ok(ended);
         }
-        match self.cancel(token) {
+        match self.cancel(token, CancelKind::Plain) {
             // Nothing to cancel: it ends by itself, or somebody else has cancelled it.
             Ok(()) | Err(ErrorKind::NothingToCancel | ErrorKind::LockGone) => {}
             Err(kind) => return Err(kind),
@@ -257,6 +257,8 @@ impl Shared {
                 self.interest.fetch_sub(1, Ordering::AcqRel);
             }
             _contract = contract;
+        } else {
+            entry.outcome = None;
         }
     }
 
