@@ -19,6 +19,12 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Tests that show how the kernel warns; elsewhere a warning is a failure.
 const WARNS: &str = "kernel_warns";
 
+/// Tests of the examples, which are put beside it.
+const USES_EXAMPLES: &str = "runtime_examples";
+
+/// All examples, those that need a feature, too.
+const EXAMPLES: [&str; 6] = ["build", "-p", "dlm-runtime", "--examples", "--features", "tokio"];
+
 /// What one program came to.
 struct Report {
     text: String,
@@ -33,22 +39,18 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     }
     println!("=== building what runs in virtual machines");
     let tests = stripped(cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?)?;
-    let examples = if filter.is_none() {
-        stripped(cargo::build(&["build", "-p", "dlm-runtime", "--examples"])?)?
-    } else {
-        Vec::new()
-    };
+    let examples = stripped(cargo::build(&EXAMPLES)?)?;
     let tally = Mutex::new(tally);
     std::thread::scope(|scope| {
         // The kernels side by side, the programs one after the other.
         for kernel in kernels {
             let (tests, examples, tally) = (&tests, &examples, &tally);
             scope.spawn(move || {
-                for program in tests.iter().chain(examples) {
-                    let is_test = tests.contains(program);
+                for program in tests {
                     // A filter that names a program means all tests in it.
                     let filter = filter.filter(|filter| !program.name.contains(filter));
-                    one(kernel, program, is_test, filter, tally);
+                    let beside = if program.name == USES_EXAMPLES { &examples[..] } else { &[] };
+                    one(kernel, program, beside, filter, tally);
                 }
             });
         }
@@ -60,17 +62,17 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
 fn one(
     kernel: &str,
     program: &Program,
-    is_test: bool,
+    beside: &[Program],
     filter: Option<&str>,
     tally: &Mutex<&mut Tally>,
 ) {
     let what = format!("{} on {kernel}", program.name);
     let start = Instant::now();
     // Most programs have nothing to run then.
-    if is_test && filter.is_some_and(|filter| !has_test(program, filter)) {
+    if filter.is_some_and(|filter| !has_test(program, filter)) {
         return;
     }
-    let report = in_machine(kernel, program, is_test, filter);
+    let report = in_machine(kernel, program, beside, filter);
     let seconds = start.elapsed().as_secs_f64();
     let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut out = std::io::stdout().lock();
@@ -79,11 +81,7 @@ fn one(
     match report {
         Ok(report) => {
             let _ = writeln!(out, "{}", report.text.trim_end());
-            if is_test {
-                tally.program(&what, &report.text, report.succeeded);
-            } else {
-                tally.check(&what, report.succeeded);
-            }
+            tally.program(&what, &report.text, report.succeeded);
             if let Some(complaint) = report.complaint {
                 let _ = writeln!(out, "the kernel complained:\n{complaint}");
                 tally.fail(format!("{what}: the kernel complained"));
@@ -105,15 +103,17 @@ fn has_test(program: &Program, filter: &str) -> bool {
 fn in_machine(
     kernel: &str,
     program: &Program,
-    is_test: bool,
+    beside: &[Program],
     filter: Option<&str>,
 ) -> Result<Report> {
     let options = VmOptions { kernel: kernel.into(), time_limit: LIMIT, ..VmOptions::default() };
     let vm = Vm::start(&options)?;
     let inside = format!("/bin/{}", program.name);
     vm.add_program(&program.path, &inside)?;
-    let arguments = if is_test { &["--ignored"][..] } else { &[] };
-    let command = Command::new(&inside).args(arguments).args(filter.filter(|_| is_test));
+    for example in beside {
+        vm.add_program(&example.path, format!("/examples/{}", example.name))?;
+    }
+    let command = Command::new(&inside).args(["--ignored"]).args(filter);
     let output = vm.capture(&command.env("RUST_BACKTRACE", "1"))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));

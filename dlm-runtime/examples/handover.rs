@@ -1,0 +1,135 @@
+//! Hands work over gracefully: the worker that holds EX does one unit after the other until a
+//! blocking notice says that the other wants to go on. It finishes its unit, stores where the work
+//! stands in the lock value block with the conversion from EX to NL, and lines up to get it back.
+//!
+//! Two workers take turns. Each unit depends on the one before, so that a unit left out, done twice
+//! or done from an old state would show in the result.
+//!
+//! `cargo xtask vm run --add target/debug/examples -- /examples/handover`
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use dlm_runtime::{Lockspace, Mode, ValueBlock};
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+const USAGE: &str = "\
+usage: handover
+
+Two workers hand the same work over to each other eight times.
+";
+const LOCKSPACE: &str = "handover";
+const TURNS: u64 = 8;
+
+/// Where the work stands. What a successor needs must fit into 32 bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    turns: u64,
+    units: u64,
+    result: u64,
+}
+
+impl Progress {
+    fn to_block(self) -> Result<ValueBlock> {
+        let words = [self.turns, self.units, self.result].map(u64::to_be_bytes);
+        Ok(ValueBlock::from_prefix(words.as_flattened()).ok_or("too long")?)
+    }
+
+    fn from_block(block: ValueBlock) -> Result<Self> {
+        let mut words = block.0.chunks_exact(8).map(|word| word.try_into().map(u64::from_be_bytes));
+        let mut next = || -> Result<u64> { Ok(words.next().ok_or("too short")??) };
+        Ok(Self { turns: next()?, units: next()?, result: next()? })
+    }
+
+    /// One unit of work: not to be interrupted.
+    fn advance(&mut self) {
+        for _ in 0..10_000 {
+            self.result = (self.result ^ self.units).wrapping_mul(0x5851_f42d_4c95_7f2d) + 1;
+        }
+        self.units += 1;
+    }
+}
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        None => run(),
+        Some("-h" | "--help") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        Some(other) => Err(format!("what is {other}? (--help tells more)").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("handover: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    // Holds nothing, and keeps the lock value block until the result is read.
+    let keeper = lockspace.lock("work", Mode::Nl).wait()?;
+    let (sender, ends) = channel();
+    for name in ["anna", "ben"] {
+        let sender = sender.clone();
+        thread::spawn(move || _ = sender.send(work(name)));
+    }
+    drop(sender);
+    for end in ends {
+        let turns = end?;
+        if turns != TURNS / 2 {
+            return Err(format!("one of two had {turns} of {TURNS} turns").into());
+        }
+    }
+    let read = keeper.convert(Mode::Pr).read_lvb().wait()?;
+    let lvb = read.lvb.filter(|lvb| lvb.valid).ok_or("the progress is lost")?;
+    let done = Progress::from_block(lvb.block)?;
+    let mut alone = Progress { turns: TURNS, ..Progress::default() };
+    while alone.units < done.units {
+        alone.advance();
+    }
+    if alone != done || done.units < TURNS {
+        return Err(format!("two made {done:?}, one alone would have made {alone:?}").into());
+    }
+    keeper.unlock()?;
+    lockspace.release()?;
+    println!("{} units in {TURNS} turns: as if one had done them all", done.units);
+    Ok(())
+}
+
+/// Works until all turns are over. Returns how many were this worker's.
+fn work(name: &str) -> Result<u64> {
+    let lockspace = Lockspace::open(LOCKSPACE)?;
+    let lock = lockspace.lock("work", Mode::Nl).note_blocking().wait()?;
+    let mut turns = 0;
+    loop {
+        // Stands in line until the other gives way.
+        let granted = lock.convert(Mode::Ex).read_lvb().wait()?;
+        let lvb = granted.lvb.filter(|lvb| lvb.valid).ok_or("the other died at work")?;
+        let mut progress = Progress::from_block(lvb.block)?;
+        if progress.turns == TURNS {
+            lock.convert(Mode::Nl).wait()?;
+            lock.unlock()?;
+            return Ok(turns);
+        }
+        let first = progress.units;
+        // At least one unit, so that the work goes on even if both are always in a hurry.
+        loop {
+            progress.advance();
+            lockspace.dispatch()?;
+            if lock.blocked().is_some() {
+                break;
+            }
+        }
+        turns += 1;
+        progress.turns += 1;
+        println!("turn {}: {name} did units {first} to {}", progress.turns, progress.units - 1);
+        lock.convert(Mode::Nl).write_lvb(progress.to_block()?).wait()?;
+    }
+}
