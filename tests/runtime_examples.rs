@@ -180,7 +180,7 @@ impl DlmLock {
         command.args(["--", "sh", "-c", script]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
-        Holder { child, input, output: BufReader::new(output) }
+        Holder { child, input, output: Some(BufReader::new(output)) }
     }
 
     /// Removes the lockspace, which works once if it was created once and nothing is left in it.
@@ -193,14 +193,34 @@ impl DlmLock {
 struct Holder {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    /// Always there but while it is being read.
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Holder {
     fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        let line = |output: &mut BufReader<_>, text: &mut _| output.read_line(text);
+        self.read(line).trim_end().to_owned()
+    }
+
+    /// What it says until its end and that of the command.
+    fn rest(&mut self) -> String {
+        self.read(|output, text| output.read_to_string(text))
+    }
+
+    fn read(
+        &mut self,
+        read: fn(&mut BufReader<ChildStdout>, &mut String) -> std::io::Result<usize>,
+    ) -> String {
+        let mut output = self.output.take().unwrap();
+        let done = within(move || {
+            let mut text = String::new();
+            read(&mut output, &mut text).unwrap();
+            (output, text)
+        });
+        let (output, text) = done.expect("neither dlmlock nor its command says anything");
+        self.output = Some(output);
+        text
     }
 
     fn signal(&self, signal: Signal) {
@@ -357,9 +377,7 @@ fn dlmlock_does_not_leave_the_command_without_its_lock() {
     holder.signal(Signal::SIGKILL);
     assert_eq!(holder.wait().signal(), Some(9));
     // Its output ends because it has ended; its input has not.
-    let mut rest = String::new();
-    holder.output.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "");
+    assert_eq!(holder.rest(), "");
     assert_eq!(lock.status(&["-n", "r", "true"]), 0);
     lock.remove();
 }
