@@ -6,15 +6,13 @@
 //! was used anew, somebody else's lock. So a cancel of what is still being written is left to the
 //! thread that writes it, and the next write for a lock waits until its cancel was written.
 
-use std::sync::MutexGuard;
-
 use dlm_proto::{LockFlags, LockId, Request, Token, UnlockRequest};
 use dlm_sys::Errno;
 
 use crate::error::ErrorKind;
 use crate::shared::{Entry, Shared};
 use crate::state::CancelKind;
-use crate::sync::{lock, wait};
+use crate::sync::{MutexGuard, lock, wait};
 use crate::table::Table;
 use crate::trace;
 

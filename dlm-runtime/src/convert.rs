@@ -12,6 +12,7 @@ use crate::event::{Blocking, Completion};
 use crate::legal;
 use crate::lock::{CONVERT_WITH_LVB, Lock};
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::sync::now;
 use crate::wait::Waiter;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
@@ -115,7 +116,7 @@ impl<'a> ConvertRequest<'a> {
 
     /// Cancels the conversion if it has not ended after this time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.deadline = Instant::now().checked_add(timeout);
+        self.deadline = now().checked_add(timeout);
         self
     }
 

@@ -3,17 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dlm_proto::Token;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::shared::Shared;
-use crate::sync::lock;
+use crate::signal::{AsFd, Source, Timer};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock, now};
 
 /// Which operation is due: when, the lock's slot and generation, and which of its operations.
 type Due = Reverse<(Instant, u32, u32, u64)>;
@@ -25,27 +22,21 @@ const SLACK: usize = 64;
 pub(crate) struct Deadlines {
     heap: Mutex<BinaryHeap<Due>>,
     count: AtomicUsize,
-    timer: TimerFd,
+    timer: Timer,
 }
 
 impl Deadlines {
     pub(crate) fn new() -> nix::Result<Self> {
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        Ok(Self { heap: Mutex::default(), count: AtomicUsize::new(0), timer })
+        Ok(Self { heap: Mutex::default(), count: AtomicUsize::new(0), timer: Timer::new()? })
     }
 
     /// Readable when a deadline has passed.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         self.timer.as_fd()
     }
 
     fn arm(&self, next: Option<&Due>) -> nix::Result<()> {
-        let Some(Reverse((at, ..))) = next else { return self.timer.unset() };
-        // Zero would disarm it.
-        let left = at.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
-        let expiration = Expiration::OneShot(TimeSpec::from_duration(left));
-        self.timer.set(expiration, TimerSetTimeFlags::empty())
+        self.timer.set(next.map(|Reverse((at, ..))| *at))
     }
 }
 
@@ -72,7 +63,7 @@ impl Shared {
         if deadlines.count.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = now();
         let mut overdue = Vec::new();
         {
             let mut heap = lock(&deadlines.heap);

@@ -1,20 +1,16 @@
 //! The delivery thread.
 
 use std::fmt;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::{clear, event_fd, signal};
 use crate::shared::Shared;
-use crate::sync::lock;
+use crate::signal::{AsFd, Signal, wait_any};
+use crate::sync::atomic::Ordering;
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, lock, now};
 
 /// How long dropping a [`DeliveryThread`] waits for a callback that is running.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +31,7 @@ pub struct DeliveryThread {
 }
 
 struct Control {
-    stop: EventFd,
+    stop: Signal,
     /// How the thread ended; `None` while it runs.
     end: Mutex<Option<Result<(), ErrorKind>>>,
     ended: Condvar,
@@ -63,8 +59,11 @@ impl DeliveryThread {
     }
 
     fn spawn(shared: &Arc<Shared>) -> Result<Self, ErrorKind> {
-        let control =
-            Arc::new(Control { stop: event_fd()?, end: Mutex::new(None), ended: Condvar::new() });
+        let control = Arc::new(Control {
+            stop: Signal::new()?,
+            end: Mutex::new(None),
+            ended: Condvar::new(),
+        });
         let (shared, theirs) = (Arc::clone(shared), (Arc::clone(shared), Arc::clone(&control)));
         let thread = thread::Builder::new().name("dlm-delivery".into()).spawn(move || {
             let (shared, control) = theirs;
@@ -103,11 +102,11 @@ impl DeliveryThread {
 
     fn halt(&mut self, timeout: Duration) -> Result<(), ErrorKind> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        signal(&self.control.stop);
+        self.control.stop.set();
         if thread.thread().id() == thread::current().id() {
             return Ok(());
         }
-        let deadline = Instant::now().checked_add(timeout);
+        let deadline = now().checked_add(timeout);
         let mut end = lock(&self.control.end);
         loop {
             if let Some(end) = end.take() {
@@ -115,9 +114,8 @@ impl DeliveryThread {
                 let _ = thread.join();
                 return end;
             }
-            let left = deadline.map_or(Duration::MAX, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
+            let left = deadline
+                .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now()));
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut("a callback is still running"));
             }
@@ -136,7 +134,7 @@ impl Drop for DeliveryThread {
     }
 }
 
-fn deliver(shared: &Shared, stop: &EventFd) -> Result<(), ErrorKind> {
+fn deliver(shared: &Shared, stop: &Signal) -> Result<(), ErrorKind> {
     while !sleep(shared, stop)? {
         // A callback may own anything, and what it left behind is its own affair.
         match catch_unwind(AssertUnwindSafe(|| shared.dispatch())) {
@@ -148,32 +146,28 @@ fn deliver(shared: &Shared, stop: &EventFd) -> Result<(), ErrorKind> {
 }
 
 /// Sleeps until there is something to do. `true`: stop.
-fn sleep(shared: &Shared, stop: &EventFd) -> Result<bool, ErrorKind> {
-    let readable = PollFlags::POLLIN;
+fn sleep(shared: &Shared, stop: &Signal) -> Result<bool, ErrorKind> {
     let device = shared.slot.get()?;
     let device = device.device()?;
-    let mut fds = [
-        PollFd::new(stop.as_fd(), readable),
-        PollFd::new(device.removal_fd(), readable),
-        PollFd::new(shared.gone.as_fd(), readable),
-        PollFd::new(shared.due.fd(), readable),
-        PollFd::new(shared.interest_changed.as_fd(), readable),
-        PollFd::new(shared.deadlines.fd(), readable),
-        PollFd::new(device.kernel.as_fd(), readable),
+    let sources = [
+        stop.as_fd(),
+        device.removal(),
+        shared.interest_changed.as_fd(),
+        shared.gone.as_fd(),
+        shared.due.source(),
+        shared.deadlines.source(),
+        device.results(),
     ];
     // Without callbacks to come, the results belong to threads that wait for them in a call: being
     // woken for each of those would only slow them down.
-    let awaited = if shared.interest.load(Ordering::Acquire) == 0 { 6 } else { 7 };
-    match poll(fds.get_mut(..awaited).unwrap_or(&mut []), PollTimeout::NONE) {
-        Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-        Err(errno) => return Err(errno.into()),
+    let [without_results @ .., _] = &sources;
+    let is_idle = shared.interest.load(Ordering::Acquire) == 0;
+    let ready = wait_any(if is_idle { without_results } else { &sources }, None)?;
+    let [stopped, removal, interest, ..] = ready;
+    if interest {
+        shared.interest_changed.clear();
     }
-    let is_ready = |at: usize| fds.get(at).and_then(PollFd::any).unwrap_or(false);
-    let (stopped, changed) = (is_ready(0), is_ready(1));
-    if is_ready(4) {
-        clear(&shared.interest_changed);
-    }
-    if changed {
+    if removal {
         shared.check_removed()?;
     }
     Ok(stopped)

@@ -1,18 +1,24 @@
 //! The device of an open lockspace, with a way to take it from under its users.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use dlm_sys::{LockspaceDevice, RemovalWatch};
+use dlm_proto::{Command, MAX_RESULT_LEN};
+use dlm_sys::Accepted;
 
 use crate::error::ErrorKind;
-use crate::sync::lock;
+use crate::signal::{AsFd, Source};
+use crate::sync::{Condvar, Mutex, lock, now};
+
+#[cfg(dlm_model)]
+pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
+#[cfg(not(dlm_model))]
+pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
 
 /// A lockspace's device and the watch on its node.
 #[derive(Debug)]
 pub(crate) struct Device {
-    pub(crate) kernel: LockspaceDevice,
+    kernel: LockspaceDevice,
     removal: RemovalWatch,
 }
 
@@ -22,8 +28,34 @@ impl Device {
         Ok(Self { kernel, removal })
     }
 
+    /// Writes a request. Blocks while the lockspace is stopped.
+    pub(crate) fn submit(
+        &self,
+        command: Command,
+        request: &[u8],
+    ) -> Result<Accepted, dlm_sys::Error> {
+        self.kernel.submit(command, request)
+    }
+
+    /// Reads one result, if there is one.
+    pub(crate) fn read_result(
+        &self,
+        buffer: &mut [u8; MAX_RESULT_LEN],
+    ) -> Result<Option<usize>, dlm_sys::Error> {
+        self.kernel.read_result(buffer)
+    }
+
+    /// Readable while there are results.
+    pub(crate) fn results(&self) -> Source<'_> {
+        self.kernel.as_fd()
+    }
+
+    pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), dlm_sys::Error> {
+        self.kernel.set_permissions(mode)
+    }
+
     /// Readable when [`Device::was_removed`] is worth a call.
-    pub(crate) fn removal_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn removal(&self) -> Source<'_> {
         self.removal.as_fd()
     }
 
@@ -101,7 +133,7 @@ impl Slot {
                 state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(now());
             if left.is_zero() {
                 return false;
             }

@@ -1,12 +1,11 @@
 //! Running callbacks.
 
-use std::sync::atomic::Ordering;
-
 use dlm_proto::{Mode, Token};
 
 use crate::error::ErrorKind;
 use crate::event::{Blocking, BlockingCallback, Due};
 use crate::shared::{BlockingSlot, Pumped, Shared};
+use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
 /// Results read in one turn. A flood of them leaves the caller time for other things.

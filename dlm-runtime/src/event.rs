@@ -1,15 +1,13 @@
 //! What callbacks are told, and the queue of callbacks that are due.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
 
 use dlm_proto::{LockStatus, Mode, StatusFlags, Token};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::lvb::Lvb;
+use crate::signal::{AsFd, Signal, Source};
 use crate::state::Ended;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// What a completion callback (completion AST) is told: how an operation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,18 +63,18 @@ pub(crate) enum Due {
 /// Its descriptor is readable while it holds any.
 pub(crate) struct DueQueue {
     queue: Mutex<VecDeque<Due>>,
-    ready: EventFd,
+    ready: Signal,
 }
 
 impl DueQueue {
     pub(crate) fn new() -> nix::Result<Self> {
-        Ok(Self { queue: Mutex::new(VecDeque::new()), ready: event_fd()? })
+        Ok(Self { queue: Mutex::new(VecDeque::new()), ready: Signal::new()? })
     }
 
     pub(crate) fn push(&self, due: Due) {
         let mut queue = lock(&self.queue);
         if queue.is_empty() {
-            signal(&self.ready);
+            self.ready.set();
         }
         queue.push_back(due);
     }
@@ -85,27 +83,12 @@ impl DueQueue {
         let mut queue = lock(&self.queue);
         let due = queue.pop_front()?;
         if queue.is_empty() {
-            clear(&self.ready);
+            self.ready.clear();
         }
         Some(due)
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         self.ready.as_fd()
     }
-}
-
-/// A non-blocking event descriptor.
-pub(crate) fn event_fd() -> nix::Result<EventFd> {
-    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-}
-
-/// Makes it readable. It can only fail when the counter is full, and then it is readable.
-pub(crate) fn signal(event: &EventFd) {
-    let _ = event.write(1);
-}
-
-/// Makes it unreadable. It can only fail when it is that already.
-pub(crate) fn clear(event: &EventFd) {
-    let _ = event.read();
 }

@@ -56,6 +56,8 @@ mod notices;
 mod orphan;
 mod request;
 mod shared;
+#[cfg(not(dlm_model))]
+mod signal;
 pub mod simple;
 mod state;
 mod status;

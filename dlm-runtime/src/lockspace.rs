@@ -1,22 +1,23 @@
 //! Lockspaces.
 
 use std::fmt;
+#[cfg(not(dlm_model))]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags};
-use dlm_sys::LockspaceDevice;
 
 use crate::control;
 use crate::counters::Counters;
 use crate::delivery::DeliveryThread;
-use crate::device::Gone;
+use crate::device::{Gone, LockspaceDevice};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::LockInfo;
 use crate::request::LockRequest;
 use crate::shared::Shared;
 use crate::status::Status;
+use crate::sync::now;
 
 /// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
 /// otherwise. A cluster that is just starting or recovering takes its time.
@@ -302,7 +303,7 @@ impl Lockspace {
             return Ok(());
         }
         self.shared.end(Gone::Closed);
-        if self.shared.slot.wait_idle(Instant::now().checked_add(CLOSE_TIMEOUT)) {
+        if self.shared.slot.wait_idle(now().checked_add(CLOSE_TIMEOUT)) {
             Ok(())
         } else {
             Err(ErrorKind::TimedOut("a call has not returned from the kernel"))
@@ -361,8 +362,9 @@ impl Lockspace {
 
 /// Readable when [`Lockspace::dispatch`] has something to do, or has to report that the lockspace
 /// is gone. For poll, select and epoll; not for reading.
+#[cfg(not(dlm_model))]
 impl AsFd for Lockspace {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.poll_set.0.as_fd()
+        self.shared.poll_set.as_fd()
     }
 }

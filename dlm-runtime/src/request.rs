@@ -14,7 +14,7 @@ use crate::legal;
 use crate::lock::Lock;
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
 use crate::state::LockState;
-use crate::sync::lock;
+use crate::sync::{lock, now};
 use crate::trace;
 use crate::wait::Waiter;
 
@@ -98,7 +98,7 @@ impl<'a> LockRequest<'a> {
     /// Gives up after this time; see [`deadline`](Self::deadline).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         // A time that the clock cannot express is no deadline.
-        self.deadline = Instant::now().checked_add(timeout);
+        self.deadline = now().checked_add(timeout);
         self
     }
 

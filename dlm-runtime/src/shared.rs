@@ -1,25 +1,24 @@
 //! The core under all deliveries: one table of locks, one reader at a time, and the way of each
 //! result to whoever waits for it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use dlm_proto::{
     Abi, Cookies, Event, LockResult, LockStatus, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN,
     Minor, Mode, Request, ResourceName, Token, UnlockRequest,
 };
-use dlm_sys::{Accepted, LockspaceDevice};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::eventfd::EventFd;
+use dlm_sys::Accepted;
 
 use crate::counters::Counts;
 use crate::deadline::Deadlines;
-use crate::device::{Device, Gone, Slot};
+use crate::device::{Device, Gone, LockspaceDevice, Slot};
 use crate::error::ErrorKind;
-use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue, event_fd, signal};
+use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue};
+use crate::signal::{AsFd, PollSet, Signal};
 use crate::state::{Ended, Forced, LockState, UnlockLvb};
-use crate::sync::lock;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, lock};
 use crate::table::Table;
 use crate::trace::{self, Note, Started};
 use crate::wait::{Leadership, Waiter};
@@ -176,9 +175,9 @@ pub(crate) struct Shared {
     pub(crate) due: DueQueue,
     pub(crate) deadlines: Deadlines,
     /// Readable for ever once the lockspace is gone.
-    pub(crate) gone: EventFd,
+    pub(crate) gone: Signal,
     /// What a user polls: results, due callbacks, and the end.
-    pub(crate) poll_set: Epoll,
+    pub(crate) poll_set: PollSet,
     /// Operations in flight and locks with blocking notices: while there is none, nothing can be
     /// there to read.
     pub(crate) expected: AtomicUsize,
@@ -186,7 +185,7 @@ pub(crate) struct Shared {
     /// business at the device.
     pub(crate) interest: AtomicUsize,
     /// Tells the delivery thread that the interest is no longer zero.
-    pub(crate) interest_changed: EventFd,
+    pub(crate) interest_changed: Signal,
     pub(crate) has_thread: AtomicBool,
     pub(crate) counts: Counts,
 }
@@ -202,16 +201,16 @@ impl Shared {
         let device = Device::new(device)?;
         let due = DueQueue::new()?;
         let deadlines = Deadlines::new()?;
-        let gone = event_fd()?;
-        let poll_set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let readable = EpollEvent::new(EpollFlags::EPOLLIN, 0);
-        poll_set.add(&device.kernel, readable)?;
-        poll_set.add(device.removal_fd(), readable)?;
-        poll_set.add(due.fd(), readable)?;
-        poll_set.add(deadlines.fd(), readable)?;
-        poll_set.add(&gone, readable)?;
+        let gone = Signal::new()?;
+        let poll_set = PollSet::new(&[
+            device.results(),
+            device.removal(),
+            due.source(),
+            deadlines.source(),
+            gone.as_fd(),
+        ])?;
         let leadership = Leadership::new()?;
-        let interest_changed = event_fd()?;
+        let interest_changed = Signal::new()?;
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             writer,
@@ -252,14 +251,14 @@ impl Shared {
         let mut buffer = [0; MAX_REQUEST_LEN];
         let bytes = request.encode(self.abi, &mut buffer)?;
         let device = self.slot.get()?;
-        let kernel = &device.device()?.kernel;
+        let device = device.device()?;
         let command = request.command();
-        Ok(trace::timed_write(command, || kernel.submit(command, bytes))?)
+        Ok(trace::timed_write(command, || device.submit(command, bytes))?)
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), ErrorKind> {
         let device = self.slot.get()?;
-        Ok(device.device()?.kernel.set_permissions(mode)?)
+        Ok(device.device()?.set_permissions(mode)?)
     }
 
     /// Something will be there to read. `callback`: for dispatch or the delivery thread.
@@ -270,7 +269,7 @@ impl Shared {
             && self.interest.fetch_add(1, Ordering::AcqRel) == 0
             && self.has_thread.load(Ordering::Acquire)
         {
-            signal(&self.interest_changed);
+            self.interest_changed.set();
         }
     }
 
@@ -289,7 +288,7 @@ impl Shared {
             let device = device.device()?;
             let mut buffer = [0; MAX_RESULT_LEN];
             let _gate = lock(&self.gate);
-            match device.kernel.read_result(&mut buffer)? {
+            match device.read_result(&mut buffer)? {
                 Some(len) => self.route(buffer.get(..len).unwrap_or(&buffer)),
                 None => return Ok(Pumped::Empty),
             }
@@ -475,7 +474,7 @@ impl Shared {
     /// Takes the device away and wakes everybody.
     pub(crate) fn end(&self, why: Gone) {
         self.slot.empty(why);
-        signal(&self.gone);
+        self.gone.set();
         let mut wakers = Vec::new();
         for entry in lock(&self.table).iter_mut() {
             match &entry.contract {

@@ -4,14 +4,14 @@
 //! created, at the first call, and stays open.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use dlm_proto::{LockFlags, LockId, Mode};
 
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::lock::Lock;
 use crate::lockspace::{Lockspace, LockspaceOptions};
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// The name of the default lockspace, the same as that of C libdlm.
 pub const DEFAULT_LOCKSPACE: &str = "default";

@@ -4,20 +4,17 @@
 //! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until
 //! their completion was handed to them. A leader that leaves wakes a follower to take its place.
 
-use std::os::fd::AsFd;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockStatus, Token};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
 
 use crate::error::ErrorKind;
-use crate::event::{clear, event_fd, signal};
 use crate::shared::{Contract, Pumped, Shared};
+use crate::signal::{AsFd, Signal, wait_any};
 use crate::state::{CancelKind, Ended};
-use crate::sync::lock;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Mutex, lock, now, thread_local};
 
 /// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
 const GRACE: Duration = Duration::from_secs(10);
@@ -84,19 +81,19 @@ struct Seats {
 pub(crate) struct Leadership {
     seats: Mutex<Seats>,
     /// Gets the leader away from the device.
-    nudge: EventFd,
+    nudge: Signal,
 }
 
 impl Leadership {
     pub(crate) fn new() -> nix::Result<Self> {
-        Ok(Self { seats: Mutex::default(), nudge: event_fd()? })
+        Ok(Self { seats: Mutex::default(), nudge: Signal::new()? })
     }
 
     /// Wakes the thread that waits for this lock, after its outcome was stored.
     pub(crate) fn wake(&self, token: Token, waiter: &Arc<Waiter>) {
         waiter.wake();
         if lock(&self.seats).leader == Some(token) {
-            signal(&self.nudge);
+            self.nudge.set();
         }
     }
 }
@@ -134,7 +131,7 @@ impl Drop for Seat<'_> {
         if seats.leader == Some(self.token) {
             seats.leader = None;
             // What was meant for this leader must not wake the next one for nothing.
-            clear(&self.leadership.nudge);
+            self.leadership.nudge.clear();
         }
         // Also when a follower leaves: it may be the one that was to take over.
         if let (None, Some((_, next))) = (seats.leader, seats.followers.first()) {
@@ -144,7 +141,7 @@ impl Drop for Seat<'_> {
 }
 
 fn time_left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
+    deadline.saturating_duration_since(now())
 }
 
 impl Shared {
@@ -177,7 +174,7 @@ impl Shared {
             Ok(()) | Err(ErrorKind::NothingToCancel | ErrorKind::LockGone) => {}
             Err(kind) => return Err(kind),
         }
-        match self.wait(token, waiter, Instant::now().checked_add(GRACE))? {
+        match self.wait(token, waiter, now().checked_add(GRACE))? {
             Some(ended) if ended.status == LockStatus::Cancelled => {
                 Err(ErrorKind::TimedOut("it was not granted in time"))
             }
@@ -221,27 +218,19 @@ impl Shared {
     }
 
     fn sleep_at_device(&self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
-        // Rounded up, so as not to spin through the last millisecond.
-        let timeout = deadline.map_or(PollTimeout::NONE, |at| {
-            PollTimeout::try_from(time_left(at).saturating_add(Duration::from_millis(1)))
-                .unwrap_or(PollTimeout::MAX)
-        });
         let removal = {
             let device = self.slot.get()?;
             let device = device.device()?;
-            let mut fds = [
-                PollFd::new(device.kernel.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.gone.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.leadership.nudge.as_fd(), PollFlags::POLLIN),
-                PollFd::new(device.removal_fd(), PollFlags::POLLIN),
+            let sources = [
+                device.removal(),
+                device.results(),
+                self.gone.as_fd(),
+                self.leadership.nudge.as_fd(),
             ];
-            match poll(&mut fds, timeout) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            fds.last().and_then(PollFd::any).unwrap_or(false)
+            let [removal, ..] = wait_any(&sources, deadline.map(time_left))?;
+            removal
         };
-        clear(&self.leadership.nudge);
+        self.leadership.nudge.clear();
         if removal { self.check_removed() } else { Ok(()) }
     }
 

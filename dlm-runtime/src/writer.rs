@@ -2,13 +2,13 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Sender, channel};
-use std::thread;
+
+use crate::sync::mpsc::{Sender, channel};
+use crate::sync::thread;
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs in their order. The thread ends when this is dropped and its jobs are done.
-#[derive(Debug)]
 pub(crate) struct Writer(Sender<Job>);
 
 impl Writer {
