@@ -211,3 +211,32 @@ fn a_creation_sets_permissions_only_if_asked_to() {
     assert!(Lockspace::open("end-mode").unwrap_err().is_no_lockspace());
     assert_eq!(dlm_runtime::kernel_version().unwrap().major, 6);
 }
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn who_may_not_open_is_told_so_soon() {
+    let ls = Lockspace::create("end-denied").unwrap();
+    let options = LockspaceOptions::new().timeout(10 * PATIENCE);
+    let start = std::time::Instant::now();
+    let error = dlm_tests::as_nobody(|| options.open("end-denied").unwrap_err());
+    assert_eq!(error.raw_os_error(), Some(libc::EACCES), "{error}");
+    assert!(error.to_string().contains("root"), "{error}");
+    assert!(start.elapsed() < PATIENCE);
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn those_who_open_or_create_at_the_same_time_take_one_reference() {
+    for _ in 0..5 {
+        let opened: Vec<_> = thread::scope(|scope| {
+            let open = || LockspaceOptions::new().open_or_create("end-race").unwrap();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        opened.iter().for_each(|ls| ls.close().unwrap());
+        drop(opened);
+        Lockspace::remove("end-race").unwrap();
+        assert!(Lockspace::open("end-race").unwrap_err().is_no_lockspace());
+    }
+}

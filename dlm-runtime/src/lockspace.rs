@@ -124,19 +124,28 @@ impl LockspaceOptions {
 
     /// Opens a lockspace that exists on this node, or creates it if it does not.
     ///
-    /// Only a creation takes a reference of the lockspace: a program that gives its reference back
-    /// with [`Lockspace::release`] should use [`create`](Self::create), which opens what exists,
-    /// too.
+    /// Any number of programs that start at the same time take one reference of the lockspace
+    /// among them, as only one of them creates it. A program that gives a reference back with
+    /// [`Lockspace::release`] should use [`create`](Self::create), which opens what exists, too.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
-        match self.open(name.as_ref()) {
-            // It may also have been removed in this moment.
-            Err(error) if error.is_no_lockspace() => self.create(name),
-            answer => answer,
+        let name = name.as_ref();
+        let mut answer = self.open(name);
+        // Between the two calls somebody may create it, and remove it again: once is a coincidence.
+        for _ in 0..2 {
+            match answer {
+                Err(error) if error.is_no_lockspace() => {}
+                answer => return answer,
+            }
+            answer = match self.exclusive().create(name) {
+                Err(error) if error.raw_os_error() == Some(nix::libc::EEXIST) => self.open(name),
+                answer => answer,
+            };
         }
+        answer
     }
 
     fn attach(self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {

@@ -14,6 +14,10 @@ use crate::error::{Call, Cause, Error};
 use crate::lockspace::LockspaceDevice;
 use crate::misc;
 
+/// How long a node that is there may still get the permissions that let us open it: udev sets them
+/// a moment after the kernel has made the node.
+const PERMISSION_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Bytes of `/proc/misc` that are read before it is called endless: more than fifty thousand
 /// lockspaces.
 const MOST_BYTES: u64 = 4 << 20;
@@ -69,7 +73,9 @@ impl LockspaceDevice {
     fn await_node(name: &LockspaceName, minor: Minor, timeout: Duration) -> Result<Self, Error> {
         let fail = |errno: nix::errno::Errno| Error::os(Call::WatchNode, errno.into());
         // `None` for a time that the clock cannot express: wait without end.
-        let deadline = Instant::now().checked_add(timeout);
+        let start = Instant::now();
+        let deadline = start.checked_add(timeout);
+        let permitted_by = start + PERMISSION_PATIENCE;
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(fail)?;
         let changes = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MOVED_TO
@@ -79,13 +85,20 @@ impl LockspaceDevice {
         // Made with the first link in it; until then /dev tells.
         let mut in_misc = watch.add_watch("/dev/misc", changes).is_ok();
         loop {
-            match Self::open(name, Some(minor)) {
-                Err(error) if is_too_early(&error) => {}
+            let error = match Self::open(name, Some(minor)) {
+                Err(error) if is_too_early(&error) => error,
                 answer => return answer,
-            }
+            };
+            let is_denied = error.errno() == Some(Errno::EACCES);
+            let deadline = match deadline {
+                Some(at) if is_denied => Some(at.min(permitted_by)),
+                None if is_denied => Some(permitted_by),
+                deadline => deadline,
+            };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(Error::new(Call::OpenLockspace, Cause::NodeTimeout));
+                let timeout = Error::new(Call::OpenLockspace, Cause::NodeTimeout);
+                return Err(if is_denied { error } else { timeout });
             }
             // Rounded up, so as not to spin through the last millisecond.
             let left = left.map_or(PollTimeout::NONE, |left| {
