@@ -10,11 +10,14 @@ use dlm_proto::{LockFlags, LockId, Request, Token, UnlockRequest};
 use dlm_sys::Errno;
 
 use crate::error::ErrorKind;
-use crate::shared::{Entry, Shared};
+use crate::shared::{Entry, Pumped, Shared};
 use crate::state::CancelKind;
 use crate::sync::{MutexGuard, lock, wait};
 use crate::table::Table;
 use crate::trace;
+
+/// Results read after the cancel of a dropped lock.
+const TURN: usize = 64;
 
 /// A cancel that is to be written now.
 struct Begun {
@@ -49,6 +52,21 @@ impl Shared {
         if let Ok(Some(begun)) = begun {
             // It ended in the meantime, or the lockspace is gone, which the next read tells.
             let _ = self.write_cancel(token, &begun);
+        }
+    }
+
+    /// Cancels what is in flight for a lock that nobody wants any more, and releases what comes of
+    /// it as far as that is known now. What comes later is for whoever reads it.
+    pub(crate) fn cancel_dropped(&self, token: Token) {
+        if self.cancel(token, CancelKind::Plain).is_err() {
+            return;
+        }
+        for _ in 0..TURN {
+            match self.pump() {
+                Ok(Pumped::Due(due)) => self.due.push(due),
+                Ok(Pumped::Handled) => {}
+                Ok(Pumped::Empty) | Err(_) => return,
+            }
         }
     }
 

@@ -259,6 +259,12 @@ fn begin(
     if flags.contains(LockFlags::VALBLK) {
         check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
     }
+    if entry.state.is_uncertain() && flags.intersects(LockFlags::VALBLK | LockFlags::QUECVT) {
+        return Err(ErrorKind::Illegal(
+            "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
+             converted once more, without its value block and QUECVT",
+        ));
+    }
     if persistent || entry.state.is_persistent() {
         flags |= LockFlags::PERSISTENT;
     }

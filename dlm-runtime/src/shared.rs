@@ -16,7 +16,7 @@ use crate::device::{Device, Gone, LockspaceDevice, Slot};
 use crate::error::ErrorKind;
 use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue};
 use crate::signal::{AsFd, PollSet, Signal};
-use crate::state::{Ended, Forced, LockState, UnlockLvb};
+use crate::state::{Ended, Forced, LockState, Pending};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, lock};
 use crate::table::Table;
@@ -34,6 +34,8 @@ pub(crate) enum Contract {
     Wake(Waker),
     /// Nobody: the handle was dropped.
     Forget,
+    /// Nobody, but what comes of it must be released: somebody has to read the completion.
+    Release,
 }
 
 /// A lock in the table.
@@ -124,7 +126,7 @@ impl BlockingSlot {
 impl Contract {
     /// Whether somebody must read the completion who is not the one that waits for it.
     pub(crate) const fn needs_delivery(&self) -> bool {
-        matches!(self, Self::Callback(_) | Self::Wake(_))
+        matches!(self, Self::Callback(_) | Self::Wake(_) | Self::Release)
     }
 }
 
@@ -264,9 +266,15 @@ impl Shared {
     /// Something will be there to read. `callback`: for dispatch or the delivery thread.
     pub(crate) fn expect(&self, callback: bool) {
         self.expected.fetch_add(1, Ordering::AcqRel);
+        if callback {
+            self.interested();
+        }
+    }
+
+    /// Something that is expected is for dispatch or the delivery thread.
+    fn interested(&self) {
         // Nobody listens without a delivery thread.
-        if callback
-            && self.interest.fetch_add(1, Ordering::AcqRel) == 0
+        if self.interest.fetch_add(1, Ordering::AcqRel) == 0
             && self.has_thread.load(Ordering::Acquire)
         {
             self.interest_changed.set();
@@ -367,10 +375,10 @@ impl Shared {
                 let due = Some(Due::Completion(callback, ended.into()));
                 Routed { due, trash, ..Routed::default() }
             }
-            Contract::Forget if is_gone => {
+            Contract::Forget | Contract::Release if is_gone => {
                 Routed { trash: self.forget(table, token), ..Routed::default() }
             }
-            Contract::Forget => {
+            Contract::Forget | Contract::Release => {
                 Routed { unwanted: entry.dropped.then_some(token), ..Routed::default() }
             }
         }
@@ -430,9 +438,18 @@ impl Shared {
             }
             (_contract, _blocking) = (contract, blocking);
             let in_flight = entry.state.pending().is_some();
-            let (lvb_flags, block) = entry.state.unlock_lvb(UnlockLvb::Keep);
-            let (id, force) = match entry.state.begin_forced_unlock() {
-                Forced::Write(id, force) => (id, force),
+            let (id, flags, block) = match entry.state.begin_forced_unlock() {
+                Forced::Write(id, flags, block) => (id, flags, block),
+                Forced::Cancel => {
+                    entry.contract = Contract::Release;
+                    self.interested();
+                    drop(table);
+                    return self.cancel_dropped(token);
+                }
+                Forced::Await if entry.state.pending() != Some(Pending::Unlock) => {
+                    entry.contract = Contract::Release;
+                    return self.interested();
+                }
                 Forced::Await => return,
                 Forced::Gone => {
                     _trash = self.forget(&mut table, token);
@@ -443,7 +460,7 @@ impl Shared {
                 self.expect(false);
             }
             let Ok(cookies) = self.cookies(token, false) else { return };
-            (UnlockRequest::new(id, cookies).with(lvb_flags | force), block)
+            (UnlockRequest::new(id, cookies).with(flags), block)
         };
         let request = Request::Unlock(UnlockRequest { lvb: &block, ..unlock });
         if self.submit(&request).is_ok() {
@@ -480,7 +497,7 @@ impl Shared {
             match &entry.contract {
                 Contract::Wait(waiter) => waiter.wake(),
                 Contract::Wake(waker) => wakers.push(waker.clone()),
-                Contract::Callback(_) | Contract::Forget => {}
+                Contract::Callback(_) | Contract::Forget | Contract::Release => {}
             }
             wakers.extend(entry.notice_waker.take());
         }

@@ -45,6 +45,11 @@ pub(crate) struct LockState {
     /// an unlock cannot write (seen on 6.1 and 6.12: VALBLK is then ignored).
     has_block: bool,
     known_lvb: Option<Lvb>,
+    /// Nobody else can have written the block since: what is held keeps writers out.
+    lvb_is_current: bool,
+    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
+    /// lock before the conversion was cancelled.
+    perhaps: Option<Mode>,
     /// It outlives its device. Each conversion must say so again.
     persistent: bool,
     /// The transaction id, which each conversion must repeat.
@@ -65,6 +70,8 @@ impl LockState {
             valblk: flags.contains(LockFlags::VALBLK),
             has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
+            lvb_is_current: false,
+            perhaps: None,
             persistent: false,
             transaction,
         }
@@ -133,9 +140,10 @@ impl LockState {
 
     /// Starts an unlock, by force if something is in flight, for a lock that nobody wants any more.
     pub(crate) fn begin_forced_unlock(&mut self) -> Forced {
-        let flags = match self.pending {
+        let forced = |(flags, block)| (LockFlags::FORCEUNLOCK | flags, block);
+        let (flags, block) = match self.pending {
             None if self.granted.is_none() => return Forced::Gone,
-            None => LockFlags::empty(),
+            None => self.unlock_lvb(UnlockLvb::Keep),
             Some(Pending::Unlock) => return Forced::Await,
             // It may end by itself any moment, and its id may then name another lock.
             Some(Pending::Request { flags, .. })
@@ -143,10 +151,30 @@ impl LockState {
             {
                 return Forced::Await;
             }
-            Some(_) => LockFlags::FORCEUNLOCK,
+            // Granted by now, it would overwrite a block that is not known.
+            Some(Pending::Request { mode, flags })
+                if mode >= Mode::Pw && flags.contains(LockFlags::VALBLK) =>
+            {
+                return Forced::Cancel;
+            }
+            Some(Pending::Request { .. }) => forced((LockFlags::empty(), ValueBlock::ZERO)),
+            Some(Pending::Convert { mode, flags, written }) => {
+                let writes = self.may_write() || mode >= Mode::Pw;
+                if !(writes && flags.contains(LockFlags::VALBLK)) {
+                    forced((LockFlags::empty(), ValueBlock::ZERO))
+                } else if let Some(block) = written {
+                    forced((LockFlags::empty(), block))
+                } else if self.lvb_is_current {
+                    forced(self.kept_lvb())
+                } else if self.cancel_sent {
+                    return Forced::Await;
+                } else {
+                    return Forced::Cancel;
+                }
+            }
         };
         self.pending = Some(Pending::Unlock);
-        Forced::Write(self.id, flags)
+        Forced::Write(self.id, flags, block)
     }
 
     /// Starts a cancel of what is in flight. `None`: whoever writes that writes the cancel, too.
@@ -213,18 +241,32 @@ impl LockState {
     /// What an unlock must carry so that the value block becomes what was asked for, and nothing
     /// else changes it.
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
-        let writes = self.granted.is_some_and(|mode| mode >= Mode::Pw);
         match wish {
             UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
             UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
             // The kernel would store whatever the request carries: carry what is there already.
-            UnlockLvb::Keep if writes && self.valblk => match self.known_lvb {
-                Some(Lvb { block, valid: true }) => (LockFlags::empty(), block),
-                // A write would make the block valid again.
-                _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
-            },
+            UnlockLvb::Keep if self.may_write() && self.valblk => self.kept_lvb(),
             UnlockLvb::Keep => (LockFlags::empty(), ValueBlock::ZERO),
         }
+    }
+
+    /// Whether the kernel may take this for a lock that writes the block when it is unlocked.
+    fn may_write(&self) -> bool {
+        self.granted.max(self.perhaps).is_some_and(|mode| mode >= Mode::Pw)
+    }
+
+    /// What an unlock that writes must carry so that nothing changes.
+    fn kept_lvb(&self) -> (LockFlags, ValueBlock) {
+        match self.known_lvb {
+            Some(Lvb { block, valid: true }) if self.lvb_is_current => (LockFlags::empty(), block),
+            // A write would make the block valid again, or put an old one into its place.
+            _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+        }
+    }
+
+    /// Whether the mode is not known for certain, and what follows from it is not, either.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.perhaps.is_some()
     }
 
     /// A completion came. Returns how the operation in flight ended, or `None` if it goes on or
@@ -252,6 +294,8 @@ impl LockState {
             }
             (Pending::Convert { mode, flags: asked, written }, LockStatus::Granted) => {
                 let from = self.granted.replace(mode);
+                self.perhaps = None;
+                self.lvb_is_current &= from.is_some_and(keeps_writers_out);
                 let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(mode));
                 if asked.contains(LockFlags::VALBLK) {
                     moved = match transfer {
@@ -263,11 +307,13 @@ impl LockState {
                     };
                 }
             }
-            (Pending::Convert { flags: asked, .. }, LockStatus::Cancelled)
-                if asked.contains(LockFlags::CONVDEADLK) =>
-            {
+            (
+                Pending::Convert { flags: asked, .. },
+                LockStatus::Cancelled | LockStatus::Deadlock,
+            ) if asked.contains(LockFlags::CONVDEADLK) => {
                 // The kernel may have demoted it before, and does not tell.
-                self.granted = Some(Mode::Nl);
+                let before = self.granted.replace(Mode::Nl);
+                self.perhaps = self.perhaps.or(before.filter(|&mode| mode != Mode::Nl));
             }
             (Pending::Convert { .. }, LockStatus::Unlocked) => self.granted = None,
             (Pending::Convert { .. }, _) => {}
@@ -278,6 +324,9 @@ impl LockState {
             (Pending::Request { .. } | Pending::Unlock, _) => self.granted = None,
         }
         self.known_lvb = moved.or(self.known_lvb);
+        self.lvb_is_current |= moved.is_some();
+        // A lock that was perhaps demoted writes the block only if it was not.
+        self.lvb_is_current &= self.granted.max(self.perhaps).is_some_and(keeps_writers_out);
         self.pending = None;
         Some(Ended { status, flags, mode: self.granted, lvb: moved })
     }
@@ -304,8 +353,10 @@ pub(crate) enum CancelKind {
 /// How to get rid of a lock that nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forced {
-    /// Write an unlock of this lock, with these flags.
-    Write(LockId, LockFlags),
+    /// Write an unlock of this lock, with these flags and this value block.
+    Write(LockId, LockFlags, ValueBlock),
+    /// Cancel what is in flight, and decide when that has ended.
+    Cancel,
     /// Leave it alone until its completion has come.
     Await,
     /// There is no lock.
@@ -318,6 +369,11 @@ pub(crate) enum UnlockLvb {
     Keep,
     Write(ValueBlock),
     Invalidate,
+}
+
+/// Whether a lock of this mode keeps out those who may write the value block, PW and EX.
+fn keeps_writers_out(mode: Mode) -> bool {
+    !mode.is_compatible_with(Mode::Pw)
 }
 
 fn is_valid(flags: StatusFlags) -> bool {
@@ -418,7 +474,7 @@ mod tests {
         state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
         state.written();
         state.begin_cancel(CancelKind::Plain).unwrap();
-        let written = Forced::Write(LockId(1), LockFlags::FORCEUNLOCK);
+        let written = Forced::Write(LockId(1), LockFlags::FORCEUNLOCK, ValueBlock::ZERO);
         assert_eq!(state.begin_forced_unlock(), written);
     }
 
@@ -426,7 +482,7 @@ mod tests {
     fn a_forced_unlock_outlives_the_grant_that_it_raced_with() {
         let mut state = LockState::requested(Mode::Ex, LockFlags::empty(), 0);
         state.note_id(LockId(4));
-        let written = Forced::Write(LockId(4), LockFlags::FORCEUNLOCK);
+        let written = Forced::Write(LockId(4), LockFlags::FORCEUNLOCK, ValueBlock::ZERO);
         assert_eq!(state.begin_forced_unlock(), written);
         assert_eq!(state.begin_forced_unlock(), Forced::Await);
         assert_eq!(state.complete(LockStatus::Granted, NONE, None), None);
@@ -494,6 +550,56 @@ mod tests {
         state.begin_convert(Mode::Ex, flags, None).unwrap();
         let ended = state.complete(LockStatus::Cancelled, NONE, None).unwrap();
         assert_eq!(ended.mode, Some(Mode::Nl));
+        assert!(state.is_uncertain());
+        state.begin_convert(Mode::Pr, LockFlags::CONVERT, None).unwrap();
+        state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert!(!state.is_uncertain());
+        // As the victim of a deadlock, too.
+        state.begin_convert(Mode::Ex, flags, None).unwrap();
+        let ended = state.complete(LockStatus::Deadlock, NONE, None).unwrap();
+        assert_eq!(ended.mode, Some(Mode::Nl));
+    }
+
+    #[test]
+    fn an_unlock_never_writes_an_old_block() {
+        let invalidates = (LockFlags::IVVALBLK, ValueBlock::ZERO);
+        let convert = |state: &mut LockState, mode, flags, status| {
+            state.begin_convert(mode, LockFlags::CONVERT | flags, None).unwrap();
+            state.complete(status, NONE, None).unwrap();
+        };
+        // From CR others could write until PW was granted; the flag then comes with a refusal.
+        let mut state = held(Mode::Cr, LockFlags::VALBLK, Some(&BLOCK));
+        convert(&mut state, Mode::Pw, LockFlags::empty(), LockStatus::Granted);
+        convert(&mut state, Mode::Ex, LockFlags::VALBLK, LockStatus::Again);
+        assert_eq!(state.unlock_lvb(UnlockLvb::Keep), invalidates);
+        // From PR they could not.
+        let mut state = held(Mode::Pr, LockFlags::VALBLK, Some(&BLOCK));
+        convert(&mut state, Mode::Pw, LockFlags::empty(), LockStatus::Granted);
+        convert(&mut state, Mode::Ex, LockFlags::VALBLK, LockStatus::Again);
+        assert_eq!(state.unlock_lvb(UnlockLvb::Keep), (LockFlags::empty(), BLOCK));
+        // A lock that perhaps was demoted, and perhaps still writes when it is unlocked.
+        let mut state = held(Mode::Pw, LockFlags::VALBLK, Some(&BLOCK));
+        let flags = LockFlags::VALBLK | LockFlags::CONVDEADLK;
+        convert(&mut state, Mode::Ex, flags, LockStatus::Cancelled);
+        assert_eq!(state.unlock_lvb(UnlockLvb::Keep), (LockFlags::empty(), BLOCK));
+    }
+
+    #[test]
+    fn a_forced_unlock_never_overwrites_a_block_that_is_not_known() {
+        let valblk = LockFlags::VALBLK;
+        let mut state = LockState::requested(Mode::Ex, valblk, 0);
+        assert_eq!(state.begin_forced_unlock(), Forced::Cancel);
+        let mut state = held(Mode::Pw, LockFlags::empty(), None);
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT | valblk, None).unwrap();
+        assert_eq!(state.begin_forced_unlock(), Forced::Cancel);
+        let forced = |block| Forced::Write(LockId(1), LockFlags::FORCEUNLOCK, block);
+        let mut state = held(Mode::Pr, valblk, Some(&BLOCK));
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT | valblk, None).unwrap();
+        assert_eq!(state.begin_forced_unlock(), forced(BLOCK));
+        let written = ValueBlock([9; 32]);
+        let mut state = held(Mode::Ex, valblk, Some(&BLOCK));
+        state.begin_convert(Mode::Pw, LockFlags::CONVERT | valblk, Some(written)).unwrap();
+        assert_eq!(state.begin_forced_unlock(), forced(written));
     }
 
     #[test]
