@@ -1,0 +1,90 @@
+//! Many threads, many operations, everything at once: no completion is lost, no two locks exclude
+//! each other in vain, no value block goes back, and nothing is left.
+//!
+//! What each thread does follows from a seed, which is printed; `DLM_SEED` repeats it. How the
+//! threads meet does not. `DLM_OPERATIONS` asks for more or fewer of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "stress/changes.rs"]
+mod changes;
+#[path = "stress/random.rs"]
+mod random;
+#[path = "stress/resource.rs"]
+mod resource;
+#[path = "stress/steps.rs"]
+mod steps;
+#[path = "stress/ticket.rs"]
+mod ticket;
+#[path = "stress/watch.rs"]
+mod watch;
+#[path = "stress/worker.rs"]
+mod worker;
+#[path = "stress/world.rs"]
+mod world;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use world::{THREADS, World};
+
+/// Marks the panics that belong to the test.
+const MARKER: &str = "a callback that panics, as it should";
+
+fn is_expected(panic: &(dyn Any + Send)) -> bool {
+    panic.downcast_ref::<String>().is_some_and(|text| text == MARKER)
+}
+
+/// Keeps expected panics quiet.
+fn hush() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<String>().is_none_or(|text| text != MARKER) {
+            hook(info);
+        }
+    }));
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_hundred_thousand_mixed_operations_lose_nothing_and_leave_nothing() {
+    hush();
+    let seed = random::seed();
+    let wanted = std::env::var("DLM_OPERATIONS").map_or(100_000, |text| text.parse().unwrap());
+    eprintln!("stress: seed {seed} (DLM_SEED={seed} repeats it), {wanted} operations");
+    let start = Instant::now();
+    let world = World::new(seed, wanted);
+    std::thread::scope(|scope| {
+        let world = &world;
+        for number in 0..THREADS {
+            scope.spawn(move || {
+                let run = AssertUnwindSafe(|| worker::Worker::new(world, number).run());
+                if catch_unwind(run).is_err() {
+                    // The others may wait for what this thread holds: there is no going on.
+                    eprintln!("FAILED in thread {number}");
+                    world.print();
+                    std::process::exit(1);
+                }
+            });
+        }
+        watch::watch(world);
+    });
+    let (done, time) = (world.done(), start.elapsed().as_secs_f64());
+    #[allow(clippy::cast_precision_loss, reason = "for the reader")]
+    let rate = done as f64 / time;
+    eprintln!("stress: {done} operations in {time:.1} s, {rate:.0} per second");
+    eprintln!("stress: {:?}, {} closes", world.tally, world.closes.load(Ordering::SeqCst));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.check_end())) {
+        world.print();
+        std::panic::resume_unwind(panic);
+    }
+    world.release();
+}
