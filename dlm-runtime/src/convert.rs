@@ -174,8 +174,9 @@ impl<'a> ConvertRequest<'a> {
         let serial = begun.serial;
         if let Some(at) = deadline {
             if let Err(errno) = lock.shared().set_deadline(at, token, begun.serial) {
-                begun.undo(lock);
-                return Err(failed(errno.into()));
+                let kind = errno.into();
+                begun.undo(lock, &kind);
+                return Err(failed(kind));
             }
         }
         lock.shared().defer(move |shared| {
@@ -192,7 +193,7 @@ impl<'a> ConvertRequest<'a> {
         match begun.write(lock.shared(), lock.token()) {
             Ok(()) => Ok(begun.serial),
             Err(kind) => {
-                begun.undo(lock);
+                begun.undo(lock, &kind);
                 Err(failed(kind))
             }
         }
@@ -232,11 +233,11 @@ impl Begun {
     }
 
     /// Takes back what was begun and not written.
-    fn undo(&self, lock: &Lock) {
+    fn undo(&self, lock: &Lock, why: &ErrorKind) {
         lock.shared().expect_no_more(self.callback);
         // Dropped when nothing is locked.
         let _contract = lock.with(|entry| {
-            entry.state.abort();
+            entry.state.abort(why);
             std::mem::replace(&mut entry.contract, Contract::Forget)
         });
     }

@@ -253,7 +253,7 @@ impl Shared {
         let (waker, dropped) = {
             let mut table = lock(&self.table);
             let Some(entry) = table.get_mut(token) else { return };
-            entry.state.abort();
+            entry.state.abort(&kind);
             entry.outcome = Some(Err(kind));
             (std::mem::replace(&mut entry.contract, Contract::Forget), entry.dropped)
         };

@@ -271,7 +271,8 @@ impl UnlockRequest {
     fn submit(mut self, contract: Contract) -> Result<(Arc<Shared>, Token), UnlockError> {
         let submit = || {
             let begun = self.prepare(contract)?;
-            begun.write(&self.lock.shared, self.lock.token).inspect_err(|_| begun.undo(&self.lock))
+            let written = begun.write(&self.lock.shared, self.lock.token);
+            written.inspect_err(|kind| begun.undo(&self.lock, kind))
         };
         match submit() {
             Ok(()) => {
@@ -332,11 +333,11 @@ impl Begun {
     }
 
     /// Takes back what was begun and not written.
-    fn undo(&self, lock: &Lock) {
+    fn undo(&self, lock: &Lock, why: &ErrorKind) {
         lock.shared.expect_no_more(self.callback);
         // Dropped when nothing is locked.
         let _contract = lock.with(|entry| {
-            entry.state.abort();
+            entry.state.abort(why);
             std::mem::replace(&mut entry.contract, Contract::Forget)
         });
     }

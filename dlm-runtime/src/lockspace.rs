@@ -215,6 +215,9 @@ impl Lockspace {
     }
 
     /// Starts a lock request on a resource, named by up to 64 bytes of any value.
+    ///
+    /// Names should not end in NUL: for kernels since 6.10 names that differ only in the NULs
+    /// behind them are one resource, for older ones they are not.
     pub fn lock(&self, resource: impl AsRef<[u8]>, mode: Mode) -> LockRequest<'_> {
         LockRequest::new(&self.shared, resource.as_ref(), mode)
     }

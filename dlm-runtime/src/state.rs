@@ -1,6 +1,7 @@
 //! What is known of one lock: the rules of one operation at a time, without any input or output.
 
 use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
+use dlm_sys::Errno;
 
 use crate::error::ErrorKind;
 use crate::lvb::Lvb;
@@ -220,9 +221,13 @@ impl LockState {
         self.cancelling
     }
 
-    /// The kernel refused what was begun: the lock is as it was.
-    pub(crate) fn abort(&mut self) {
+    /// The kernel refused what was begun: the lock is as it was, unless the kernel knows none.
+    pub(crate) fn abort(&mut self, why: &ErrorKind) {
         self.pending = None;
+        if matches!(why, ErrorKind::Device(error) if error.errno() == Some(Errno::ENOENT)) {
+            // Somebody else has unlocked it. Its id may be given to another lock at once.
+            self.granted = None;
+        }
     }
 
     /// Checks what an unlock is to do to the value block.
@@ -600,6 +605,21 @@ mod tests {
         let mut state = held(Mode::Ex, valblk, Some(&BLOCK));
         state.begin_convert(Mode::Pw, LockFlags::CONVERT | valblk, Some(written)).unwrap();
         assert_eq!(state.begin_forced_unlock(), forced(written));
+    }
+
+    #[test]
+    fn a_lock_that_the_kernel_does_not_know_is_gone() {
+        let error = |errno| {
+            let call = dlm_sys::Call::Submit(dlm_proto::Command::Unlock);
+            ErrorKind::Device(dlm_sys::Error::os(call, errno))
+        };
+        let mut state = held(Mode::Ex, LockFlags::empty(), None);
+        state.begin_unlock().unwrap();
+        state.abort(&error(Errno::EBUSY));
+        assert_eq!(state.granted(), Some(Mode::Ex));
+        state.begin_unlock().unwrap();
+        state.abort(&error(Errno::ENOENT));
+        assert_eq!((state.granted(), state.begin_forced_unlock()), (None, Forced::Gone));
     }
 
     #[test]
