@@ -1,0 +1,383 @@
+//! What hurts kernels or programs that do it, tried through the safe interface: each hazard is
+//! refused with an error that says so, or does no harm.
+//!
+//! The numbers are those of the list from which these were written: H-1 orphans that wait, H-2
+//! FORCEUNLOCK on requests, H-3 what the kernel refuses with a warning, H-4 and H-5 ids that are
+//! not the caller's any more, H-9 results that nobody reads, H-10 lengths, H-11 waits without an
+//! end. H-6, H-7, H-8 and H-13 concern lockspaces: `runtime_hazards_lockspace`. H-12 is about the
+//! permissions of `/dev/dlm-monitor`, which this library never opens.
+//!
+//! That the kernel has nothing to complain about is checked after each program of tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dlm_proto::{Cookies, NameError, Request, UnlockRequest};
+use dlm_runtime::future::LockFuture;
+use dlm_runtime::{
+    Error, ErrorKind, Lock, LockFlags, LockStatus, Lockspace, LockspaceOptions, Mode,
+};
+use dlm_tests::{Kernel, PATIENCE, encode, eventually, open_twice, within};
+
+fn is_illegal<T>(answer: Result<T, Error>) -> bool {
+    matches!(answer.map(|_| ()), Err(Error { kind: ErrorKind::Illegal(_), .. }))
+}
+
+/// Whether this resource is free for EX.
+fn is_free(ls: &Lockspace, resource: &str) -> bool {
+    match ls.lock(resource, Mode::Ex).no_queue().wait() {
+        Ok(lock) => lock.unlock().is_ok(),
+        Err(error) => {
+            assert!(error.would_block(), "{error}");
+            false
+        }
+    }
+}
+
+/// Starts a request that nobody waits for.
+fn pending(ls: &Lockspace, resource: &str, mode: Mode) -> Lock {
+    ls.lock(resource, mode).start(|_| ()).unwrap()
+}
+
+/// Closes what the tests open, and checks that nothing is left in the kernel.
+fn end(ls: Lockspace, other: &Lockspace) {
+    other.close().unwrap();
+    while ls.lock_count() > 0 {
+        ls.dispatch().unwrap();
+    }
+    let locks = format!("/sys/kernel/debug/dlm/{}_locks", ls.name());
+    let locks = std::fs::read_to_string(locks).unwrap();
+    assert_eq!(locks.lines().skip(1).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(ls.dropped_results(), 0);
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous() {
+    let (ls, other) = open_twice("h1");
+    let held = ls.lock("r", Mode::Pr).wait().unwrap();
+    for flags in [LockFlags::empty(), LockFlags::NOQUEUE] {
+        let flags = flags | LockFlags::PERSISTENT;
+        assert!(is_illegal(other.lock("r", Mode::Ex).flags(flags).wait()));
+        assert!(is_illegal(other.lock("r", Mode::Ex).flags(flags).start(|_| ())));
+    }
+    let lock = other.lock("r", Mode::Pr).wait().unwrap();
+    assert!(is_illegal(lock.convert(Mode::Ex).flags(LockFlags::PERSISTENT).wait()));
+    // Persistent after its grant, it waits in a conversion when its owner goes.
+    lock.persist().unwrap();
+    lock.convert(Mode::Ex).start(|_| ()).unwrap();
+    lock.leak();
+    let request = other.lock("r", Mode::Ex).start(|_| ()).unwrap();
+    let error = request.persist().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::LockGone), "{error}");
+    request.leak();
+    other.close().unwrap();
+    ls.purge(None, None).unwrap();
+    // The orphan is gone, and the kernel well.
+    held.unlock().unwrap();
+    assert!(is_free(&ls, "r"));
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h2_force_on_a_request_is_refused_and_a_close_releases_everything() {
+    let (ls, other) = open_twice("h2");
+    let force = LockFlags::FORCEUNLOCK;
+    assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).wait()));
+    assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).no_queue().start(|_| ())));
+    let lock = other.lock("r", Mode::Ex).wait().unwrap();
+    assert!(is_illegal(lock.convert(Mode::Pr).flags(force).wait()));
+    assert_eq!(lock.mode(), Some(Mode::Ex));
+    assert!(!is_free(&ls, "r"));
+    other.close().unwrap();
+    assert!(is_free(&ls, "r"));
+    drop(lock);
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h3_one_operation_is_cancelled_once_whoever_tries() {
+    let (ls, other) = open_twice("h3-cancel");
+    let held = ls.lock("r", Mode::Pr).wait().unwrap();
+    let lock = other.lock("r", Mode::Pr).wait().unwrap();
+    let nothing = |answer: Result<(), Error>| {
+        matches!(answer, Err(Error { kind: ErrorKind::NothingToCancel, .. }))
+    };
+    assert!(nothing(lock.cancel()));
+    assert!(nothing(lock.cancel_as_deadlock()));
+    for _ in 0..20 {
+        let (sender, ended) = channel();
+        lock.convert(Mode::Ex).start(move |end| sender.send(end.status).unwrap()).unwrap();
+        let cancelled = thread::scope(|scope| {
+            let cancels: Vec<_> = (0..8).map(|_| scope.spawn(|| lock.cancel())).collect();
+            cancels.into_iter().map(|cancel| cancel.join().unwrap()).filter(Result::is_ok).count()
+        });
+        assert_eq!(cancelled, 1);
+        assert!(nothing(lock.cancel_as_deadlock()));
+        other.dispatch().unwrap();
+        assert_eq!(ended.try_recv(), Ok(LockStatus::Cancelled));
+        assert!(nothing(lock.cancel()));
+    }
+    // A request that ends by itself is not cancelled at all.
+    let request = other.lock("r", Mode::Ex).no_queue().start(|_| ()).unwrap();
+    assert!(nothing(request.cancel()));
+    drop(request);
+    lock.unlock().unwrap();
+    held.unlock().unwrap();
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h3_quecvt_goes_only_where_the_kernel_takes_it() {
+    let (ls, other) = open_twice("h3-quecvt");
+    for from in Mode::ALL {
+        for to in Mode::ALL {
+            let lock = ls.lock("r", from).wait().unwrap();
+            let answer = lock.convert(to).flags(LockFlags::QUECVT).wait();
+            if from.allows_quecvt(to) {
+                assert_eq!(answer.unwrap().mode, Some(to));
+            } else {
+                assert!(is_illegal(answer), "{from} to {to}");
+            }
+            lock.unlock().unwrap();
+        }
+    }
+    // After this one the mode is PR or NL, and from PR to PR it would be refused with a warning.
+    let (lock, held) =
+        (ls.lock("r", Mode::Pr).wait().unwrap(), other.lock("r", Mode::Cr).wait().unwrap());
+    lock.convert(Mode::Ex).flags(LockFlags::CONVDEADLK).start(|_| ()).unwrap();
+    lock.cancel().unwrap();
+    ls.dispatch().unwrap();
+    assert_eq!(lock.mode(), Some(Mode::Nl));
+    assert!(is_illegal(lock.convert(Mode::Pr).flags(LockFlags::QUECVT).wait()));
+    lock.convert(Mode::Pr).wait().unwrap();
+    lock.convert(Mode::Cw).flags(LockFlags::QUECVT).wait().unwrap();
+    lock.unlock().unwrap();
+    held.unlock().unwrap();
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now() {
+    let (ls, other) = open_twice("h5-cancelled");
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let request = other.lock("r", Mode::Ex).start(|_| panic!("dropped, it is not run")).unwrap();
+    request.cancel().unwrap();
+    // The kernel (6.12) gives the id of the cancelled request to the next ones.
+    let bystanders: Vec<_> =
+        (0..4).map(|n| ls.lock(format!("s{n}"), Mode::Ex).wait().unwrap()).collect();
+    drop(request);
+    for n in 0..4 {
+        assert!(!is_free(&other, &format!("s{n}")), "bystander {n} has lost its lock");
+    }
+    eventually("nothing of it is left", || {
+        other.dispatch().unwrap();
+        other.lock_count() == 0
+    });
+    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
+    held.unlock().unwrap();
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now() {
+    let (ls, other) = open_twice("h5-failed");
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let failed = other.lock("r", Mode::Ex).no_queue().start(|_| ()).unwrap();
+    other.dispatch().unwrap();
+    assert_eq!(failed.mode(), None);
+    let bystanders: Vec<_> =
+        (0..4).map(|n| ls.lock(format!("s{n}"), Mode::Ex).wait().unwrap()).collect();
+    let gone = |kind: &ErrorKind| matches!(kind, ErrorKind::LockGone);
+    assert!(gone(&failed.cancel().unwrap_err().kind));
+    assert!(gone(&failed.convert(Mode::Nl).wait().unwrap_err().kind));
+    assert!(gone(&failed.persist().unwrap_err().kind));
+    let error = failed.unlock().unwrap_err();
+    assert!(gone(&error.error.kind));
+    drop(error);
+    for n in 0..4 {
+        assert!(!is_free(&other, &format!("s{n}")), "bystander {n} has lost its lock");
+    }
+    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
+    held.unlock().unwrap();
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once() {
+    let (ls, other) = open_twice("h5-foreign");
+    let lock = ls.lock("r", Mode::Ex).wait().unwrap();
+    let id = lock.id().unwrap();
+    // No command of the kernel checks whose lock it is. The words are not those of this handle.
+    let foreign = dlm_sys::LockspaceDevice::open(ls.name(), None).unwrap();
+    let forged = Cookies { completion_param: 0xdead_beef, ..dlm_tests::cookies(1) };
+    let request = Request::Unlock(UnlockRequest::new(id, forged));
+    foreign.submit(request.command(), &encode(&request)).unwrap();
+    drop(foreign);
+    assert_eq!(ls.dispatch().unwrap(), 0);
+    assert_eq!(ls.dropped_results(), 1, "the forged result is counted and dropped");
+    let failed = lock.unlock().unwrap_err();
+    assert_eq!(failed.error.raw_os_error(), Some(libc::ENOENT), "{failed}");
+    let bystanders: Vec<_> =
+        (0..4).map(|n| other.lock(format!("s{n}"), Mode::Ex).wait().unwrap()).collect();
+    assert!(bystanders.iter().any(|lock| lock.id() == Some(id)), "the id was used anew");
+    // The handle must not try again.
+    drop(failed);
+    for n in 0..4 {
+        assert!(!is_free(&ls, &format!("s{n}")), "bystander {n} has lost its lock");
+    }
+    assert_eq!(ls.lock_count(), 0);
+    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations() {
+    let (ls, other) = open_twice("h9");
+    // All the modes that can be waited for, weakest first, as each notice is sent once per grant.
+    for from in [Mode::Ex, Mode::Pw, Mode::Pr, Mode::Cw, Mode::Cr] {
+        let lock = ls.lock("r", from).on_blocking(|_| ()).wait().unwrap();
+        let bystander = ls.lock("s", Mode::Ex).wait().unwrap();
+        for round in 0..3 {
+            for mode in Mode::ALL.into_iter().chain([Mode::Cw, Mode::Pr, Mode::Cw, Mode::Ex]) {
+                if !mode.is_compatible_with(from) {
+                    let waiter = pending(&other, "r", mode);
+                    waiter.cancel().unwrap();
+                    drop(waiter);
+                }
+                let flags = LockFlags::NOQUEUE | LockFlags::NOQUEUEBAST;
+                drop(other.lock("r", mode).flags(flags).wait());
+            }
+            // A lost completion would be a wait without an end: six are kept on 6.1.
+            let lock = &lock;
+            thread::scope(|scope| {
+                let done = scope.spawn(move || lock.convert(from).wait().map(|end| end.mode));
+                eventually("the conversion ends", || done.is_finished());
+                assert_eq!(done.join().unwrap().unwrap(), Some(from), "{from}, round {round}");
+            });
+        }
+        other.dispatch().unwrap();
+        within(move || lock.unlock()).expect("the unlock ends").unwrap();
+        bystander.unlock().unwrap();
+        while ls.dispatch().unwrap() > 0 {}
+    }
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h10_resource_names_are_taken_whole_or_not_at_all() {
+    let (ls, other) = open_twice("h10");
+    let longest = [b'n'; 64];
+    let mut sibling = longest;
+    sibling[63] = b'm';
+    let names: [&[u8]; 6] = [b"", b"a", b"a\0b", b"a\0c", &longest, &sibling];
+    let locks: Vec<_> = names.map(|name| ls.lock(name, Mode::Ex).wait().unwrap()).into();
+    for name in names {
+        assert!(other.lock(name, Mode::Cr).no_queue().wait().unwrap_err().would_block());
+    }
+    for len in [65, 255, 256, 320] {
+        let error = ls.lock(vec![b'n'; len], Mode::Ex).wait().unwrap_err();
+        let ErrorKind::Name(why) = error.kind else { panic!("{error}") };
+        assert_eq!(why, NameError::TooLong(len));
+        let error = ls.adopt(vec![b'n'; len], Mode::Ex).take().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Name(_)), "{error}");
+    }
+    // Kernels since 6.10 compare names with NULs behind them.
+    let answer = other.lock(b"a\0", Mode::Ex).no_queue().wait().map_err(|error| error.status());
+    let wanted = Kernel::pick(Ok(()), Err(Some(LockStatus::Again)));
+    assert_eq!(answer.map(|lock| lock.unlock().unwrap()), wanted);
+    locks.into_iter().for_each(|lock| lock.unlock().unwrap());
+    end(ls, &other);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards() {
+    let space = dlm_tests::Lockspace::new("h11");
+    let ls = Lockspace::open(space.name()).unwrap();
+    let other = LockspaceOptions::new().background_writes().open(space.name()).unwrap();
+    let delivery = other.start_delivery().unwrap();
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let lock = other.lock("s", Mode::Pr).wait().unwrap();
+    let stopped = space.stop();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut request = other.lock("r", Mode::Ex).timeout(Duration::from_millis(10)).into_future();
+    let mut poll = |request: &mut LockFuture<'_>| {
+        std::pin::Pin::<&mut LockFuture<'_>>::new(request).poll(&mut context)
+    };
+    assert!(poll(&mut request).is_pending());
+    // Much longer than the deadline, and not ended by it.
+    let start = Instant::now();
+    eventually("the deadline has passed", || start.elapsed() > Duration::from_millis(50));
+    assert!(poll(&mut request).is_pending());
+    drop(stopped);
+    let mut answer = None;
+    eventually("it ends", || {
+        if let Poll::Ready(ready) = poll(&mut request) {
+            answer = Some(ready);
+        }
+        answer.is_some()
+    });
+    let error = answer.unwrap().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
+    assert_eq!(other.lock_count(), 1);
+    // A future of an unlock that nobody polls again leaves nothing, either.
+    let mut unlock = lock.release().into_future();
+    let _ = std::pin::Pin::new(&mut unlock).poll(&mut Context::from_waker(Waker::noop()));
+    drop(unlock);
+    eventually("nothing is left", || {
+        other.dispatch().unwrap();
+        other.lock_count() == 0
+    });
+    held.unlock().unwrap();
+    delivery.stop(PATIENCE).unwrap();
+    other.close().unwrap();
+    ls.close().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost() {
+    let (ls, other) = open_twice("h11-race");
+    let held = ls.lock("r", Mode::Pr).wait().unwrap();
+    let lock = Arc::new(other.lock("r", Mode::Pr).wait().unwrap());
+    let (mut cancelled, rounds) = (0, 300);
+    for _ in 0..rounds {
+        let theirs = Arc::clone(&lock);
+        // Without a deadline: only the cancel ends it.
+        let waiter = thread::spawn(move || theirs.convert(Mode::Ex).wait().map(|_| ()));
+        let start = Instant::now();
+        while lock.cancel().is_err() {
+            assert!(start.elapsed() < PATIENCE, "no conversion comes");
+            std::hint::spin_loop();
+        }
+        let answer = within(move || waiter.join().unwrap()).expect("the cancel was lost");
+        assert_eq!(answer.unwrap_err().status(), Some(LockStatus::Cancelled));
+        cancelled += 1;
+    }
+    assert_eq!(cancelled, rounds);
+    Arc::into_inner(lock).unwrap().unlock().unwrap();
+    held.unlock().unwrap();
+    end(ls, &other);
+}
