@@ -1,0 +1,271 @@
+//! What hurts kernels or programs that do it with lockspaces, tried through the safe interface: H-6
+//! removals under open devices, H-7 names that hang the kernel, H-8 minor number 0, H-13 creations
+//! at the same time; and limits of the process: descriptors and signals.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::sync::{RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Duration;
+
+use dlm_proto::{LockspaceFlags, Minor, NameError, RemoveFlags};
+use dlm_runtime::{ErrorKind, Lockspace, LockspaceName, LockspaceOptions, Mode};
+use dlm_sys::{Cause, ControlDevice, LockspaceDevice, find_lockspace};
+use dlm_tests::{Task, eventually, open_twice, process, within};
+use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// One test holds up all creations and removals on the node, and runs alone.
+static QUIET: RwLock<()> = RwLock::new(());
+
+fn together() -> RwLockReadGuard<'static, ()> {
+    QUIET.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn minor(name: &str) -> Option<Minor> {
+    find_lockspace(&LockspaceName::new(name.as_bytes()).unwrap()).unwrap()
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h6_a_release_does_not_wait_for_the_handles_of_its_own_program() {
+    let _others = together();
+    let ls = Lockspace::create("h6-own").unwrap();
+    // All of these would keep the device open, were it theirs.
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let waiting = ls.lock("r", Mode::Pr).start(|_| ()).unwrap();
+    let delivery = ls.start_delivery().unwrap();
+    within(move || ls.release()).expect("the release ends").unwrap();
+    assert_eq!(minor("h6-own"), None);
+    assert!(matches!(held.unlock().unwrap_err().error.kind, ErrorKind::Closed));
+    drop((waiting, delivery));
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers() {
+    let _alone = QUIET.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let ls = Lockspace::create("h6-foreign").unwrap();
+    let device = LockspaceDevice::open(ls.name(), None).unwrap();
+    let error = ls.release().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
+    // The kernel makes no lockspace as long as it removes one.
+    let options = LockspaceOptions::new().timeout(Duration::from_millis(200));
+    let error = options.create("h6-late").unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
+    let error = LockspaceOptions::new().open("h6-late").unwrap_err();
+    assert!(error.is_no_lockspace(), "{error}");
+    drop(device);
+    eventually("the removal has ended", || minor("h6-foreign").is_none());
+    // It is made after all, and taken back, as nobody waits for it. A creation that comes behind
+    // has a lockspace of its own.
+    let ls = Lockspace::create("h6-late").unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.release().unwrap();
+    eventually("nothing is left", || minor("h6-late").is_none());
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call() {
+    let _others = together();
+    let long = "x".repeat(65);
+    for name in ["a/b", "/", "a b", "a\nb", "a\0b", "\t", "", ".", "..", &long] {
+        for error in [
+            Lockspace::create(name).unwrap_err(),
+            Lockspace::open(name).unwrap_err(),
+            LockspaceOptions::new().open_or_create(name).unwrap_err(),
+            Lockspace::remove(name).unwrap_err(),
+        ] {
+            assert!(matches!(error.kind, ErrorKind::Name(_)), "{name:?}: {error}");
+        }
+    }
+    let error = Lockspace::create("a/b").unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Name(NameError::BadByte { byte: b'/', at: 1 })));
+    // The longest that is allowed.
+    let ls = Lockspace::create("y".repeat(64)).unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h8_minor_zero_is_never_removed() {
+    let _others = together();
+    let ls = Lockspace::create("h8").unwrap();
+    let control = ControlDevice::open().unwrap();
+    for flags in [RemoveFlags::empty(), RemoveFlags::FORCEFREE] {
+        let error = control.remove_lockspace(Minor(0), flags).unwrap_err();
+        assert_eq!(error.cause, Cause::MinorZero);
+    }
+    assert_eq!(minor("h8"), Some(ls.minor()));
+    ls.release().unwrap();
+}
+
+/// Creates and releases one lockspace many times, in several threads.
+fn create_and_release() {
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let ls = Lockspace::create("h13").unwrap();
+                    ls.lock("r", Mode::Cr).wait().unwrap().unlock().unwrap();
+                    ls.release().unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole() {
+    let _others = together();
+    const TEST: &str =
+        "h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole";
+    if process::role().is_some() {
+        create_and_release();
+        return process::say("done");
+    }
+    let mut children: Vec<_> = (0..3).map(|_| process::spawn(TEST, "creator", "", None)).collect();
+    create_and_release();
+    children.iter_mut().for_each(|child| assert_eq!(child.line(), "done"));
+    children.iter_mut().for_each(process::Child::await_end);
+    // Read with a bound: a broken list has no end.
+    assert_eq!(minor("h13"), None);
+    let list = std::fs::read_to_string("/proc/misc").unwrap();
+    let mut names: Vec<_> =
+        list.lines().map(|line| line.trim().split_once(' ').unwrap().1).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count, "a device stands there twice:\n{list}");
+    assert!(names.contains(&"dlm-control"));
+    let ls = Lockspace::create("h13").unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
+    let _others = together();
+    const TEST: &str = "without_descriptors_a_creation_says_so_and_gives_its_reference_back";
+    // The limit is that of a process.
+    if process::role().is_none() {
+        let mut child = process::spawn(TEST, "poor", "", None);
+        let failures: usize = child.line().parse().unwrap();
+        // Of the control device, the lockspace's, and what the library needs beside them.
+        assert!(failures >= 5, "{failures} descriptors too few were tried");
+        child.await_end();
+        assert_eq!(minor("h-few"), None);
+        return;
+    }
+    let most = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let used = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
+    let mut failures = 0;
+    loop {
+        setrlimit(Resource::RLIMIT_NOFILE, used + failures, most.1).unwrap();
+        let answer = Lockspace::create("h-few");
+        setrlimit(Resource::RLIMIT_NOFILE, most.0, most.1).unwrap();
+        match answer {
+            Ok(ls) => {
+                ls.release().unwrap();
+                break;
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
+                let named = matches!(error.kind, ErrorKind::Device(_) | ErrorKind::System(_));
+                assert!(named, "{error}");
+            }
+        }
+        assert_eq!(minor("h-few"), None, "left behind with {failures} descriptors");
+        failures += 1;
+    }
+    process::say(&failures.to_string());
+}
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count_signal(_: libc::c_int) {
+    SIGNALS.fetch_add(1, SeqCst);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn signals_do_not_end_a_wait() {
+    let _others = together();
+    let action =
+        SigAction::new(SigHandler::Handler(count_signal), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing but add to an atomic number, which is allowed in one, and no
+    // other test of this program uses the signal.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+    let (ls, other) = open_twice("h-eintr");
+    let held = ls.lock("r", Mode::Ex).wait().unwrap();
+    let late = Duration::from_secs(30);
+    thread::scope(|scope| {
+        let (sender, tasks) = channel();
+        // One of them waits at the device, and the others for it.
+        let waiters: Vec<_> = [None, Some(late), None]
+            .into_iter()
+            .map(|timeout| {
+                let (sender, other) = (sender.clone(), &other);
+                scope.spawn(move || {
+                    sender.send((Task::current(), pthread_self())).unwrap();
+                    let mut request = other.lock("r", Mode::Ex);
+                    if let Some(timeout) = timeout {
+                        request = request.timeout(timeout);
+                    }
+                    request.wait().map(|lock| lock.unlock().unwrap())
+                })
+            })
+            .collect();
+        let tasks: Vec<_> = waiters.iter().map(|_| tasks.recv().unwrap()).collect();
+        for _ in 0..20 {
+            for (task, thread) in &tasks {
+                eventually("it sleeps", || task.state() == Some('S'));
+                let before = SIGNALS.load(SeqCst);
+                pthread_kill(*thread, Signal::SIGUSR1).unwrap();
+                eventually("the signal is handled", || SIGNALS.load(SeqCst) > before);
+            }
+        }
+        assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
+        held.unlock().unwrap();
+        for waiter in waiters {
+            waiter.join().unwrap().unwrap();
+        }
+    });
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_creation_that_nobody_waits_for_any_more_is_taken_back() {
+    let _others = together();
+    let options = LockspaceOptions::new().timeout(Duration::ZERO);
+    for _ in 0..20 {
+        // In time or late: it is there with a handle, or it is not there.
+        if let Ok(ls) = options.create("h-zero") {
+            ls.release().unwrap();
+        }
+    }
+    let control = ControlDevice::open().unwrap();
+    let name = LockspaceName::new(b"h-zero").unwrap();
+    // Those that come late come one after the other. A reference that stayed would be there for good.
+    let mut made = None;
+    eventually("no reference is left", || {
+        made = control.create_lockspace(&name, LockspaceFlags::NEWEXCL).ok();
+        made.is_some()
+    });
+    control.remove_lockspace(made.unwrap(), RemoveFlags::empty()).unwrap();
+}
