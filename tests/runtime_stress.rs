@@ -55,7 +55,7 @@ fn hush() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_hundred_thousand_mixed_operations_lose_nothing_and_leave_nothing() {
+fn mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing() {
     hush();
     let seed = random::seed();
     let wanted = std::env::var("DLM_OPERATIONS").map_or(100_000, |text| text.parse().unwrap());

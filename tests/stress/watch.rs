@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::world::World;
 
-/// How long one step of a thread may take.
-const STUCK: Duration = Duration::from_secs(45);
+/// How often the threads are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How many looks may find a thread in the same step. Looks are counted, not time: the clock of an
+/// emulated machine under load was seen to jump ahead by minutes.
+const STUCK: u32 = 900;
 /// How often progress is printed.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -35,8 +38,9 @@ impl Desk {
 pub(crate) fn watch(world: &World) {
     let mut last = Instant::now();
     let mut before = 0;
+    let mut steps = vec![(0, 0); world.desks.len()];
     loop {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(LOOK);
         if world.desks.iter().all(|desk| desk.done.load(Ordering::SeqCst)) {
             return;
         }
@@ -49,13 +53,15 @@ pub(crate) fn watch(world: &World) {
             eprintln!("stress: {done} operations done, {rate:.0} per second, {left} left");
             (last, before) = (Instant::now(), done);
         }
-        let stuck = |desk: &Desk| {
-            let since = Duration::from_millis(desk.since.load(Ordering::SeqCst));
-            let age = Duration::from_millis(world.millis()).saturating_sub(since);
-            !desk.done.load(Ordering::SeqCst) && age > STUCK
-        };
-        if world.desks.iter().any(stuck) {
-            eprintln!("STUCK: a step takes longer than {STUCK:?}");
+        let mut is_stuck = false;
+        for (desk, (step, looks)) in world.desks.iter().zip(&mut steps) {
+            let since = desk.since.load(Ordering::SeqCst);
+            *looks = if since == *step { *looks + 1 } else { 0 };
+            *step = since;
+            is_stuck |= !desk.done.load(Ordering::SeqCst) && *looks > STUCK;
+        }
+        if is_stuck {
+            eprintln!("STUCK: a step takes longer than {STUCK} looks of {LOOK:?}");
             world.print();
             // The stuck thread cannot be joined.
             std::process::exit(1);

@@ -16,6 +16,10 @@ use crate::vm::{Command, Vm, VmOptions};
 /// For one program. Most take a second.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// How many operations the stress test does here. By itself it does ten times as many, which takes
+/// a minute: `cargo xtask vm run --add DIR -- /DIR/runtime_stress --ignored`.
+const OPERATIONS: (&str, &str) = ("DLM_OPERATIONS", "10000");
+
 /// Tests that show how the kernel warns; elsewhere a warning is a failure.
 const WARNS: &str = "kernel_warns";
 
@@ -114,7 +118,7 @@ fn in_machine(
         vm.add_program(&example.path, format!("/examples/{}", example.name))?;
     }
     let command = Command::new(&inside).args(["--ignored"]).args(filter);
-    let output = vm.capture(&command.env("RUST_BACKTRACE", "1"))?;
+    let output = vm.capture(&command.env("RUST_BACKTRACE", "1").env(OPERATIONS.0, OPERATIONS.1))?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     let log = vm.kernel_log_since(vm.log_start())?;
