@@ -297,12 +297,12 @@ impl UnlockRequest {
             .with(|entry| {
                 let (flags, block) = entry.state.unlock_lvb(self.lvb);
                 entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
-                let id = entry.state.begin_unlock()?;
+                let (id, force) = entry.state.begin_unlock()?;
                 entry.begin(&mut contract);
                 shared.expect(callback);
                 let notices = entry.blocking.interest().is_some();
                 let behind_cancel = entry.state.is_cancelling();
-                Ok(Begun { id, flags, block, notices, callback, behind_cancel })
+                Ok(Begun { id, flags: flags | force, block, notices, callback, behind_cancel })
             })
             .ok_or(ErrorKind::LockGone)?
     }

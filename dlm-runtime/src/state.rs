@@ -33,6 +33,11 @@ pub(crate) struct LockState {
     pending: Option<Pending>,
     /// One cancel per request or conversion: the kernel refuses a second one with a warning.
     cancel_sent: bool,
+    /// A cancel was written, and no other operation accepted since.
+    ///
+    /// It may be on its way to another node still. Until that has answered, which nobody is told,
+    /// the kernel refuses an unlock without force (EBUSY).
+    cancel_unanswered: bool,
     /// The kernel has accepted what is in flight.
     written: bool,
     /// A cancel that came before that, to be written behind it.
@@ -65,6 +70,7 @@ impl LockState {
             granted: None,
             pending: Some(Pending::Request { mode, flags }),
             cancel_sent: false,
+            cancel_unanswered: false,
             written: false,
             cancel_wanted: None,
             cancelling: false,
@@ -132,11 +138,16 @@ impl LockState {
         Ok(self.id)
     }
 
-    /// Starts an unlock, with what is to happen to the value block.
-    pub(crate) fn begin_unlock(&mut self) -> Result<LockId, ErrorKind> {
+    /// Starts an unlock of a lock with nothing in flight. Returns the id, and the flags that this
+    /// takes.
+    pub(crate) fn begin_unlock(&mut self) -> Result<(LockId, LockFlags), ErrorKind> {
         self.idle_mode()?;
         self.pending = Some(Pending::Unlock);
-        Ok(self.id)
+        Ok((self.id, self.unlock_force()))
+    }
+
+    fn unlock_force(&self) -> LockFlags {
+        if self.cancel_unanswered { LockFlags::FORCEUNLOCK } else { LockFlags::empty() }
     }
 
     /// Starts an unlock, by force if something is in flight, for a lock that nobody wants any more.
@@ -144,7 +155,10 @@ impl LockState {
         let forced = |(flags, block)| (LockFlags::FORCEUNLOCK | flags, block);
         let (flags, block) = match self.pending {
             None if self.granted.is_none() => return Forced::Gone,
-            None => self.unlock_lvb(UnlockLvb::Keep),
+            None => {
+                let (flags, block) = self.unlock_lvb(UnlockLvb::Keep);
+                (flags | self.unlock_force(), block)
+            }
             Some(Pending::Unlock) => return Forced::Await,
             // It may end by itself any moment, and its id may then name another lock.
             Some(Pending::Request { flags, .. })
@@ -189,6 +203,7 @@ impl LockState {
                 self.cancel_sent = true;
                 if self.written {
                     self.cancelling = true;
+                    self.cancel_unanswered = true;
                     Ok(Some(self.id))
                 } else {
                     self.cancel_wanted = Some(kind);
@@ -205,6 +220,7 @@ impl LockState {
             Some(Pending::Request { .. } | Pending::Convert { .. }) => {
                 self.written = true;
                 self.cancelling |= self.cancel_wanted.is_some();
+                self.cancel_unanswered = self.cancel_wanted.is_some();
                 self.cancel_wanted.take()
             }
             _ => None,
@@ -283,6 +299,8 @@ impl LockState {
         lvb: Option<&ValueBlock>,
     ) -> Option<Ended> {
         let pending = self.pending?;
+        // The kernel has accepted it, although its writer has not said so yet.
+        self.cancel_unanswered &= self.written;
         if let Pending::Convert { flags: asked, .. } = pending {
             // Also those of a conversion that failed have replaced the lock's flags.
             self.valblk = asked.contains(LockFlags::VALBLK);
@@ -481,6 +499,33 @@ mod tests {
         state.begin_cancel(CancelKind::Plain).unwrap();
         let written = Forced::Write(LockId(1), LockFlags::FORCEUNLOCK, ValueBlock::ZERO);
         assert_eq!(state.begin_forced_unlock(), written);
+    }
+
+    #[test]
+    fn an_unlock_behind_a_late_cancel_is_forced_until_the_next_conversion() {
+        let force = LockFlags::FORCEUNLOCK;
+        let convert = |state: &mut LockState| {
+            state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
+            state.written();
+        };
+        let late = || {
+            let mut state = held(Mode::Pr, LockFlags::empty(), None);
+            convert(&mut state);
+            state.begin_cancel(CancelKind::Plain).unwrap();
+            state.complete(LockStatus::Granted, NONE, None).unwrap();
+            state
+        };
+        assert_eq!(late().begin_unlock().unwrap(), (LockId(1), force));
+        let written = Forced::Write(LockId(1), force, ValueBlock::ZERO);
+        assert_eq!(late().begin_forced_unlock(), written);
+        let mut state = late();
+        // One that the kernel refuses changes nothing.
+        state.begin_convert(Mode::Ex, LockFlags::CONVERT, None).unwrap();
+        state.abort(&ErrorKind::InFlight);
+        assert_eq!(state.unlock_force(), force);
+        convert(&mut state);
+        state.complete(LockStatus::Granted, NONE, None).unwrap();
+        assert_eq!(state.begin_unlock().unwrap(), (LockId(1), LockFlags::empty()));
     }
 
     #[test]
