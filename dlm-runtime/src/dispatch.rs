@@ -45,16 +45,32 @@ impl Shared {
     /// Runs a callback. Nothing is locked meanwhile.
     fn run(&self, due: Due) {
         match due {
-            Due::Completion(callback, completion) => callback(completion),
+            Due::Completion(token, callback, completion) => {
+                if self.is_wanted(token, completion.mode.is_none()) {
+                    callback(completion);
+                }
+            }
             Due::Blocking(token, mode) => self.run_blocking(token, mode),
         }
+    }
+
+    /// Whether the lock of a completion was not dropped meanwhile: the callback may have been due
+    /// for a while. The entry of a lock that is gone has served its purpose then.
+    fn is_wanted(&self, token: Token, is_gone: bool) -> bool {
+        // Dropped when nothing is locked.
+        let _trash;
+        let mut table = lock(&self.table);
+        let is_wanted = table.get_mut(token).is_some_and(|entry| !entry.dropped);
+        _trash = if is_wanted && is_gone { self.forget(&mut table, token) } else { None };
+        is_wanted
     }
 
     /// Runs a lock's blocking callback, unless it runs already: then it is left to that thread.
     fn run_blocking(&self, token: Token, mode: Mode) {
         let callback = {
             let mut table = lock(&self.table);
-            let Some(entry) = table.get_mut(token) else { return };
+            let entry = table.get_mut(token).filter(|entry| !entry.dropped);
+            let Some(entry) = entry else { return };
             match std::mem::replace(&mut entry.blocking, BlockingSlot::Running(Vec::new())) {
                 BlockingSlot::Idle(callback) => callback,
                 BlockingSlot::Running(mut backlog) => {

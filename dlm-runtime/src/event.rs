@@ -54,7 +54,7 @@ pub(crate) type BlockingCallback = Box<dyn FnMut(Blocking) + Send>;
 
 /// A callback that is due.
 pub(crate) enum Due {
-    Completion(CompletionCallback, Completion),
+    Completion(Token, CompletionCallback, Completion),
     Blocking(Token, Mode),
 }
 

@@ -34,7 +34,8 @@ pub struct LockInfo {
 /// A lock, or the request for one that is still in flight.
 ///
 /// Dropping it writes one UNLOCK, by force if something is in flight, and does not wait for the
-/// answer. Callbacks of a dropped lock are not run. The write itself blocks while the kernel has
+/// answer. Callbacks of a dropped lock are not run, apart from one that another thread has just
+/// begun to run. The write itself blocks while the kernel has
 /// stopped the lockspace for a recovery, unless the lockspace has
 /// [`background_writes`](crate::LockspaceOptions::background_writes).
 ///
@@ -189,8 +190,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if !self.released && self.shared.check_fork().is_ok() {
-            let token = self.token;
-            self.shared.defer(move |shared| shared.release_dropped(token));
+            self.shared.give_up(self.token);
         }
     }
 }

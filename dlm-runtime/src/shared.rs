@@ -371,9 +371,9 @@ impl Shared {
                 Routed { wake: Some(waker), ..Routed::default() }
             }
             Contract::Callback(callback) => {
-                let trash = if is_gone { self.forget(table, token) } else { None };
-                let due = Some(Due::Completion(callback, ended.into()));
-                Routed { due, trash, ..Routed::default() }
+                // The entry stays, even of a lock that is gone, to tell if its handle was dropped.
+                let due = Some(Due::Completion(token, callback, ended.into()));
+                Routed { due, ..Routed::default() }
             }
             Contract::Forget | Contract::Release if is_gone => {
                 Routed { trash: self.forget(table, token), ..Routed::default() }
@@ -416,6 +416,17 @@ impl Shared {
             self.expect_no_more(callback);
         }
         Some(entry)
+    }
+
+    /// Gives up a lock whose handle is dropped. No callback of it is begun from now on.
+    pub(crate) fn give_up(&self, token: Token) {
+        if self.writer.is_some() {
+            // Said at once, as the thread that writes will come to it later.
+            if let Some(entry) = lock(&self.table).get_mut(token) {
+                entry.dropped = true;
+            }
+        }
+        self.defer(move |shared| shared.release_dropped(token));
     }
 
     /// Gives up a lock whose handle was dropped: writes its unlock, over whatever is in flight,
