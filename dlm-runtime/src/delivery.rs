@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Operation};
@@ -10,7 +10,7 @@ use crate::shared::Shared;
 use crate::signal::{AsFd, Signal, wait_any};
 use crate::sync::atomic::Ordering;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Condvar, Mutex, lock, now};
+use crate::sync::{Condvar, Mutex, lock, now, time_left, wait_until};
 
 /// How long dropping a [`DeliveryThread`] waits for a callback that is running.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);
@@ -114,13 +114,10 @@ impl DeliveryThread {
                 let _ = thread.join();
                 return end;
             }
-            let left = deadline
-                .map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now()));
-            if left.is_zero() {
+            if deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return Err(ErrorKind::TimedOut("a callback is still running"));
             }
-            let waited = self.control.ended.wait_timeout(end, left);
-            (end, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            end = wait_until(&self.control.ended, end, deadline);
         }
     }
 }
@@ -171,4 +168,12 @@ fn sleep(shared: &Shared, stop: &Signal) -> Result<bool, ErrorKind> {
         shared.check_removed()?;
     }
     Ok(stopped)
+}
+
+#[cfg(dlm_model)]
+impl DeliveryThread {
+    /// Where callbacks run.
+    pub(crate) fn thread_id(&self) -> Option<thread::ThreadId> {
+        self.thread.as_ref().map(|thread| thread.thread().id())
+    }
 }

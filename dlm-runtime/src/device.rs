@@ -1,6 +1,6 @@
 //! The device of an open lockspace, with a way to take it from under its users.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use dlm_proto::{Command, MAX_RESULT_LEN};
@@ -8,7 +8,7 @@ use dlm_sys::Accepted;
 
 use crate::error::ErrorKind;
 use crate::signal::{AsFd, Source};
-use crate::sync::{Condvar, Mutex, lock, now};
+use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
 pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
@@ -129,16 +129,10 @@ impl Slot {
     pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
         let mut state = lock(&self.state);
         while state.users > 0 {
-            let Some(deadline) = deadline else {
-                state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let left = deadline.saturating_duration_since(now());
-            if left.is_zero() {
+            if deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return false;
             }
-            let waited = self.idle.wait_timeout(state, left);
-            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = wait_until(&self.idle, state, deadline);
         }
         true
     }

@@ -52,6 +52,8 @@ mod lock;
 mod lockspace;
 mod lvb;
 pub mod manual;
+#[cfg(dlm_model)]
+mod model;
 mod notices;
 mod orphan;
 mod request;
@@ -79,6 +81,9 @@ pub fn kernel_version() -> Result<Version, Error> {
     let control = dlm_sys::ControlDevice::open();
     control.map(|control| control.version()).map_err(|error| Error::new(Operation::Open, error))
 }
+
+#[cfg(dlm_model)]
+use model::signal;
 
 pub use convert::ConvertRequest;
 pub use counters::Counters;

@@ -10,7 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::sync::now;
+use crate::sync::time_left;
 
 pub(crate) use std::os::fd::AsFd;
 
@@ -60,7 +60,7 @@ impl Timer {
     pub(crate) fn set(&self, at: Option<Instant>) -> nix::Result<()> {
         let Some(at) = at else { return self.0.unset() };
         // Zero would disarm it.
-        let left = at.saturating_duration_since(now()).max(Duration::from_nanos(1));
+        let left = time_left(at).max(Duration::from_nanos(1));
         let expiration = Expiration::OneShot(TimeSpec::from_duration(left));
         self.0.set(expiration, TimerSetTimeFlags::empty())
     }
@@ -92,11 +92,11 @@ impl AsFd for PollSet {
     }
 }
 
-/// Sleeps until one of the sources is readable, or a signal comes, or time has run out. Tells
+/// Sleeps until one of the sources is readable, or a signal comes, or the deadline passes. Tells
 /// which are readable.
 pub(crate) fn wait_any(
     sources: &[Source<'_>],
-    timeout: Option<Duration>,
+    deadline: Option<Instant>,
 ) -> nix::Result<[bool; MOST]> {
     let mut ready = [false; MOST];
     let Some(&first) = sources.first() else { return Ok(ready) };
@@ -104,8 +104,8 @@ pub(crate) fn wait_any(
         PollFd::new(sources.get(at).copied().unwrap_or(first), PollFlags::POLLIN)
     });
     // Rounded up, so as not to spin through the last millisecond.
-    let timeout = timeout.map_or(PollTimeout::NONE, |left| {
-        let left = left.saturating_add(Duration::from_millis(1));
+    let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
+        let left = time_left(deadline).saturating_add(Duration::from_millis(1));
         PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
     });
     let fds = fds.get_mut(..sources.len()).unwrap_or_default();
@@ -122,12 +122,13 @@ pub(crate) fn wait_any(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::now;
 
     #[test]
     fn a_wait_tells_which_sources_are_readable() {
         let [a, b, c] = [(); 3].map(|()| Signal::new().unwrap());
         let sources = [a.as_fd(), b.as_fd(), c.as_fd()];
-        let readable = || wait_any(&sources, Some(Duration::ZERO)).unwrap();
+        let readable = || wait_any(&sources, Some(now())).unwrap();
         assert_eq!(readable(), [false; MOST]);
         a.set();
         c.set();
@@ -140,7 +141,7 @@ mod tests {
     fn a_timer_and_a_set_are_readable_in_time() {
         let timer = Timer::new().unwrap();
         let set = PollSet::new(&[timer.as_fd()]).unwrap();
-        let readable = || wait_any(&[set.as_fd()], Some(Duration::ZERO)).unwrap()[0];
+        let readable = || wait_any(&[set.as_fd()], Some(now())).unwrap()[0];
         assert!(!readable());
         timer.set(Some(now())).unwrap();
         assert!(wait_any(&[set.as_fd()], None).unwrap()[0]);

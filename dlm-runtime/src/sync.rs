@@ -5,6 +5,7 @@
 //! chosen, not met by chance.
 
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 #[cfg(not(dlm_model))]
 pub(crate) use std::{
@@ -14,7 +15,7 @@ pub(crate) use std::{
 
 #[cfg(dlm_model)]
 pub(crate) use {
-    crate::model::clock::{Condvar, now},
+    crate::model::clock::{Condvar, now, wait_until},
     shuttle::{
         sync::{Mutex, MutexGuard, atomic, mpsc},
         thread, thread_local,
@@ -23,8 +24,13 @@ pub(crate) use {
 
 /// The time.
 #[cfg(not(dlm_model))]
-pub(crate) fn now() -> std::time::Instant {
-    std::time::Instant::now()
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// How long it is until then.
+pub(crate) fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(now())
 }
 
 /// Locks a mutex. A panic elsewhere does not spread: no state of this crate is left half-changed
@@ -36,4 +42,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Waits for a change with the mutex unlocked, as [`lock`] locks it.
 pub(crate) fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`wait`], and not longer than until the deadline.
+#[cfg(not(dlm_model))]
+pub(crate) fn wait_until<'a, T>(
+    changed: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> MutexGuard<'a, T> {
+    let Some(deadline) = deadline else { return wait(changed, guard) };
+    let waited = changed.wait_timeout(guard, time_left(deadline));
+    waited.unwrap_or_else(PoisonError::into_inner).0
 }

@@ -4,7 +4,7 @@
 //! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until
 //! their completion was handed to them. A leader that leaves wakes a follower to take its place.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockStatus, Token};
@@ -14,7 +14,7 @@ use crate::shared::{Contract, Pumped, Shared};
 use crate::signal::{AsFd, Signal, wait_any};
 use crate::state::{CancelKind, Ended};
 use crate::sync::atomic::Ordering;
-use crate::sync::{Condvar, Mutex, lock, now, thread_local};
+use crate::sync::{Condvar, Mutex, lock, now, thread_local, time_left, wait_until};
 
 /// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,15 +57,10 @@ impl Waiter {
         let mut rest = lock(&self.rest);
         while *rest != Rest::Woken {
             *rest = Rest::Asleep;
-            let Some(left) = deadline.map(time_left) else {
-                rest = self.changed.wait(rest).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            if left.is_zero() {
+            if deadline.is_some_and(has_passed) {
                 break;
             }
-            let waited = self.changed.wait_timeout(rest, left);
-            (rest, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            rest = wait_until(&self.changed, rest, deadline);
         }
         *rest = Rest::Awake;
     }
@@ -140,8 +135,8 @@ impl Drop for Seat<'_> {
     }
 }
 
-fn time_left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(now())
+fn has_passed(deadline: Instant) -> bool {
+    time_left(deadline).is_zero()
 }
 
 impl Shared {
@@ -204,7 +199,7 @@ impl Shared {
                 }
                 Pumped::Empty => {}
             }
-            if deadline.is_some_and(|at| time_left(at).is_zero()) {
+            if deadline.is_some_and(has_passed) {
                 return Ok(None);
             }
             let seat = seat.get_or_insert_with(|| Seat { leadership: &self.leadership, token });
@@ -227,7 +222,7 @@ impl Shared {
                 self.gone.as_fd(),
                 self.leadership.nudge.as_fd(),
             ];
-            let [removal, ..] = wait_any(&sources, deadline.map(time_left))?;
+            let [removal, ..] = wait_any(&sources, deadline)?;
             removal
         };
         self.leadership.nudge.clear();

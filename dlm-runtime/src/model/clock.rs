@@ -1,0 +1,162 @@
+//! Time that passes when a schedule says so, and what sleeps on it.
+
+use std::cell::RefCell;
+use std::sync::{Arc, LockResult, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use shuttle::sync::MutexGuard;
+use shuttle::{sync, thread};
+
+use super::space::Space;
+use crate::sync::lock;
+
+std::thread_local! {
+    /// The world of the schedule that runs. All its threads are coroutines of one thread.
+    static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+/// What all threads of a schedule see: time and whatever is readable.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) state: sync::Mutex<State>,
+    pub(super) changed: sync::Condvar,
+    /// Those that wait on a condition variable, and until when. No schedule turns on this mutex.
+    sleepers: std::sync::Mutex<Vec<(Duration, Arc<sync::Condvar>)>>,
+    pub(super) space: OnceLock<Arc<Space>>,
+    /// What the library did that would harm a kernel.
+    pub(super) violations: std::sync::Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) readable: Vec<Readable>,
+    pub(super) now: Duration,
+}
+
+/// When something is readable.
+pub(super) enum Readable {
+    /// While it is set.
+    Set(bool),
+    /// From this time on.
+    From(Option<Duration>),
+    /// While any of these is.
+    Any(Vec<usize>),
+}
+
+impl World {
+    /// A schedule begins.
+    pub(super) fn begin() {
+        let world = Arc::<Self>::default();
+        WORLD.set(Some(Arc::clone(&world)));
+        let _ = world.space.set(Space::new());
+    }
+
+    pub(super) fn current() -> Arc<Self> {
+        WORLD.with_borrow(|world| world.clone().expect("only inside of a schedule"))
+    }
+
+    /// The library did something that no kernel may be made to see.
+    #[track_caller]
+    pub(super) fn violation(what: &str) -> ! {
+        // Noted, as a panic alone may be caught by whoever guards against those of callbacks.
+        let world = Self::current();
+        let mut violations = world.violations.lock().unwrap_or_else(PoisonError::into_inner);
+        violations.push(what.to_owned());
+        drop(violations);
+        panic!("{what}");
+    }
+}
+
+impl State {
+    pub(super) fn is_readable(&self, at: usize) -> bool {
+        match &self.readable[at] {
+            Readable::Set(is_set) => *is_set,
+            Readable::From(at) => at.is_some_and(|at| at <= self.now),
+            Readable::Any(sources) => sources.iter().any(|&source| self.is_readable(source)),
+        }
+    }
+}
+
+/// When all schedules begin.
+pub(super) fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// The time.
+pub(crate) fn now() -> Instant {
+    epoch() + lock(&World::current().state).now
+}
+
+/// Lets time pass, until all who waited for that have seen it.
+pub(super) fn advance(by: Duration) {
+    let world = World::current();
+    let now = {
+        let mut state = lock(&world.state);
+        state.now += by;
+        state.now
+    };
+    world.changed.notify_all();
+    loop {
+        let overdue: Vec<_> = {
+            let sleepers = world.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            sleepers.iter().filter(|(at, _)| *at <= now).map(|(_, who)| Arc::clone(who)).collect()
+        };
+        if overdue.is_empty() {
+            return;
+        }
+        // Again and again: one may be about to sleep, and not yet hear it.
+        overdue.iter().for_each(|condvar| condvar.notify_all());
+        thread::yield_now();
+    }
+}
+
+/// A condition variable whose waits can end because time has passed.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(Arc<sync::Condvar>);
+
+impl Condvar {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
+        self.0.wait(guard)
+    }
+
+    pub(crate) fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Waits for a change, and not longer than until the deadline.
+pub(crate) fn wait_until<'a, T>(
+    changed: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+) -> MutexGuard<'a, T> {
+    let wait = |guard| changed.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
+    let Some(deadline) = deadline else { return wait(guard) };
+    let at = deadline.saturating_duration_since(epoch());
+    let world = World::current();
+    let sleepers = || world.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+    {
+        let state = lock(&world.state);
+        if at <= state.now {
+            return guard;
+        }
+        // Before time can pass.
+        sleepers().push((at, Arc::clone(&changed.0)));
+    }
+    let guard = wait(guard);
+    let mut sleepers = sleepers();
+    let mine = |(until, who): &(_, Arc<_>)| *until == at && Arc::ptr_eq(who, &changed.0);
+    if let Some(index) = sleepers.iter().position(mine) {
+        sleepers.swap_remove(index);
+    }
+    guard
+}

@@ -1,0 +1,55 @@
+//! Schedules: the code of this crate, run with its threads interleaved in chosen ways.
+//!
+//! A build with `--cfg dlm_model` takes mutexes, condition variables, atomics, threads and time
+//! from [shuttle](https://docs.rs/shuttle) instead of the standard library (`crate::sync`), and
+//! descriptors and the device from here. Everything above those is the code that users get: table,
+//! hand-over, leadership, dispatch, deadlines, futures, delivery thread. Each test runs one
+//! scenario under thousands of schedules and checks what must hold in all of them.
+//!
+//! # What this shows, and what it does not
+//!
+//! The lockspace in here is a **double for the scheduler's sake**: it grants, queues, converts,
+//! cancels and unlocks, at once or at any later moment that a scheduler picks, in the bytes of
+//! `dlm-proto`. It says nothing about the DLM: what a kernel does is shown by the tests that run on
+//! kernels, and nowhere else. What is shown here is about *our* threads: no completion lost, no
+//! callback run twice or in a wrong place, no deadlock, nothing left behind. The double also
+//! refuses, by failing the test, what a kernel must not be sent: a second cancel, an unlock of what
+//! is busy, an id that may belong to another lock by now, a second reader, a seventh unread result.
+//!
+//! Shuttle runs one thread at a time and takes every atomic operation as sequentially consistent:
+//! mistakes in memory orderings do not show. Nor do those of real descriptors, fork and signals.
+//!
+//! # Running them
+//!
+//! `cargo xtask test` does. By hand, from the root of the workspace, with more schedules of each
+//! kind for each scenario than the usual ones:
+//!
+//! ```sh
+//! export RUSTFLAGS='--cfg dlm_model' CARGO_TARGET_DIR=target/model CARGO_PROFILE_TEST_OPT_LEVEL=1
+//! DLM_SCHEDULES=100000 cargo test -p dlm-runtime --lib model::
+//! ```
+//!
+//! A schedule that fails is kept in a file, and the command that repeats it is printed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+pub(crate) mod clock;
+pub(crate) mod device;
+mod locks;
+pub(crate) mod signal;
+mod space;
+mod stage;
+
+mod test_cancel;
+mod test_delivery;
+mod test_drop;
+mod test_end;
+mod test_future;
+mod test_notices;
+mod test_waiters;

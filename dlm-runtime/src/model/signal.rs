@@ -1,0 +1,112 @@
+//! What stands for descriptors in a schedule, with the names of the [real ones](crate::signal).
+
+use std::marker::PhantomData;
+use std::time::Instant;
+
+use super::clock::{Readable, World, epoch};
+use crate::sync::lock;
+
+/// As many as the real one.
+const MOST: usize = 8;
+
+/// Something to wait for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    index: usize,
+    owner: PhantomData<&'a ()>,
+}
+
+pub(crate) trait AsFd {
+    fn as_fd(&self) -> Source<'_>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Signal(usize);
+
+#[derive(Debug)]
+pub(crate) struct Timer(usize);
+
+#[derive(Debug)]
+pub(crate) struct PollSet(usize);
+
+fn new(readable: Readable) -> usize {
+    let world = World::current();
+    let mut state = lock(&world.state);
+    state.readable.push(readable);
+    state.readable.len() - 1
+}
+
+fn change(index: usize, to: Readable) {
+    let world = World::current();
+    lock(&world.state).readable[index] = to;
+    world.changed.notify_all();
+}
+
+impl Signal {
+    pub(crate) fn new() -> nix::Result<Self> {
+        Ok(Self(new(Readable::Set(false))))
+    }
+
+    pub(crate) fn set(&self) {
+        change(self.0, Readable::Set(true));
+    }
+
+    pub(crate) fn clear(&self) {
+        let world = World::current();
+        lock(&world.state).readable[self.0] = Readable::Set(false);
+    }
+
+    /// Sleeps until it is set.
+    pub(super) fn wait(&self) {
+        let _ = wait_any(&[self.as_fd()], None);
+    }
+}
+
+impl Timer {
+    pub(crate) fn new() -> nix::Result<Self> {
+        Ok(Self(new(Readable::From(None))))
+    }
+
+    pub(crate) fn set(&self, at: Option<Instant>) -> nix::Result<()> {
+        change(self.0, Readable::From(at.map(|at| at.saturating_duration_since(epoch()))));
+        Ok(())
+    }
+}
+
+impl PollSet {
+    pub(crate) fn new(sources: &[Source<'_>]) -> nix::Result<Self> {
+        Ok(Self(new(Readable::Any(sources.iter().map(|source| source.index).collect()))))
+    }
+}
+
+macro_rules! as_fd {
+    ($($of:ty),+) => {
+        $(impl AsFd for $of {
+            fn as_fd(&self) -> Source<'_> {
+                Source { index: self.0, owner: PhantomData }
+            }
+        })+
+    };
+}
+
+as_fd!(Signal, Timer, PollSet);
+
+/// Sleeps until one of the sources is readable, or the deadline passes.
+pub(crate) fn wait_any(
+    sources: &[Source<'_>],
+    deadline: Option<Instant>,
+) -> nix::Result<[bool; MOST]> {
+    let world = World::current();
+    let mut state = lock(&world.state);
+    let end = deadline.map(|at| at.saturating_duration_since(epoch()));
+    loop {
+        let mut ready = [false; MOST];
+        for (ready, source) in ready.iter_mut().zip(sources) {
+            *ready = state.is_readable(source.index);
+        }
+        if ready.contains(&true) || end.is_some_and(|end| end <= state.now) {
+            return Ok(ready);
+        }
+        state = world.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}

@@ -1,0 +1,109 @@
+//! Blocking notices: each is told, and never two at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use shuttle::sync::Mutex;
+use shuttle::sync::mpsc::channel;
+use shuttle::thread;
+
+use super::signal::Signal;
+use super::stage::{Dispatcher, Stage, block_on, check};
+use crate::sync::lock;
+use crate::{Blocking, Mode};
+
+#[test]
+fn a_blocking_callback_runs_in_one_thread_at_a_time_and_misses_nothing() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let strongest = Arc::new(Signal::new().unwrap());
+        let callback = {
+            let signal = Arc::clone(&strongest);
+            let (told, running) = (Arc::clone(&told), AtomicBool::new(false));
+            move |Blocking { mode, .. }| {
+                assert!(!running.swap(true, Ordering::Relaxed), "it runs twice at a time");
+                lock(&told).push(mode);
+                thread::yield_now();
+                running.store(false, Ordering::Relaxed);
+                if mode == Mode::Ex {
+                    signal.set();
+                }
+            }
+        };
+        let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
+        let dispatchers = [Dispatcher::start(&lockspace), Dispatcher::start(&lockspace)];
+        // The holder hears of each that is stronger than all before.
+        let waiting =
+            [Mode::Cr, Mode::Pr, Mode::Ex].map(|mode| other.lock("a", mode).start(|_| {}).unwrap());
+        strongest.wait();
+        for dispatcher in dispatchers {
+            dispatcher.stop().unwrap();
+        }
+        let notices = lockspace.counters().blocking_notices;
+        assert_eq!(u64::try_from(lock(&told).len()), Ok(notices), "a notice was not told");
+        drop((waiting, held));
+        stage.finish(&[&lockspace, &other]);
+    });
+}
+
+/// The thread has no other reason to read.
+#[test]
+fn a_delivery_thread_wakes_for_a_blocking_callback() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let delivery = lockspace.start_delivery().unwrap();
+        let (sender, told) = channel();
+        let callback = move |Blocking { mode, .. }| _ = sender.send(mode);
+        let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| {
+                assert_eq!(told.recv(), Ok(Mode::Pr));
+                held.unlock().unwrap();
+            });
+        });
+        delivery.stop(Duration::MAX).unwrap();
+        stage.finish(&[&lockspace, &other]);
+    });
+}
+
+#[test]
+fn a_lock_may_be_dropped_while_its_blocking_callback_runs() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let dispatcher = Dispatcher::start(&lockspace);
+        let held =
+            lockspace.lock("a", Mode::Ex).on_blocking(|_| thread::yield_now()).wait().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| drop(held));
+        });
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace, &other]);
+    });
+}
+
+#[test]
+fn a_stream_of_notices_wakes_its_task() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let dispatcher = Dispatcher::start(&lockspace);
+        let held = lockspace.lock("a", Mode::Ex).note_blocking().wait().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let notice = block_on(held.notices().next()).unwrap();
+                assert_eq!(notice.mode, Mode::Pr);
+                held.unlock().unwrap();
+            });
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+        });
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace, &other]);
+    });
+}
