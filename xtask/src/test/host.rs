@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::tally::Tally;
 use crate::cargo::cargo;
+use crate::vm::store::workspace_root;
 
 /// Checks that pass or fail as a whole. Each is one line of arguments to cargo.
 const CHECKS: [(&str, &str); 5] = [
@@ -26,20 +27,19 @@ const TESTS: [(&str, &str); 2] = [
     ("virtual machines", "test --quiet -p xtask --test vm -- --ignored --format=pretty"),
 ];
 
+/// The schedules of dlm-runtime (its module `model`), in a build of their own.
+const SCHEDULES_LINTS: &str = "clippy --quiet -p dlm-runtime --lib --profile test -- -D warnings";
+const SCHEDULES: &str = "test --quiet -p dlm-runtime --lib model:: -- --format=pretty";
+
 pub(super) fn run(tally: &mut Tally) -> Result<()> {
     for (name, line) in CHECKS {
-        println!("=== {name}: cargo {line}");
-        let passed = cargo(&words(line))
-            .env("RUSTDOCFLAGS", "-D warnings")
-            .status()
-            .with_context(|| format!("cannot run cargo {line}"))?
-            .success();
-        tally.check(name, passed);
+        check(name, line, cargo(&words(line)).env("RUSTDOCFLAGS", "-D warnings"), tally)?;
     }
+    check("lints of the schedules", SCHEDULES_LINTS, &mut with_model(SCHEDULES_LINTS), tally)?;
     for (name, line) in TESTS {
-        println!("=== {name}: cargo {line}");
-        test(name, line, tally)?;
+        test(name, line, &mut cargo(&words(line)), tally)?;
     }
+    test("schedules", SCHEDULES, &mut with_model(SCHEDULES), tally)?;
     println!("=== fuzz: cargo xtask fuzz, a few seconds for each target");
     match crate::fuzz::briefly() {
         Ok(passed) => tally.check("fuzz", passed),
@@ -48,9 +48,29 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
+/// A cargo command that builds dlm-runtime with chosen schedules in place of real threads.
+///
+/// In a folder of its own, as all dependencies are built anew for other flags.
+fn with_model(line: &str) -> Command {
+    let mut command = cargo(&words(line));
+    command
+        .env("RUSTFLAGS", "--cfg dlm_model")
+        .env("CARGO_TARGET_DIR", workspace_root().join("target/model"))
+        .env("CARGO_PROFILE_TEST_OPT_LEVEL", "1");
+    command
+}
+
+fn check(name: &str, line: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+    println!("=== {name}: cargo {line}");
+    let status = command.status().with_context(|| format!("cannot run cargo {line}"))?;
+    tally.check(name, status.success());
+    Ok(())
+}
+
 /// Runs a test program, showing its output as it comes and counting from it.
-fn test(name: &str, line: &str, tally: &mut Tally) -> Result<()> {
-    let mut child = cargo(&words(line))
+fn test(name: &str, line: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+    println!("=== {name}: cargo {line}");
+    let mut child = command
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run cargo {line}"))?;

@@ -17,9 +17,10 @@ use tally::Tally;
 pub const USAGE: &str = "\
 usage: cargo xtask test [--host | --kernel NAME] [FILTER]
 
-Runs everything that must pass: format, lints, documentation, tests on this machine, the fuzzers
-for a few seconds each, the kernel's headers against ours, and the static program, the tests and
-the examples that need a kernel's DLM, in virtual machines with each of the kernels.
+Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
+under chosen schedules (more of them with the variable DLM_SCHEDULES), the fuzzers for a few seconds
+each, the kernel's headers against ours, and the static program, the tests and the examples that
+need a kernel's DLM, in virtual machines with each of the kernels.
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
