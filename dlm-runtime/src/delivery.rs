@@ -50,7 +50,8 @@ impl DeliveryThread {
     pub(crate) fn start(shared: &Arc<Shared>) -> Result<Self, Error> {
         let start = || {
             shared.check_fork()?;
-            if shared.has_thread.swap(true, Ordering::AcqRel) {
+            // Before the interest is looked at: see `Shared::interested`.
+            if shared.has_thread.swap(true, Ordering::SeqCst) {
                 return Err(ErrorKind::HasThread);
             }
             Self::spawn(shared).inspect_err(|_| shared.has_thread.store(false, Ordering::Release))
@@ -158,7 +159,7 @@ fn sleep(shared: &Shared, stop: &Signal) -> Result<bool, ErrorKind> {
     // Without callbacks to come, the results belong to threads that wait for them in a call: being
     // woken for each of those would only slow them down.
     let [without_results @ .., _] = &sources;
-    let is_idle = shared.interest.load(Ordering::Acquire) == 0;
+    let is_idle = shared.interest.load(Ordering::SeqCst) == 0;
     let ready = wait_any(if is_idle { without_results } else { &sources }, None)?;
     let [stopped, removal, interest, ..] = ready;
     if interest {

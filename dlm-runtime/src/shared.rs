@@ -273,9 +273,11 @@ impl Shared {
 
     /// Something that is expected is for dispatch or the delivery thread.
     fn interested(&self) {
-        // Nobody listens without a delivery thread.
-        if self.interest.fetch_add(1, Ordering::AcqRel) == 0
-            && self.has_thread.load(Ordering::Acquire)
+        // Nobody listens without a delivery thread. One that starts now looks at the interest after
+        // it said that it is there: in the one order of these four accesses, either it sees the
+        // interest or it is seen here. Acquire and release would let both miss each other.
+        if self.interest.fetch_add(1, Ordering::SeqCst) == 0
+            && self.has_thread.load(Ordering::SeqCst)
         {
             self.interest_changed.set();
         }
