@@ -36,6 +36,29 @@ impl ValueBlock {
         prefix.write_to_prefix(&mut block.0).ok()?;
         Some(block)
     }
+
+    /// The number in the eight bytes from `offset` on, little-endian on every machine, as nodes of
+    /// a cluster may differ. `None` if the block ends before.
+    #[must_use]
+    pub fn u64_at(&self, offset: usize) -> Option<u64> {
+        self.0.get(offset..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    /// The block with this number in the eight bytes from `offset` on, as
+    /// [`u64_at`](Self::u64_at) reads it. `None` if the block ends before.
+    ///
+    /// ```
+    /// use dlm_proto::ValueBlock;
+    ///
+    /// let block = ValueBlock::ZERO.with_u64_at(24, 7).ok_or("too long")?;
+    /// assert_eq!((block.u64_at(24), block.u64_at(25)), (Some(7), None));
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn with_u64_at(mut self, offset: usize, number: u64) -> Option<Self> {
+        *self.0.get_mut(offset..)?.first_chunk_mut()? = number.to_le_bytes();
+        Some(self)
+    }
 }
 
 impl From<[u8; LVB_LEN]> for ValueBlock {
@@ -61,5 +84,18 @@ mod tests {
         assert_eq!(block.0[7..], [0; 25]);
         assert!(ValueBlock::from_prefix(&[1; 32]).is_some());
         assert!(ValueBlock::from_prefix(&[1; 33]).is_none());
+    }
+
+    #[test]
+    fn numbers_are_little_endian_and_stay_inside() {
+        let block = ValueBlock::ZERO.with_u64_at(3, 0x0102_0304_0506_0708).unwrap();
+        assert_eq!(block.0[..12], [0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(block.u64_at(3), Some(0x0102_0304_0506_0708));
+        let last = ValueBlock::ZERO.with_u64_at(24, u64::MAX).unwrap();
+        assert_eq!((last.0[23], last.u64_at(24)), (0, Some(u64::MAX)));
+        for outside in [25, 32, 33, usize::MAX] {
+            assert_eq!(last.u64_at(outside), None);
+            assert_eq!(last.with_u64_at(outside, 1), None);
+        }
     }
 }

@@ -148,10 +148,59 @@ impl Error {
         matches!(self.kind, ErrorKind::Status(LockStatus::Again))
     }
 
+    /// Whether time ran out: the deadline of a request or conversion has passed, or something else
+    /// that is awaited did not come in time.
+    ///
+    /// ```no_run
+    /// use dlm_runtime::{Lockspace, Mode};
+    /// use std::time::Duration;
+    ///
+    /// let lockspace = Lockspace::open("example")?;
+    /// match lockspace.lock("disk0", Mode::Ex).timeout(Duration::from_secs(5)).wait() {
+    ///     Ok(lock) => lock.unlock()?,
+    ///     Err(error) if error.is_timed_out() => println!("somebody else keeps it"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn is_timed_out(&self) -> bool {
+        matches!(self.kind, ErrorKind::TimedOut(_) | ErrorKind::Status(LockStatus::TimedOut))
+    }
+
+    /// Whether the request or conversion was cancelled, by this program.
+    #[must_use]
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self.kind, ErrorKind::Status(LockStatus::Cancelled))
+    }
+
+    /// Whether the conversion would wait for a lock that waits for it, or the request or conversion
+    /// was chosen to end a deadlock.
+    #[must_use]
+    pub const fn is_deadlock(&self) -> bool {
+        matches!(self.kind, ErrorKind::Status(LockStatus::Deadlock))
+    }
+
+    /// Whether the lockspace is not open any more: closed by this program, or removed under it.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        matches!(self.kind, ErrorKind::Closed | ErrorKind::Removed)
+    }
+
+    /// Whether this node has no orphan such as was to be adopted.
+    #[must_use]
+    pub const fn is_no_orphan(&self) -> bool {
+        matches!(self.kind, ErrorKind::NoOrphan { .. })
+    }
+
     /// The error number that C libdlm would have set, where there is one.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
         match &self.kind {
+            // What opening the node of a lockspace that is not there answers.
+            ErrorKind::Device(dlm_sys::Error { cause: dlm_sys::Cause::NoLockspace, .. }) => {
+                Some(dlm_sys::Errno::ENOENT.raw())
+            }
             ErrorKind::Device(error) => error.errno().map(dlm_sys::Errno::raw),
             ErrorKind::Status(status) => Some(status.to_raw().saturating_neg()),
             ErrorKind::System(error) => error.raw_os_error(),
@@ -260,5 +309,56 @@ impl std::error::Error for UnlockError {
 impl From<UnlockError> for Error {
     fn from(failed: UnlockError) -> Self {
         failed.error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dlm_sys::{Call, Cause, Errno};
+
+    fn status(status: LockStatus) -> Error {
+        Error::new(Operation::Lock, ErrorKind::Status(status))
+    }
+
+    #[test]
+    fn errors_can_be_told_apart_without_a_match() {
+        let ways: [fn(&Error) -> bool; 6] = [
+            Error::would_block,
+            Error::is_timed_out,
+            Error::is_cancelled,
+            Error::is_deadlock,
+            Error::is_closed,
+            Error::is_no_orphan,
+        ];
+        let which = |error: &Error| ways.map(|is| is(error)).iter().position(|&is| is);
+        let of = |kind: ErrorKind| Error::new(Operation::Lock, kind);
+        for (error, wanted) in [
+            (status(LockStatus::Again), Some(0)),
+            (of(ErrorKind::TimedOut("x")), Some(1)),
+            (status(LockStatus::TimedOut), Some(1)),
+            (status(LockStatus::Cancelled), Some(2)),
+            (status(LockStatus::Deadlock), Some(3)),
+            (of(ErrorKind::Closed), Some(4)),
+            (of(ErrorKind::Removed), Some(4)),
+            (of(ErrorKind::NoOrphan { other_mode: true }), Some(5)),
+            (of(ErrorKind::InFlight), None),
+        ] {
+            assert_eq!(which(&error), wanted, "{error}");
+            assert!(ways.iter().filter(|is| is(&error)).count() <= 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_lockspace_that_is_not_there_has_the_number_that_c_has() {
+        let call = Call::OpenLockspace;
+        for cause in [Cause::NoLockspace, Cause::Os(Errno::ENOENT)] {
+            let error = Error::new(Operation::Open, dlm_sys::Error::new(call, cause));
+            assert_eq!(error.raw_os_error(), Some(Errno::ENOENT.raw()));
+            assert!(error.is_no_lockspace());
+        }
+        let error = Error::new(Operation::Open, dlm_sys::Error::new(call, Cause::WrongDevice));
+        assert_eq!(error.raw_os_error(), None);
+        assert_eq!(status(LockStatus::Again).raw_os_error(), Some(Errno::EAGAIN.raw()));
     }
 }

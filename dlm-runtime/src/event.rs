@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use dlm_proto::{LockStatus, Mode, StatusFlags, Token};
+use dlm_proto::{LockStatus, Mode, StatusFlags, Token, ValueBlock};
 
 use crate::lvb::Lvb;
 use crate::signal::{AsFd, Signal, Source};
@@ -28,6 +28,13 @@ impl Completion {
     #[must_use]
     pub fn is_granted(&self) -> bool {
         self.status == LockStatus::Granted
+    }
+
+    /// The lock value block, if this operation read or wrote it and it can be relied on. A block
+    /// that is there but invalid is in [`lvb`](Self::lvb) only.
+    #[must_use]
+    pub fn valid_lvb(&self) -> Option<ValueBlock> {
+        self.lvb.and_then(Lvb::if_valid)
     }
 }
 

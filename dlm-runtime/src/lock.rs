@@ -83,6 +83,23 @@ impl Lock {
         self.with(|entry| entry.state.known_lvb()).flatten()
     }
 
+    /// The lock value block as the last operation that moved it left it, if it can be relied on.
+    ///
+    /// ```no_run
+    /// use dlm_runtime::{Lockspace, Mode, ValueBlock};
+    ///
+    /// let lockspace = Lockspace::open("example")?;
+    /// let lock = lockspace.lock("disk0", Mode::Ex).with_lvb().wait()?;
+    /// let generation = lock.valid_lvb().and_then(|block| block.u64_at(0));
+    /// let next = generation.map_or(0, |generation| generation + 1);
+    /// lock.release().write_lvb(ValueBlock::ZERO.with_u64_at(0, next).unwrap_or_default()).wait()?;
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn valid_lvb(&self) -> Option<ValueBlock> {
+        self.lvb().and_then(Lvb::if_valid)
+    }
+
     /// The strongest mode that somebody was reported to wait for since the last grant of this
     /// lock. Needs blocking notices, and somebody who reads results.
     #[must_use]

@@ -18,4 +18,18 @@ impl Lvb {
     pub const fn new(block: ValueBlock) -> Self {
         Self { block, valid: true }
     }
+
+    /// The block, if it can be relied on.
+    ///
+    /// ```
+    /// use dlm_runtime::{Lvb, ValueBlock};
+    ///
+    /// let block = ValueBlock([1; 32]);
+    /// assert_eq!(Lvb::new(block).if_valid(), Some(block));
+    /// assert_eq!(Lvb { block, valid: false }.if_valid(), None);
+    /// ```
+    #[must_use]
+    pub fn if_valid(self) -> Option<ValueBlock> {
+        self.valid.then_some(self.block)
+    }
 }
