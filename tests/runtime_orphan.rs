@@ -48,6 +48,38 @@ fn an_orphan_is_adopted_by_its_name_and_mode() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_orphan_is_adopted_without_its_mode_being_known() {
+    let ls = Lockspace::create("orphan-any").unwrap();
+    let owner = Lockspace::open("orphan-any").unwrap();
+    for (name, mode) in Mode::ALL.map(|mode| (mode.name(), mode)) {
+        let lock = owner.lock(name, mode).wait().unwrap();
+        lock.persist().unwrap();
+        lock.leak();
+    }
+    // Two on one resource: the stronger one comes first.
+    for mode in [Mode::Cr, Mode::Pr] {
+        let lock = owner.lock("two", mode).wait().unwrap();
+        lock.persist().unwrap();
+        lock.leak();
+    }
+    owner.close().unwrap();
+    for mode in Mode::ALL {
+        let lock = ls.adopt_any(mode.name()).take().unwrap();
+        assert_eq!(lock.mode(), Some(mode));
+        assert!(ls.adopt_any(mode.name()).take().unwrap_err().is_no_orphan());
+        lock.unlock().unwrap();
+    }
+    let stronger = ls.adopt_any("two").note_blocking().take().unwrap();
+    let weaker = ls.adopt_any("two").take().unwrap();
+    assert_eq!((stronger.mode(), weaker.mode()), (Some(Mode::Pr), Some(Mode::Cr)));
+    stronger.unlock().unwrap();
+    weaker.unlock().unwrap();
+    assert!(ls.adopt_any("never").take().unwrap_err().is_no_orphan());
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn an_adopted_lock_stays_persistent_through_conversions() {
     let ls = Lockspace::create("orphan-again").unwrap();
     orphan("orphan-again");

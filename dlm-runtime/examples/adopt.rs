@@ -2,8 +2,7 @@
 //!
 //! A persistent lock survives its owner: it stays on the node as an orphan and goes on protecting
 //! what the owner had begun, until a successor adopts it and cleans up. An orphan is found by its
-//! resource and the mode it holds; a successor that does not know the mode tries those that the
-//! program uses, here EX and PR. Nothing lists orphans, so a program must know its names.
+//! resource, in whichever mode it holds. Nothing lists orphans, so a program must know its names.
 //!
 //! The crash is real: this program starts itself as a second process, and kills it.
 //!
@@ -13,7 +12,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
 
-use dlm_runtime::{ErrorKind, Lock, Lockspace, Mode};
+use dlm_runtime::{Lock, Lockspace, Mode};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -112,17 +111,14 @@ fn crash() -> Result<()> {
 
 /// Adopts an orphan in whichever mode it holds, or returns `None` if there is none.
 fn adopt(lockspace: &Lockspace, name: &str) -> Result<Option<Lock>> {
-    for mode in [Mode::Ex, Mode::Pr] {
-        match lockspace.adopt(name, mode).take() {
-            Ok(lock) => {
-                println!("adopted {name} in mode {mode}");
-                return Ok(Some(lock));
-            }
-            Err(error) if matches!(error.kind, ErrorKind::NoOrphan { .. }) => {}
-            Err(error) => return Err(error.into()),
+    match lockspace.adopt_any(name).take() {
+        Ok(lock) => {
+            println!("adopted {name} in mode {:?}", lock.mode());
+            Ok(Some(lock))
         }
+        Err(error) if error.is_no_orphan() => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    Ok(None)
 }
 
 /// Makes sure that an orphan protects its resource.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName};
+use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName, Token};
 use dlm_sys::{Accepted, Errno};
 
 use crate::error::{Error, ErrorKind, Operation};
@@ -19,7 +19,8 @@ use crate::sync::lock;
 pub struct AdoptRequest<'a> {
     shared: &'a Arc<Shared>,
     name: Result<ResourceName, NameError>,
-    mode: Mode,
+    /// `None`: any.
+    mode: Option<Mode>,
     blocking: BlockingSlot,
 }
 
@@ -33,7 +34,7 @@ impl fmt::Debug for AdoptRequest<'_> {
 }
 
 impl<'a> AdoptRequest<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
+    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Option<Mode>) -> Self {
         let name = ResourceName::new(name);
         Self { shared, name, mode, blocking: BlockingSlot::Unwanted }
     }
@@ -43,6 +44,13 @@ impl<'a> AdoptRequest<'a> {
     /// told, too.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
         self.blocking = BlockingSlot::Idle(Box::new(callback));
+        self
+    }
+
+    /// Has blocking notices sent without a callback; see
+    /// [`LockRequest::note_blocking`](crate::LockRequest::note_blocking).
+    pub fn note_blocking(mut self) -> Self {
+        self.blocking = BlockingSlot::Noted;
         self
     }
 
@@ -68,35 +76,68 @@ impl<'a> AdoptRequest<'a> {
         shared.check_fork()?;
         let name = name?;
         let notices = blocking.interest();
-        let state = LockState::adopted(mode);
+        // The mode is put right before each attempt.
+        let state = LockState::adopted(Mode::Nl);
         let entry = Entry::new(name.clone(), state, Contract::Forget, blocking);
         let inserted = lock(&shared.table).insert(entry);
         let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
         if let Some(callback) = notices {
             shared.expect(callback);
         }
-        let accepted = shared.cookies(token, notices.is_some()).and_then(|cookies| {
-            let request = dlm_proto::LockRequest::adopt(&name, mode, cookies);
-            shared.submit(&Request::Lock(request.with(LockFlags::PERSISTENT)))
-        });
-        match accepted {
-            Ok(Accepted::Lock(id)) => {
-                if let Some(entry) = lock(&shared.table).get_mut(token) {
-                    entry.state.note_id(id);
-                }
+        let attempt = |mode| attempt(shared, token, &name, mode, notices.is_some());
+        let answer = match mode {
+            Some(mode) => attempt(mode),
+            None => any(attempt),
+        };
+        match answer {
+            Ok(()) => {
                 shared.counts.requests.add();
                 Ok(Lock::new(Arc::clone(shared), token))
             }
-            Ok(Accepted::Done) => {
-                drop(shared.forget(&mut lock(&shared.table), token));
-                Err(ErrorKind::NoOrphan { other_mode: false })
-            }
             Err(kind) => {
-                drop(shared.forget(&mut lock(&shared.table), token));
-                Err(explained(kind))
+                // Dropped when nothing is locked.
+                let _trash = shared.forget(&mut lock(&shared.table), token);
+                Err(kind)
             }
         }
     }
+}
+
+/// Asks for the orphan that holds this mode.
+fn attempt(
+    shared: &Shared,
+    token: Token,
+    name: &ResourceName,
+    mode: Mode,
+    notices: bool,
+) -> Result<(), ErrorKind> {
+    if let Some(entry) = lock(&shared.table).get_mut(token) {
+        entry.state = LockState::adopted(mode);
+    }
+    let cookies = shared.cookies(token, notices)?;
+    let request = dlm_proto::LockRequest::adopt(name, mode, cookies);
+    match shared.submit(&Request::Lock(request.with(LockFlags::PERSISTENT))) {
+        Ok(Accepted::Lock(id)) => {
+            if let Some(entry) = lock(&shared.table).get_mut(token) {
+                entry.state.note_id(id);
+            }
+            Ok(())
+        }
+        Ok(Accepted::Done) => Err(ErrorKind::NoOrphan { other_mode: false }),
+        Err(kind) => Err(explained(kind)),
+    }
+}
+
+/// Tries the modes, the strongest first, as long as the kernel says that there is an orphan.
+fn any(mut attempt: impl FnMut(Mode) -> Result<(), ErrorKind>) -> Result<(), ErrorKind> {
+    let mut answer = Err(ErrorKind::NoOrphan { other_mode: true });
+    for mode in Mode::ALL.into_iter().rev() {
+        answer = attempt(mode);
+        if !matches!(answer, Err(ErrorKind::NoOrphan { other_mode: true })) {
+            break;
+        }
+    }
+    answer
 }
 
 /// What the kernel's answer means for an adoption.
@@ -116,7 +157,27 @@ impl Lockspace {
     /// Adopts an orphan of this node: a persistent lock whose owner is gone, on this resource and
     /// granted this mode.
     pub fn adopt(&self, resource: impl AsRef<[u8]>, mode: Mode) -> AdoptRequest<'_> {
-        AdoptRequest::new(self.shared(), resource.as_ref(), mode)
+        AdoptRequest::new(self.shared(), resource.as_ref(), Some(mode))
+    }
+
+    /// Adopts an orphan of this node on this resource in whichever mode it holds; of several, one
+    /// with the strongest mode. [`Lock::mode`] tells which that is.
+    ///
+    /// The kernel is asked for one mode after the other, as it has no question for all of them.
+    ///
+    /// ```no_run
+    /// use dlm_runtime::Lockspace;
+    ///
+    /// let lockspace = Lockspace::open("example")?;
+    /// match lockspace.adopt_any("disk0").take() {
+    ///     Ok(lock) => println!("the last owner died with {:?}", lock.mode()),
+    ///     Err(error) if error.is_no_orphan() => println!("nothing was left behind"),
+    ///     Err(error) => return Err(error),
+    /// }
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    pub fn adopt_any(&self, resource: impl AsRef<[u8]>) -> AdoptRequest<'_> {
+        AdoptRequest::new(self.shared(), resource.as_ref(), None)
     }
 
     /// Removes orphans of this lockspace that lie on `node`, or on this node without one. Not
@@ -145,5 +206,36 @@ impl Lockspace {
             purged.map_err(|_| died())?.map(|_| ())
         };
         purge().map_err(|kind| Error::new(Operation::Purge, kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_tried_from_the_strongest_on_while_there_is_an_orphan() {
+        let try_all = |answers: &dyn Fn(Mode) -> Result<(), ErrorKind>| {
+            let mut asked = Vec::new();
+            let answer = any(|mode| {
+                asked.push(mode);
+                answers(mode)
+            });
+            (asked, answer)
+        };
+        let no = |other_mode| Err(ErrorKind::NoOrphan { other_mode });
+        let (asked, answer) = try_all(&|mode| if mode == Mode::Pr { Ok(()) } else { no(true) });
+        assert_eq!(asked, [Mode::Ex, Mode::Pw, Mode::Pr]);
+        assert!(answer.is_ok());
+        let (asked, answer) = try_all(&|_| no(true));
+        assert_eq!(asked.len(), Mode::ALL.len());
+        assert!(matches!(answer, Err(ErrorKind::NoOrphan { other_mode: true })));
+        // Somebody else has adopted it in between.
+        let (asked, answer) = try_all(&|mode| no(mode == Mode::Ex));
+        assert_eq!(asked, [Mode::Ex, Mode::Pw]);
+        assert!(matches!(answer, Err(ErrorKind::NoOrphan { other_mode: false })));
+        let (asked, answer) = try_all(&|_| Err(ErrorKind::Closed));
+        assert_eq!(asked.len(), 1);
+        assert!(matches!(answer, Err(ErrorKind::Closed)));
     }
 }
