@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use dlm_proto::{
-    Abi, Cookies, LockFlags, LockId, LockRequest, LockResult, LockStatus, MAX_REQUEST_LEN,
+    Abi, Cookies, Event, LockFlags, LockId, LockRequest, LockResult, LockStatus, MAX_REQUEST_LEN,
     MAX_RESULT_LEN, Mode, ModeCode, Request, StatusFlags, Token, UnlockRequest, ValueBlock,
     Version,
 };
@@ -57,7 +57,17 @@ fn decode(count: u64, lvb: Option<&ValueBlock>) {
     for _ in 0..count {
         let abi = black_box(Abi::V6_64);
         let event = LockResult::decode(abi, black_box(bytes)).unwrap().event(abi.width).unwrap();
-        black_box(&event);
+        match event {
+            Event::Completion { token, status, lvb, .. } => {
+                black_box((token, status == LockStatus::Granted));
+                if let Some(lvb) = lvb {
+                    black_box(lvb);
+                }
+            }
+            Event::Blocking { token, mode, .. } => {
+                black_box((token, mode));
+            }
+        }
     }
 }
 

@@ -44,6 +44,7 @@ impl Mode {
     /// assert!(Mode::Pr.is_compatible_with(Mode::Pr));
     /// assert!(!Mode::Pr.is_compatible_with(Mode::Cw));
     /// ```
+    #[inline]
     #[must_use]
     pub const fn is_compatible_with(self, other: Self) -> bool {
         let mask = match self {
@@ -59,6 +60,7 @@ impl Mode {
 
     /// What a conversion from `self` to `to` with VALBLK does with the lock value block.
     /// A new request always reads it (all 36 pairs seen on kernels 6.1 and 6.12).
+    #[inline]
     #[must_use]
     pub const fn lvb_transfer(self, to: Self) -> LvbTransfer {
         match (self, to) {
@@ -71,6 +73,7 @@ impl Mode {
 
     /// Whether a conversion from `self` to `to` may carry QUECVT. The kernel refuses the other
     /// pairs with EINVAL and a warning with a stack trace in its log.
+    #[inline]
     #[must_use]
     pub const fn allows_quecvt(self, to: Self) -> bool {
         match (self, to) {
@@ -105,6 +108,7 @@ pub struct ModeCode(pub u8);
 
 impl ModeCode {
     /// The mode, if the number is one of the six.
+    #[inline]
     #[must_use]
     pub const fn known(self) -> Option<Mode> {
         match self.0 {
@@ -120,6 +124,7 @@ impl ModeCode {
 }
 
 impl From<Mode> for ModeCode {
+    #[inline]
     fn from(mode: Mode) -> Self {
         Self(mode as u8)
     }

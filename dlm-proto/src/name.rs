@@ -3,8 +3,6 @@
 use core::fmt;
 use core::ops::Deref;
 
-use heapless::Vec;
-
 /// The longest name, in bytes, of a resource (`DLM_RESNAME_MAXLEN`) and of a lockspace
 /// (`DLM_LOCKSPACE_LEN`).
 pub const MAX_NAME_LEN: usize = 64;
@@ -47,7 +45,7 @@ impl core::error::Error for NameError {}
 
 /// A resource name: 0 to 64 bytes of any value, NUL included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ResourceName(Vec<u8, MAX_NAME_LEN, u8>);
+pub struct ResourceName(Bytes);
 
 impl ResourceName {
     /// Takes a copy of `bytes`.
@@ -55,8 +53,9 @@ impl ResourceName {
     /// # Errors
     ///
     /// [`NameError::TooLong`] above 64 bytes.
+    #[inline]
     pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
-        copy(bytes).map(Self)
+        Bytes::new(bytes).map(Self)
     }
 }
 
@@ -65,7 +64,7 @@ impl ResourceName {
 /// The kernel itself checks only the length. A `/` makes its CREATE hang for ever, and white space
 /// breaks readers of `/proc/misc`, C libdlm among them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LockspaceName(Vec<u8, MAX_NAME_LEN, u8>);
+pub struct LockspaceName(Bytes);
 
 impl LockspaceName {
     /// Takes a copy of `bytes`.
@@ -74,8 +73,8 @@ impl LockspaceName {
     ///
     /// [`NameError`] says which rule is broken, and where.
     pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
-        let name = copy(bytes)?;
-        if name.is_empty() {
+        let name = Bytes::new(bytes)?;
+        if bytes.is_empty() {
             return Err(NameError::Empty);
         }
         if bytes == b"." || bytes == b".." {
@@ -89,8 +88,76 @@ impl LockspaceName {
     }
 }
 
-fn copy(bytes: &[u8]) -> Result<Vec<u8, MAX_NAME_LEN, u8>, NameError> {
-    Vec::from_slice(bytes).map_err(|_| NameError::TooLong(bytes.len()))
+/// Up to 64 bytes. What is behind them is zero, so that comparing all is comparing them: of two
+/// names of which one is the start of the other, the shorter one is the lower.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Bytes {
+    bytes: [u8; MAX_NAME_LEN],
+    len: u8,
+}
+
+impl Bytes {
+    #[inline]
+    fn new(bytes: &[u8]) -> Result<Self, NameError> {
+        let mut copy = [0; MAX_NAME_LEN];
+        match (copy.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(len)) => {
+                copy_short(place, bytes);
+                Ok(Self { bytes: copy, len })
+            }
+            _ => Err(NameError::TooLong(bytes.len())),
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+    }
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self { bytes: [0; MAX_NAME_LEN], len: 0 }
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+/// Copies a name of at most 64 bytes to a place of the same length.
+///
+/// Two copies of a fixed length, which may overlap, are a few instructions; a call of `memcpy` is
+/// many.
+#[inline]
+pub(crate) fn copy_short(place: &mut [u8], name: &[u8]) {
+    let is_copied = copy_ends::<32>(place, name)
+        || copy_ends::<16>(place, name)
+        || copy_ends::<8>(place, name)
+        || copy_ends::<4>(place, name);
+    if !is_copied {
+        for (to, from) in place.iter_mut().zip(name) {
+            *to = *from;
+        }
+    }
+}
+
+/// Copies the first `N` and the last `N` bytes: all of a name that has `N` to 2 `N`. False for a
+/// shorter one.
+#[inline]
+fn copy_ends<const N: usize>(place: &mut [u8], name: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (name.first_chunk::<N>(), name.last_chunk::<N>()) else {
+        return false;
+    };
+    if let Some(to) = place.first_chunk_mut::<N>() {
+        *to = *first;
+    }
+    if let Some(to) = place.last_chunk_mut::<N>() {
+        *to = *last;
+    }
+    true
 }
 
 macro_rules! as_bytes {
@@ -98,12 +165,14 @@ macro_rules! as_bytes {
         impl Deref for $name {
             type Target = [u8];
 
+            #[inline]
             fn deref(&self) -> &[u8] {
-                &self.0
+                self.0.get()
             }
         }
 
         impl AsRef<[u8]> for $name {
+            #[inline]
             fn as_ref(&self) -> &[u8] {
                 self
             }
@@ -147,6 +216,28 @@ mod tests {
             assert_eq!(ResourceName::new(&[0; 64][..len]).unwrap().len(), len);
         }
         assert_eq!(ResourceName::new(&[b'x'; 65]), Err(NameError::TooLong(65)));
+    }
+
+    #[test]
+    fn names_are_copied_whole_whatever_their_length() {
+        let bytes: [u8; 64] = core::array::from_fn(|at| u8::try_from(at).unwrap() + 1);
+        for len in 0..=64 {
+            let name = ResourceName::new(&bytes[..len]).unwrap();
+            assert_eq!(&*name, &bytes[..len]);
+            assert_eq!(std::format!("{name:?}"), std::format!("ResourceName({:?})", &bytes[..len]));
+        }
+    }
+
+    #[test]
+    fn names_are_ordered_as_their_bytes_are() {
+        let bytes: [&[u8]; 7] = [b"", b"\0", b"\0\0", b"\0a", b"a", b"a\0", b"b"];
+        let names = bytes.map(|bytes| ResourceName::new(bytes).unwrap());
+        for (a, name_a) in bytes.iter().zip(&names) {
+            for (b, name_b) in bytes.iter().zip(&names) {
+                assert_eq!(a.cmp(b), name_a.cmp(name_b), "{a:?} {b:?}");
+                assert_eq!(a == b, name_a == name_b, "{a:?} {b:?}");
+            }
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub struct LockRequest<'a> {
 
 impl<'a> LockRequest<'a> {
     /// A new lock on a resource, without flags.
+    #[inline]
     #[must_use]
     pub fn new(name: &'a [u8], mode: Mode, cookies: Cookies) -> Self {
         Self {
@@ -87,6 +88,7 @@ impl<'a> LockRequest<'a> {
     }
 
     /// A conversion of a lock to another mode. The cookies replace those of the lock.
+    #[inline]
     #[must_use]
     pub fn convert(lock: LockId, mode: Mode, cookies: Cookies) -> Self {
         Self { lock, flags: LockFlags::CONVERT, ..Self::new(b"", mode, cookies) }
@@ -94,18 +96,21 @@ impl<'a> LockRequest<'a> {
 
     /// The adoption of an orphan that holds this mode. It is complete when `write` returns the
     /// lock id; no result follows. The lock stays persistent only if PERSISTENT is set again.
+    #[inline]
     #[must_use]
     pub fn adopt(name: &'a [u8], mode: Mode, cookies: Cookies) -> Self {
         Self { flags: LockFlags::ORPHAN, ..Self::new(name, mode, cookies) }
     }
 
     /// The same request with these flags added.
+    #[inline]
     #[must_use]
     pub fn with(self, flags: LockFlags) -> Self {
         Self { flags: self.flags | flags, ..self }
     }
 
     /// The same request with VALBLK and this block to write.
+    #[inline]
     #[must_use]
     pub fn with_lvb(self, lvb: &'a ValueBlock) -> Self {
         Self { lvb, ..self.with(LockFlags::VALBLK) }
@@ -129,6 +134,7 @@ pub struct UnlockRequest<'a> {
 
 impl<'a> UnlockRequest<'a> {
     /// The release of a lock.
+    #[inline]
     #[must_use]
     pub fn new(lock: LockId, cookies: Cookies) -> Self {
         Self { lock, flags: LockFlags::empty(), cookies, lvb: &ValueBlock::ZERO }
@@ -136,18 +142,21 @@ impl<'a> UnlockRequest<'a> {
 
     /// The cancel of a waiting request or conversion, which then completes with
     /// [`Cancelled`](crate::LockStatus::Cancelled), or with what overtook the cancel.
+    #[inline]
     #[must_use]
     pub fn cancel(lock: LockId, cookies: Cookies) -> Self {
         Self { flags: LockFlags::CANCEL, ..Self::new(lock, cookies) }
     }
 
     /// The same request with these flags added.
+    #[inline]
     #[must_use]
     pub fn with(self, flags: LockFlags) -> Self {
         Self { flags: self.flags | flags, ..self }
     }
 
     /// The same request with VALBLK and this block to write.
+    #[inline]
     #[must_use]
     pub fn with_lvb(self, lvb: &'a ValueBlock) -> Self {
         Self { lvb, ..self.with(LockFlags::VALBLK) }
@@ -194,6 +203,7 @@ pub enum Request<'a> {
 
 impl<'a> Request<'a> {
     /// The command that this request is written with.
+    #[inline]
     #[must_use]
     pub const fn command(&self) -> Command {
         match self {
@@ -208,6 +218,7 @@ impl<'a> Request<'a> {
 }
 
 /// The `is64bit` byte of a layout's requests.
+#[inline]
 fn is64bit(abi: Abi) -> u8 {
     u8::from(abi.width == PointerWidth::W64)
 }

@@ -1,5 +1,8 @@
 //! Results: what is read from a lockspace device.
+//!
+//! Reading those of the usual layout, that of 64-bit programs on today's kernels, is inlined.
 
+use zerocopy::native_endian::U32;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{DecodeError, EncodeError};
@@ -73,30 +76,20 @@ impl<'a> LockResult<'a> {
     /// # Errors
     ///
     /// [`DecodeError`] names the field that is not as a result of this layout has it.
+    #[inline]
     pub fn decode(abi: Abi, bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let fixed = abi.result_len();
-        let words =
-            get(abi, bytes).ok_or(DecodeError::Truncated { need: fixed, have: bytes.len() })?;
-        let (wanted, got) = (abi.version.request_version(), words.version.get());
-        if !got.accepts(wanted) {
-            return Err(DecodeError::Version { wanted, got });
-        }
-        let length = usize::try_from(words.length).unwrap_or(usize::MAX);
-        if length != bytes.len() {
-            return Err(DecodeError::Length { wanted: length, got: bytes.len() });
-        }
-        let misplaced = DecodeError::LvbOffset { wanted: fixed, got: words.lvb_offset };
-        let lvb = match usize::try_from(words.lvb_offset) {
-            Ok(0) if bytes.len() == fixed => None,
-            Ok(0) => return Err(DecodeError::Length { wanted: fixed, got: bytes.len() }),
-            Ok(offset) if offset == fixed && bytes.len() == fixed + LVB_LEN => {
-                let block = bytes.get(fixed..).ok_or(misplaced)?;
-                Some(ValueBlock::ref_from_bytes(block).map_err(|_| misplaced)?)
-            }
-            _ => return Err(misplaced),
+        // A result of another layout becomes one of the usual layout first, so that there is one
+        // place to load from, and only what the caller looks at is loaded.
+        let translated;
+        let (raw, lvb) = if let Some(usual) = usual(abi, bytes) {
+            usual
+        } else {
+            translated = translate(abi, bytes)?;
+            (&translated.0, translated.1)
         };
+        let words = raw.load();
         Ok(Self {
-            version: got,
+            version: words.version.get(),
             addr: words.addr,
             param: words.param,
             lksb: words.lksb,
@@ -115,6 +108,7 @@ impl<'a> LockResult<'a> {
     ///
     /// [`DecodeError::Kind`] and [`DecodeError::Token`] for the result of a request that carried
     /// other words, [`DecodeError::Mode`] for a blocking notice without a mode.
+    #[inline]
     pub fn event(&self, width: PointerWidth) -> Result<Event<'a>, DecodeError> {
         let token = || Token::from_word(self.param, width).ok_or(DecodeError::Token(self.param));
         match self.addr {
@@ -190,10 +184,57 @@ fn put<'b>(abi: Abi, bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut
     }
 }
 
-/// Reads the fixed part.
-fn get(abi: Abi, bytes: &[u8]) -> Option<ResultWords> {
-    fn get<B: ResultBody>(bytes: &[u8]) -> Option<ResultWords> {
-        B::ref_from_prefix(bytes).ok().map(|(raw, _)| raw.load())
+/// A result of the usual layout in which all is as it must be, and its value block.
+#[inline]
+fn usual(abi: Abi, bytes: &[u8]) -> Option<(&v6::Result64, Option<&ValueBlock>)> {
+    const FIXED: usize = size_of::<v6::Result64>();
+    let (raw, rest) = v6::Result64::ref_from_prefix(bytes).ok()?;
+    if abi != Abi::V6_64 || raw.version.get().major != Version::V6.major {
+        return None;
+    }
+    let is = |word: U32, wanted| usize::try_from(word.get()) == Ok(wanted);
+    match ValueBlock::ref_from_bytes(rest) {
+        Ok(lvb) if is(raw.length, FIXED + LVB_LEN) && is(raw.lvb_offset, FIXED) => {
+            Some((raw, Some(lvb)))
+        }
+        Err(_) if rest.is_empty() && is(raw.length, FIXED) && is(raw.lvb_offset, 0) => {
+            Some((raw, None))
+        }
+        _ => None,
+    }
+}
+
+/// A result of any layout as one of the usual layout, and its value block; or what is wrong.
+#[cold]
+#[inline(never)]
+fn translate(abi: Abi, bytes: &[u8]) -> Result<(v6::Result64, Option<&ValueBlock>), DecodeError> {
+    let fixed = abi.result_len();
+    let truncated = DecodeError::Truncated { need: fixed, have: bytes.len() };
+    let (words, rest) = get(abi, bytes).ok_or(truncated)?;
+    let (wanted, got) = (abi.version.request_version(), words.version.get());
+    if !got.accepts(wanted) {
+        return Err(DecodeError::Version { wanted, got });
+    }
+    let length = usize::try_from(words.length).unwrap_or(usize::MAX);
+    if length != bytes.len() {
+        return Err(DecodeError::Length { wanted: length, got: bytes.len() });
+    }
+    let misplaced = DecodeError::LvbOffset { wanted: fixed, got: words.lvb_offset };
+    let lvb = match usize::try_from(words.lvb_offset) {
+        Ok(0) if rest.is_empty() => None,
+        Ok(0) => return Err(DecodeError::Length { wanted: fixed, got: bytes.len() }),
+        Ok(offset) if offset == fixed => {
+            Some(ValueBlock::ref_from_bytes(rest).map_err(|_| misplaced)?)
+        }
+        _ => return Err(misplaced),
+    };
+    Ok((ResultBody::new(&words), lvb))
+}
+
+/// Reads the fixed part, and returns what is behind it.
+fn get(abi: Abi, bytes: &[u8]) -> Option<(ResultWords, &[u8])> {
+    fn get<B: ResultBody>(bytes: &[u8]) -> Option<(ResultWords, &[u8])> {
+        B::ref_from_prefix(bytes).ok().map(|(raw, rest)| (raw.load(), rest))
     }
     match (abi.version, abi.width) {
         (AbiVersion::V6, PointerWidth::W64) => get::<v6::Result64>(bytes),

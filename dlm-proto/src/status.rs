@@ -27,6 +27,7 @@ pub enum LockStatus {
 
 impl LockStatus {
     /// The status for a number in the kernel's sign (0 or negative).
+    #[inline]
     #[must_use]
     pub const fn from_raw(raw: i32) -> Self {
         match raw {
@@ -41,6 +42,7 @@ impl LockStatus {
     }
 
     /// The number in the kernel's sign. C libdlm shows its users the positive number.
+    #[inline]
     #[must_use]
     pub const fn to_raw(self) -> i32 {
         match self {

@@ -21,24 +21,28 @@ const INDEX_BITS_32: u32 = 20;
 
 impl Token {
     /// A token for a slot. `generation` is never 0; a 0 is taken as 1.
+    #[inline]
     #[must_use]
     pub const fn new(index: u32, generation: u32) -> Self {
         Self { index, generation: if generation == 0 { 1 } else { generation } }
     }
 
     /// The slot.
+    #[inline]
     #[must_use]
     pub const fn index(self) -> u32 {
         self.index
     }
 
     /// The generation of the slot.
+    #[inline]
     #[must_use]
     pub const fn generation(self) -> u32 {
         self.generation
     }
 
     /// The highest slot index that a word of this width can carry.
+    #[inline]
     #[must_use]
     pub const fn max_index(width: PointerWidth) -> u32 {
         match width {
@@ -48,6 +52,7 @@ impl Token {
     }
 
     /// The highest generation that a word of this width can carry; 1 follows it.
+    #[inline]
     #[must_use]
     pub const fn max_generation(width: PointerWidth) -> u32 {
         match width {
@@ -57,6 +62,7 @@ impl Token {
     }
 
     /// The token as a word of this width, or `None` if it does not fit.
+    #[inline]
     #[must_use]
     pub const fn to_word(self, width: PointerWidth) -> Option<u64> {
         if self.index > Self::max_index(width) || self.generation > Self::max_generation(width) {
@@ -70,6 +76,7 @@ impl Token {
     }
 
     /// The token that a word of this width carries, or `None` for a word that is none.
+    #[inline]
     #[must_use]
     pub const fn from_word(word: u64, width: PointerWidth) -> Option<Self> {
         let (index, generation) = match width {
@@ -112,6 +119,7 @@ impl Cookies {
     ///
     /// `owner` comes back in the lksb word. A program that shares an open device with others (after
     /// a fork) can tell its own results by it. 0 is taken as 1, as the kernel refuses a 0.
+    #[inline]
     #[must_use]
     pub const fn for_token(token: Token, owner: u32) -> Self {
         let word = (token.generation as u64) << u32::BITS | token.index as u64;
@@ -120,6 +128,7 @@ impl Cookies {
 
     /// The words for the lock that `token` names, for records of the given width, or `None` if the
     /// token does not fit into it.
+    #[inline]
     #[must_use]
     pub const fn for_token_in(token: Token, owner: u32, width: PointerWidth) -> Option<Self> {
         match token.to_word(width) {
@@ -129,12 +138,14 @@ impl Cookies {
     }
 
     /// The same words with the blocking notice switched off or on.
+    #[inline]
     #[must_use]
     pub const fn with_blocking(self, wanted: bool) -> Self {
         let blocking_addr = if wanted { Self::BLOCKING } else { 0 };
         Self { blocking_addr, ..self }
     }
 
+    #[inline]
     const fn for_word(word: u64, owner: u32) -> Self {
         Self {
             completion_addr: Self::COMPLETION,

@@ -33,6 +33,7 @@ impl Version {
     pub const V5: Self = Self::new(5, 0, 0);
 
     /// A version from its three parts.
+    #[inline]
     #[must_use]
     pub const fn new(major: u32, minor: u32, patch: u32) -> Self {
         Self { major, minor, patch }
@@ -41,6 +42,7 @@ impl Version {
     /// Whether a kernel that states version `self` takes a request that carries `request`:
     /// major equal, minor not above the kernel's, patch ignored (kernel 6.1 and 6.12 answer EBADE
     /// otherwise).
+    #[inline]
     #[must_use]
     pub const fn accepts(self, request: Self) -> bool {
         self.major == request.major && request.minor <= self.minor
@@ -79,12 +81,14 @@ pub struct RawVersion([U32; 3]);
 
 impl RawVersion {
     /// The record of `version`.
+    #[inline]
     #[must_use]
     pub fn new(version: Version) -> Self {
         Self([version.major.into(), version.minor.into(), version.patch.into()])
     }
 
     /// The version that the record states.
+    #[inline]
     #[must_use]
     pub fn get(self) -> Version {
         let [major, minor, patch] = self.0;
@@ -105,6 +109,7 @@ pub enum AbiVersion {
 
 impl AbiVersion {
     /// The version that requests of this generation carry.
+    #[inline]
     #[must_use]
     pub const fn request_version(self) -> Version {
         match self {
@@ -128,6 +133,7 @@ impl PointerWidth {
     pub const NATIVE: Self = if size_of::<usize>() == 8 { Self::W64 } else { Self::W32 };
 
     /// Whether `word` survives the way through a record of this width.
+    #[inline]
     #[must_use]
     pub const fn fits(self, word: u64) -> bool {
         match self {
@@ -201,6 +207,7 @@ impl Abi {
     }
 
     /// Bytes in a request before the resource name: where the name of a lock request starts.
+    #[inline]
     #[must_use]
     pub const fn lock_name_offset(self) -> usize {
         match (self.version, self.width) {
@@ -216,6 +223,7 @@ impl Abi {
     /// A 32-bit version 6 request is 4 bytes longer than its fields: a 64-bit kernel reads such a
     /// request as a struct with tail padding and loses the last 4 bytes of the name otherwise
     /// (seen on 6.1 and 6.12).
+    #[inline]
     #[must_use]
     pub const fn request_len(self, name_len: usize) -> usize {
         let padding = match (self.version, self.width) {
@@ -226,6 +234,7 @@ impl Abi {
     }
 
     /// Bytes of a result without a lock value block.
+    #[inline]
     #[must_use]
     pub const fn result_len(self) -> usize {
         match (self.version, self.width) {

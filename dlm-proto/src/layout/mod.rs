@@ -67,6 +67,7 @@ macro_rules! record {
 macro_rules! lock_body {
     ($name:ident, [$($extra:ident),*]) => {
         impl crate::layout::LockBody for $name {
+            #[inline]
             fn new(words: &crate::layout::LockWords, lvb: &crate::lvb::ValueBlock) -> Self {
                 use crate::layout::Word;
                 Self {
@@ -85,6 +86,7 @@ macro_rules! lock_body {
                 }
             }
 
+            #[inline]
             fn load(&self) -> crate::layout::LockWords {
                 use crate::layout::Word;
                 let mut words = crate::layout::LockWords::default();
@@ -103,6 +105,7 @@ macro_rules! lock_body {
                 words
             }
 
+            #[inline]
             fn lvb(&self) -> &crate::lvb::ValueBlock {
                 &self.lvb
             }
@@ -115,6 +118,7 @@ macro_rules! lock_body {
 macro_rules! result_body {
     ($name:ident, [$($version:ident)?]) => {
         impl crate::layout::ResultBody for $name {
+            #[inline]
             fn new(words: &crate::layout::ResultWords) -> Self {
                 use crate::layout::Word;
                 Self {
@@ -132,6 +136,7 @@ macro_rules! result_body {
                 }
             }
 
+            #[inline]
             fn load(&self) -> crate::layout::ResultWords {
                 use crate::layout::Word;
                 #[allow(unused_mut, reason = "version 5 has no version field to load")]
@@ -201,6 +206,7 @@ pub(crate) trait Word: Sized {
     fn word(&self) -> u64;
 
     #[expect(clippy::cast_possible_truncation, reason = "no layout has more than 32 flag bits")]
+    #[inline]
     fn flag_bits(&self) -> u32 {
         self.word() as u32
     }
@@ -210,10 +216,12 @@ macro_rules! word {
     ($type:ident, $native:ty) => {
         impl Word for zerocopy::native_endian::$type {
             #[allow(clippy::cast_possible_truncation, reason = "callers check the width first")]
+            #[inline]
             fn new(word: u64) -> Self {
                 Self::from(word as $native)
             }
 
+            #[inline]
             fn word(&self) -> u64 {
                 #[allow(clippy::useless_conversion, reason = "one of the widths is u64 itself")]
                 u64::from(self.get())
