@@ -63,6 +63,27 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn the_end_of_dropped_locks_is_awaited() {
+    let (ls, other) = open_twice("fu-settled");
+    // It has no other reason to read.
+    let delivery = ls.start_delivery().unwrap();
+    for _ in 0..20 {
+        for n in 0..50_u32 {
+            drop(ls.lock(n.to_ne_bytes(), Mode::Ex).start(|_| {}).unwrap());
+        }
+        block_on(ls.settled()).unwrap();
+        assert_eq!(ls.lock_count(), 0);
+        for n in 0..50_u32 {
+            other.lock(n.to_ne_bytes(), Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+        }
+    }
+    delivery.stop(PATIENCE).unwrap();
+    other.close().unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn what_completes_at_once_is_ready_at_the_first_poll() {
     let ls = Lockspace::create("fu-once").unwrap();
     let Poll::Ready(lock) = poll_once(ls.lock("r", Mode::Ex).with_lvb().into_future()) else {

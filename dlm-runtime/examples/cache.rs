@@ -11,10 +11,10 @@
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dlm_runtime::{DeliveryThread, Lock, Lockspace, Mode, ValueBlock};
+use dlm_runtime::{BlockedLock, DeliveryThread, Lock, Lockspace, Mode, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -33,8 +33,6 @@ const READS: u32 = 100;
 /// A reader's cached value, shared with the callback that invalidates it.
 #[derive(Default)]
 struct Cached {
-    /// Filled once; the callback must be known before the lock is.
-    lock: OnceLock<Lock>,
     value: Mutex<Option<ValueBlock>>,
     hits: AtomicU32,
     misses: AtomicU32,
@@ -43,7 +41,7 @@ struct Cached {
 
 impl Cached {
     /// The value, from the cache if it is there.
-    fn get(&self) -> Result<ValueBlock> {
+    fn get(&self, lock: &Lock) -> Result<ValueBlock> {
         // Held while the lock is converted: a notice that comes meanwhile waits until it is done.
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = *value {
@@ -51,17 +49,15 @@ impl Cached {
             return Ok(value);
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let lock = self.lock.get().ok_or("there is no lock yet")?;
         let granted = lock.convert(Mode::Pr).read_lvb().wait()?;
-        let lvb = granted.lvb.filter(|lvb| lvb.valid).ok_or("the value is lost")?;
-        *value = Some(lvb.block);
-        Ok(lvb.block)
+        let fetched = granted.valid_lvb().ok_or("the value is lost")?;
+        *value = Some(fetched);
+        Ok(fetched)
     }
 
     /// What the blocking notice does.
-    fn give_way(&self) {
+    fn give_way(&self, lock: &BlockedLock) {
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lock) = self.lock.get() else { return };
         // A notice may come late, for a lock that has given way already.
         if lock.mode() != Some(Mode::Nl) {
             *value = None;
@@ -77,6 +73,7 @@ impl Cached {
 struct Reader {
     lockspace: Lockspace,
     delivery: DeliveryThread,
+    lock: Lock,
     cached: Arc<Cached>,
 }
 
@@ -86,22 +83,15 @@ impl Reader {
         // Notices are acted on at once, whatever the reader is doing.
         let delivery = lockspace.start_delivery()?;
         let cached = Arc::new(Cached::default());
-        let weak = Arc::downgrade(&cached);
-        let lock = lockspace
-            .lock(RESOURCE, Mode::Nl)
-            .on_blocking(move |_| {
-                if let Some(cached) = Weak::upgrade(&weak) {
-                    cached.give_way();
-                }
-            })
-            .wait()?;
-        _ = cached.lock.set(lock);
-        Ok(Self { lockspace, delivery, cached })
+        let theirs = Arc::clone(&cached);
+        let request = lockspace.lock(RESOURCE, Mode::Nl);
+        let lock = request.on_blocking_with(move |lock| theirs.give_way(lock)).wait()?;
+        Ok(Self { lockspace, delivery, lock, cached })
     }
 
     fn read_all(&self, expected: ValueBlock) -> Result<()> {
         for _ in 0..READS {
-            if self.cached.get()? != expected {
+            if self.cached.get(&self.lock)? != expected {
                 return Err("a reader saw an old value".into());
             }
         }
@@ -131,7 +121,7 @@ fn run() -> Result<()> {
     let writer = Lockspace::create(LOCKSPACE)?;
     let readers = (0..READERS).map(|_| Reader::new()).collect::<Result<Vec<_>>>()?;
     for version in 1..=VERSIONS {
-        let value = ValueBlock::from_prefix(&version.to_be_bytes()).ok_or("too long")?;
+        let value = ValueBlock::ZERO.with_u64_at(0, version).ok_or("too long")?;
         // Granted when all readers have given way. The release stores the value.
         let lock = writer.lock(RESOURCE, Mode::Ex).with_lvb().wait()?;
         lock.release().write_lvb(value).wait()?;
@@ -156,9 +146,9 @@ fn run() -> Result<()> {
     if [hits, misses, dropped] != expected {
         return Err(format!("{expected:?} were to be expected").into());
     }
-    for Reader { lockspace, delivery, cached } in readers {
+    for Reader { lockspace, delivery, lock, .. } in readers {
+        lock.unlock()?;
         delivery.stop(Duration::from_secs(5))?;
-        drop(cached);
         lockspace.close()?;
     }
     writer.release()?;

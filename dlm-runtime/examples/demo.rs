@@ -4,13 +4,11 @@
 //! `cargo xtask demo` runs it on a real kernel.
 
 use std::error::Error;
-use std::os::fd::AsFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
 use dlm_runtime::{Lockspace, Mode, ValueBlock};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -54,32 +52,16 @@ fn main() -> Result<()> {
 
 /// Anna takes the resource and keeps it until somebody wants it.
 fn hold(lockspace: Lockspace, anna: Speaker, held: &Sender<()>) -> Result<Lockspace> {
-    let (notices, noticed) = channel();
-    let lock = lockspace
-        .lock(RESOURCE, Mode::Ex)
-        .with_lvb()
-        .on_blocking(move |blocking| _ = notices.send(blocking.mode))
-        .wait()?;
+    let lock = lockspace.lock(RESOURCE, Mode::Ex).with_lvb().note_blocking().wait()?;
     anna.say("holds EX on \"printer\" (exclusive: nobody else may use it)");
     held.send(())?;
 
-    let mode = await_notice(&lockspace, &noticed)?;
+    let mode = lock.wait_blocked(None)?.ok_or("without a timeout it ends with a notice")?;
     anna.say(&format!("is told by a blocking AST: somebody waits for {mode}"));
     let block = ValueBlock::from_prefix(MESSAGE).ok_or("the message is too long")?;
     anna.say("writes \"tray 2 is empty\" into the lock value block and unlocks");
     lock.release().write_lvb(block).wait()?;
     Ok(lockspace)
-}
-
-/// Runs callbacks in this thread, whenever the lockspace has any, until a notice has come.
-fn await_notice(lockspace: &Lockspace, noticed: &Receiver<Mode>) -> Result<Mode> {
-    loop {
-        if let Ok(mode) = noticed.try_recv() {
-            return Ok(mode);
-        }
-        poll(&mut [PollFd::new(lockspace.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
-        lockspace.dispatch()?;
-    }
 }
 
 /// Ben waits until Anna gives way.

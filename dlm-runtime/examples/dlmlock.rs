@@ -171,12 +171,16 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
 }
 
 fn run(options: &Options) -> Result<u8, Failure> {
-    let lockspace = open_or_create(options.lockspace.as_bytes())
+    // Many processes may do this at the same time. The lockspace gets one reference from them all,
+    // so that one removal is enough.
+    let lockspace = LockspaceOptions::new().timeout(NODE_PATIENCE);
+    let lockspace = lockspace
+        .open_or_create(options.lockspace.as_bytes())
         .map_err(|error| Failure::new(status_of(&error, EX_NOINPUT), error))?;
     let (resource, start) = (options.resource.display(), Instant::now());
     let lock = match acquire(&lockspace, options) {
         Ok(lock) => lock,
-        Err(error) if error.would_block() || matches!(error.kind, ErrorKind::TimedOut(_)) => {
+        Err(error) if error.would_block() || error.is_timed_out() => {
             if options.verbose {
                 eprintln!("dlmlock: {resource} is taken: {error}");
             }
@@ -197,21 +201,6 @@ fn run(options: &Options) -> Result<u8, Failure> {
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
         (None, signal) => u8::try_from(128 + signal.unwrap_or(0)).unwrap_or(u8::MAX),
     })
-}
-
-/// Many processes may do this at the same time. The lockspace gets one reference from them all, so
-/// that one removal is enough: a creation takes a reference, and EXCLUSIVE lets only one succeed.
-fn open_or_create(name: &[u8]) -> Result<Lockspace, Error> {
-    let open = || LockspaceOptions::new().timeout(NODE_PATIENCE).open(name);
-    match open() {
-        Err(error) if error.is_no_lockspace() => {}
-        answer => return answer,
-    }
-    match LockspaceOptions::new().exclusive().create(name) {
-        // Somebody else was faster.
-        Err(error) if error.raw_os_error() == Some(Errno::EEXIST as i32) => open(),
-        answer => answer,
-    }
 }
 
 fn acquire(lockspace: &Lockspace, options: &Options) -> Result<Lock, Error> {

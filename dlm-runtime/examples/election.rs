@@ -12,15 +12,13 @@
 //! `cargo xtask vm run --add target/debug/examples -- /examples/election`
 
 use std::error::Error;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use dlm_runtime::{Lock, Lockspace, Mode, ValueBlock};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use dlm_runtime::{Lockspace, Mode, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -139,28 +137,18 @@ fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
             return Ok(rebuilt);
         }
         // From EX to EX, with the block: stored at once, and valid from now on.
-        lock.convert(Mode::Ex).write_lvb(block(last + 1)).wait()?;
-        await_challenger(&lockspace, &lock)?;
+        lock.convert(Mode::Ex).write_lvb(block(last + 1)?).wait()?;
+        // Sleeps until somebody else wants the lock.
+        lock.wait_blocked(None)?;
         journal.end();
         lock.convert(Mode::Nl).wait()?;
     }
 }
 
-/// Sleeps until somebody else wants the lock.
-fn await_challenger(lockspace: &Lockspace, lock: &Lock) -> Result<()> {
-    while lock.blocked().is_none() {
-        poll(&mut [PollFd::new(lockspace.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
-        lockspace.dispatch()?;
-    }
-    Ok(())
-}
-
-fn block(term: u64) -> ValueBlock {
-    // Big endian, whatever the node: others may be different machines.
-    ValueBlock::from_prefix(&term.to_be_bytes()).unwrap_or_default()
+fn block(term: u64) -> Result<ValueBlock> {
+    Ok(ValueBlock::ZERO.with_u64_at(0, term).ok_or("the block is too short")?)
 }
 
 fn term_in(block: ValueBlock) -> Result<u64> {
-    let bytes = block.0.first_chunk().ok_or("the block is too short")?;
-    Ok(u64::from_be_bytes(*bytes))
+    Ok(block.u64_at(0).ok_or("the block is too short")?)
 }

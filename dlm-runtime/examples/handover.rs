@@ -11,6 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use dlm_runtime::{Lockspace, Mode, ValueBlock};
 
@@ -34,14 +35,14 @@ struct Progress {
 
 impl Progress {
     fn to_block(self) -> Result<ValueBlock> {
-        let words = [self.turns, self.units, self.result].map(u64::to_be_bytes);
-        Ok(ValueBlock::from_prefix(words.as_flattened()).ok_or("too long")?)
+        let block = ValueBlock::ZERO.with_u64_at(0, self.turns);
+        let block = block.and_then(|block| block.with_u64_at(8, self.units));
+        Ok(block.and_then(|block| block.with_u64_at(16, self.result)).ok_or("too long")?)
     }
 
     fn from_block(block: ValueBlock) -> Result<Self> {
-        let mut words = block.0.chunks_exact(8).map(|word| word.try_into().map(u64::from_be_bytes));
-        let mut next = || -> Result<u64> { Ok(words.next().ok_or("too short")??) };
-        Ok(Self { turns: next()?, units: next()?, result: next()? })
+        let word = |offset| block.u64_at(offset).ok_or("too short");
+        Ok(Self { turns: word(0)?, units: word(8)?, result: word(16)? })
     }
 
     /// One unit of work: not to be interrupted.
@@ -88,8 +89,7 @@ fn run() -> Result<()> {
         }
     }
     let read = keeper.convert(Mode::Pr).read_lvb().wait()?;
-    let lvb = read.lvb.filter(|lvb| lvb.valid).ok_or("the progress is lost")?;
-    let done = Progress::from_block(lvb.block)?;
+    let done = Progress::from_block(read.valid_lvb().ok_or("the progress is lost")?)?;
     let mut alone = Progress { turns: TURNS, ..Progress::default() };
     while alone.units < done.units {
         alone.advance();
@@ -111,8 +111,8 @@ fn work(name: &str) -> Result<u64> {
     loop {
         // Stands in line until the other gives way.
         let granted = lock.convert(Mode::Ex).read_lvb().wait()?;
-        let lvb = granted.lvb.filter(|lvb| lvb.valid).ok_or("the other died at work")?;
-        let mut progress = Progress::from_block(lvb.block)?;
+        let block = granted.valid_lvb().ok_or("the other died at work")?;
+        let mut progress = Progress::from_block(block)?;
         if progress.turns == TURNS {
             lock.convert(Mode::Nl).wait()?;
             lock.unlock()?;
@@ -122,8 +122,8 @@ fn work(name: &str) -> Result<u64> {
         // At least one unit, so that the work goes on even if both are always in a hurry.
         loop {
             progress.advance();
-            lockspace.dispatch()?;
-            if lock.blocked().is_some() {
+            // Looks, and does not wait.
+            if lock.wait_blocked(Some(Duration::ZERO))?.is_some() {
                 break;
             }
         }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dlm_runtime::{ErrorKind, LockspaceOptions, Mode};
+use dlm_runtime::{LockspaceOptions, Mode};
 use tokio::task::yield_now;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -66,9 +66,7 @@ async fn tasks(lockspace: &Lockspace) -> Result<()> {
     take_turns(lockspace).await?;
 
     // The unlocks of dropped locks are answered in the background.
-    while lockspace.lock_count() > 0 {
-        yield_now().await;
-    }
+    lockspace.settled().await?;
     driver.abort();
     match driver.await {
         Err(aborted) if aborted.is_cancelled() => Ok(()),
@@ -82,7 +80,7 @@ async fn give_up(lockspace: &Lockspace) -> Result<()> {
     let tasks = spawn(lockspace, |lockspace, n| async move {
         if n % 2 == 0 {
             let answer = lockspace.lock("printer", Mode::Pr).timeout(PATIENCE).await;
-            answer.is_err_and(|error| matches!(error.kind, ErrorKind::TimedOut(_)))
+            answer.is_err_and(|error| error.is_timed_out())
         } else {
             let request = lockspace.lock("printer", Mode::Pr);
             tokio::time::timeout(PATIENCE, request.into_future()).await.is_err()

@@ -10,6 +10,7 @@ use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, Token, ValueBlock
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion};
 use crate::legal;
+use crate::lent::BlockedLock;
 use crate::lock::{CONVERT_WITH_LVB, Lock};
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
 use crate::sync::now;
@@ -122,7 +123,14 @@ impl<'a> ConvertRequest<'a> {
 
     /// Replaces the callback that is run when somebody waits for this lock.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = Some(BlockingSlot::Idle(Box::new(callback)));
+        self.blocking = Some(BlockingSlot::told(callback));
+        self
+    }
+
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself; see
+    /// [`BlockedLock`].
+    pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
+        self.blocking = Some(BlockingSlot::lent(callback));
         self
     }
 
@@ -240,6 +248,8 @@ impl Begun {
             entry.state.abort(why);
             std::mem::replace(&mut entry.contract, Contract::Forget)
         });
+        // It may be gone.
+        lock.shared().watchers.wake(lock.token());
     }
 }
 

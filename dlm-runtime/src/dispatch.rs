@@ -3,7 +3,7 @@
 use dlm_proto::{Mode, Token};
 
 use crate::error::ErrorKind;
-use crate::event::{Blocking, BlockingCallback, Due};
+use crate::event::{BlockingCallback, Due};
 use crate::shared::{BlockingSlot, Pumped, Shared};
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
@@ -60,7 +60,7 @@ impl Shared {
         // Dropped when nothing is locked.
         let _trash;
         let mut table = lock(&self.table);
-        let is_wanted = table.get_mut(token).is_some_and(|entry| !entry.dropped);
+        let is_wanted = table.get_mut(token).is_some_and(|entry| entry.dropped.is_none());
         _trash = if is_wanted && is_gone { self.forget(&mut table, token) } else { None };
         is_wanted
     }
@@ -69,10 +69,13 @@ impl Shared {
     fn run_blocking(&self, token: Token, mode: Mode) {
         let callback = {
             let mut table = lock(&self.table);
-            let entry = table.get_mut(token).filter(|entry| !entry.dropped);
+            let entry = table.get_mut(token).filter(|entry| entry.dropped.is_none());
             let Some(entry) = entry else { return };
             match std::mem::replace(&mut entry.blocking, BlockingSlot::Running(Vec::new())) {
-                BlockingSlot::Idle(callback) => callback,
+                BlockingSlot::Idle(callback) => {
+                    entry.lent += u32::from(callback.borrows());
+                    callback
+                }
                 BlockingSlot::Running(mut backlog) => {
                     backlog.push(mode);
                     entry.blocking = BlockingSlot::Running(backlog);
@@ -84,13 +87,12 @@ impl Shared {
                 }
             }
         };
-        let mut running = Running { shared: self, token, callback: Some(callback) };
-        let mut modes = vec![mode];
-        while !modes.is_empty() {
-            for mode in modes.drain(..) {
-                running.call(mode);
-            }
-            modes = running.backlog();
+        let borrows = callback.borrows();
+        let mut running = Running { shared: self, token, borrows, callback: Some(callback) };
+        let mut next = Some(mode);
+        while let Some(mode) = next {
+            running.call(mode);
+            next = running.next();
         }
     }
 }
@@ -99,6 +101,8 @@ impl Shared {
 struct Running<'a> {
     shared: &'a Shared,
     token: Token,
+    /// It is lent the lock.
+    borrows: bool,
     /// Always there until the drop.
     callback: Option<BlockingCallback>,
 }
@@ -106,27 +110,33 @@ struct Running<'a> {
 impl Running<'_> {
     fn call(&mut self, mode: Mode) {
         if let Some(callback) = &mut self.callback {
-            callback(Blocking { mode });
+            callback.call(self.shared, self.token, mode);
         }
     }
 
-    /// What came while the callback ran.
-    fn backlog(&self) -> Vec<Mode> {
+    /// What came while the callback ran, the oldest first.
+    fn next(&self) -> Option<Mode> {
         let mut table = lock(&self.shared.table);
-        match table.get_mut(self.token).map(|entry| &mut entry.blocking) {
-            Some(BlockingSlot::Running(backlog)) => std::mem::take(backlog),
-            _ => Vec::new(),
+        let entry = table.get_mut(self.token).filter(|entry| entry.dropped.is_none())?;
+        match &mut entry.blocking {
+            BlockingSlot::Running(backlog) if !backlog.is_empty() => Some(backlog.remove(0)),
+            _ => None,
         }
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let mut backlog = Vec::new();
+        let (mut backlog, mut is_left) = (Vec::new(), false);
         {
             let mut table = lock(&self.shared.table);
+            let mut entry = table.get_mut(self.token);
+            if let Some(entry) = entry.as_deref_mut().filter(|_| self.borrows) {
+                entry.lent -= 1;
+                is_left = entry.lent == 0 && entry.dropped.is_some();
+            }
             // Otherwise the lock is gone, or has another callback: this one is dropped, below.
-            let slot = table.get_mut(self.token).map(|entry| &mut entry.blocking);
+            let slot = entry.map(|entry| &mut entry.blocking);
             if let Some(slot @ BlockingSlot::Running(_)) = slot {
                 if let Some(callback) = self.callback.take() {
                     let running = std::mem::replace(slot, BlockingSlot::Idle(callback));
@@ -135,6 +145,10 @@ impl Drop for Running<'_> {
                     }
                 }
             }
+        }
+        if is_left {
+            let token = self.token;
+            return self.shared.defer(move |shared| shared.release_dropped(token));
         }
         for mode in backlog {
             self.shared.due.push(Due::Blocking(self.token, mode));

@@ -38,6 +38,10 @@ pub enum Operation {
     StartThread,
     /// Stop the delivery thread.
     StopThread,
+    /// Wait for a blocking notice.
+    AwaitNotice,
+    /// Wait until dropped locks are gone.
+    Settle,
 }
 
 impl fmt::Display for Operation {
@@ -57,6 +61,8 @@ impl fmt::Display for Operation {
             Self::Dispatch => "dispatch",
             Self::StartThread => "start delivery thread",
             Self::StopThread => "stop delivery thread",
+            Self::AwaitNotice => "wait for a blocking notice",
+            Self::Settle => "wait for dropped locks",
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use dlm_proto::{LockStatus, Mode, StatusFlags, Token, ValueBlock};
 
+use crate::lent::BlockingCall;
 use crate::lvb::Lvb;
 use crate::signal::{AsFd, Signal, Source};
 use crate::state::Ended;
@@ -57,7 +58,7 @@ pub struct Blocking {
 }
 
 pub(crate) type CompletionCallback = Box<dyn FnOnce(Completion) + Send>;
-pub(crate) type BlockingCallback = Box<dyn FnMut(Blocking) + Send>;
+pub(crate) type BlockingCallback = Box<dyn BlockingCall>;
 
 /// A callback that is due.
 pub(crate) enum Due {

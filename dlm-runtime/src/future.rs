@@ -212,7 +212,7 @@ impl Shared {
         let is_left = {
             let mut table = lock(&self.table);
             table.get_mut(token).is_some_and(|entry| {
-                entry.dropped = true;
+                entry.leave(self);
                 entry.state.pending().is_none()
             })
         };
@@ -255,7 +255,7 @@ impl Shared {
             let Some(entry) = table.get_mut(token) else { return };
             entry.state.abort(&kind);
             entry.outcome = Some(Err(kind));
-            (std::mem::replace(&mut entry.contract, Contract::Forget), entry.dropped)
+            (std::mem::replace(&mut entry.contract, Contract::Forget), entry.dropped.is_some())
         };
         self.expect_no_more(waker.needs_delivery());
         if dropped {

@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocked;
 mod cancel;
 mod control;
 mod convert;
@@ -48,6 +49,7 @@ mod error;
 mod event;
 pub mod future;
 mod legal;
+mod lent;
 mod lock;
 mod lockspace;
 mod lvb;
@@ -57,6 +59,7 @@ mod model;
 mod notices;
 mod orphan;
 mod request;
+mod settle;
 mod shared;
 #[cfg(not(dlm_model))]
 mod signal;
@@ -90,12 +93,14 @@ pub use counters::Counters;
 pub use delivery::DeliveryThread;
 pub use error::{Error, ErrorKind, Operation, UnlockError};
 pub use event::{Blocking, Completion};
+pub use lent::BlockedLock;
 pub use lock::{Lock, LockInfo, UnlockRequest};
 pub use lockspace::{Lockspace, LockspaceOptions};
 pub use lvb::Lvb;
 pub use notices::BlockingNotices;
 pub use orphan::AdoptRequest;
 pub use request::LockRequest;
+pub use settle::Settled;
 pub use status::{State, Status};
 
 pub use dlm_proto::{

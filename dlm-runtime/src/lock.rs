@@ -63,6 +63,11 @@ impl Lock {
         Self { shared, token, released: false }
     }
 
+    /// For a callback that uses a lock that is not its own: dropping it does nothing.
+    pub(crate) fn lent(shared: Arc<Shared>, token: Token) -> Self {
+        Self { shared, token, released: true }
+    }
+
     /// The kernel's id of the lock, to find it in the kernel's own dumps. `None` if it is gone.
     ///
     /// Ids are reused at once, by locks of others, too: never keep one.
@@ -314,6 +319,10 @@ impl UnlockRequest {
             .with(|entry| {
                 let (flags, block) = entry.state.unlock_lvb(self.lvb);
                 entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
+                if entry.outcome.is_some() {
+                    // As for a conversion: its owner has not been told yet.
+                    return Err(ErrorKind::InFlight);
+                }
                 let (id, force) = entry.state.begin_unlock()?;
                 entry.begin(&mut contract);
                 shared.expect(callback);

@@ -8,6 +8,7 @@ use dlm_sys::{Accepted, Errno};
 
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Blocking;
+use crate::lent::BlockedLock;
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
@@ -43,7 +44,14 @@ impl<'a> AdoptRequest<'a> {
     /// [`LockRequest::on_blocking`](crate::LockRequest::on_blocking). Those who wait already are
     /// told, too.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::Idle(Box::new(callback));
+        self.blocking = BlockingSlot::told(callback);
+        self
+    }
+
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself; see
+    /// [`BlockedLock`].
+    pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
+        self.blocking = BlockingSlot::lent(callback);
         self
     }
 

@@ -9,8 +9,9 @@ use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
 use dlm_sys::Accepted;
 
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::{Blocking, BlockingCallback, Completion};
+use crate::event::{Blocking, Completion};
 use crate::legal;
+use crate::lent::BlockedLock;
 use crate::lock::Lock;
 use crate::shared::{BlockingSlot, Contract, Entry, Shared};
 use crate::state::LockState;
@@ -106,7 +107,14 @@ impl<'a> LockRequest<'a> {
     /// is waited for, and runs where completions do: in
     /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::Idle(Box::new(callback) as BlockingCallback);
+        self.blocking = BlockingSlot::told(callback);
+        self
+    }
+
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself, to give
+    /// way by a conversion or an unlock at once; see [`BlockedLock`].
+    pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
+        self.blocking = BlockingSlot::lent(callback);
         self
     }
 

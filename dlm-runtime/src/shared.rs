@@ -10,11 +10,13 @@ use dlm_proto::{
 };
 use dlm_sys::Accepted;
 
+use crate::blocked::Watchers;
 use crate::counters::Counts;
 use crate::deadline::Deadlines;
 use crate::device::{Device, Gone, LockspaceDevice, Slot};
 use crate::error::ErrorKind;
 use crate::event::{BlockingCallback, CompletionCallback, Due, DueQueue};
+use crate::settle::{Leaving, Settling};
 use crate::signal::{AsFd, PollSet, Signal};
 use crate::state::{Ended, Forced, LockState, Pending};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,7 +55,9 @@ pub(crate) struct Entry {
     /// The task that waits for such notices.
     pub(crate) notice_waker: Option<Waker>,
     /// The handle is gone; the entry goes with the lock.
-    pub(crate) dropped: bool,
+    pub(crate) dropped: Option<Leaving>,
+    /// Callbacks that use the lock now; see [`BlockedLock`](crate::BlockedLock).
+    pub(crate) lent: u32,
     /// Counts the operations on this lock.
     pub(crate) serial: u64,
     /// When the last of them began.
@@ -78,7 +82,8 @@ impl Entry {
             blocked: None,
             unseen: None,
             notice_waker: None,
-            dropped: false,
+            dropped: None,
+            lent: 0,
             serial: 0,
             started: Started::now(),
             timed_out: false,
@@ -93,6 +98,11 @@ impl Entry {
         self.started = Started::now();
         self.serial += 1;
         self.serial
+    }
+
+    /// The handle is dropped.
+    pub(crate) fn leave(&mut self, shared: &Shared) {
+        self.dropped.get_or_insert_with(|| shared.settling.enter());
     }
 
     /// Whether this very operation has not ended yet.
@@ -176,6 +186,10 @@ pub(crate) struct Shared {
     pub(crate) leadership: Leadership,
     pub(crate) due: DueQueue,
     pub(crate) deadlines: Deadlines,
+    /// Who waits in a call for blocking notices.
+    pub(crate) watchers: Watchers,
+    /// Counts the dropped locks.
+    pub(crate) settling: Arc<Settling>,
     /// Readable for ever once the lockspace is gone.
     pub(crate) gone: Signal,
     /// What a user polls: results, due callbacks, and the end.
@@ -228,6 +242,8 @@ impl Shared {
             leadership,
             due,
             deadlines,
+            watchers: Watchers::default(),
+            settling: Arc::default(),
             gone,
             poll_set,
             expected: AtomicUsize::new(0),
@@ -272,7 +288,7 @@ impl Shared {
     }
 
     /// Something that is expected is for dispatch or the delivery thread.
-    fn interested(&self) {
+    pub(crate) fn interested(&self) {
         // Nobody listens without a delivery thread. One that starts now looks at the interest after
         // it said that it is there: in the one order of these four accesses, either it sees the
         // interest or it is seen here. Acquire and release would let both miss each other.
@@ -281,6 +297,11 @@ impl Shared {
         {
             self.interest_changed.set();
         }
+    }
+
+    /// The opposite of [`Shared::interested`].
+    pub(crate) fn interested_no_more(&self) {
+        self.interest.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// The opposite of [`Shared::expect`].
@@ -381,7 +402,7 @@ impl Shared {
                 Routed { trash: self.forget(table, token), ..Routed::default() }
             }
             Contract::Forget | Contract::Release => {
-                Routed { unwanted: entry.dropped.then_some(token), ..Routed::default() }
+                Routed { unwanted: entry.dropped.is_some().then_some(token), ..Routed::default() }
             }
         }
     }
@@ -391,6 +412,7 @@ impl Shared {
         let Some(entry) = table.get_mut(token) else { return self.drop_result() };
         self.counts.blocking_notices.add();
         entry.blocked = entry.blocked.max(Some(mode));
+        self.watchers.wake(token);
         let note = Some(Note::blocking(&entry.name, mode));
         let routed = match &mut entry.blocking {
             BlockingSlot::Idle(_) => {
@@ -425,7 +447,7 @@ impl Shared {
         if self.writer.is_some() {
             // Said at once, as the thread that writes will come to it later.
             if let Some(entry) = lock(&self.table).get_mut(token) {
-                entry.dropped = true;
+                entry.leave(self);
             }
         }
         self.defer(move |shared| shared.release_dropped(token));
@@ -440,7 +462,12 @@ impl Shared {
         let (unlock, block) = {
             let mut table = self.table_after_cancel(token);
             let Some(entry) = table.get_mut(token) else { return };
-            entry.dropped = true;
+            entry.leave(self);
+            if entry.lent > 0 {
+                // Written over what its callback is just writing, the kernel might see it first.
+                // The thread that runs the callback comes here at its end.
+                return;
+            }
             let blocking = std::mem::replace(&mut entry.blocking, BlockingSlot::Unwanted);
             if let Some(callback) = blocking.interest() {
                 self.expect_no_more(callback);
@@ -515,5 +542,6 @@ impl Shared {
             wakers.extend(entry.notice_waker.take());
         }
         wakers.into_iter().for_each(Waker::wake);
+        self.settling.wake();
     }
 }

@@ -46,10 +46,12 @@ pub(crate) mod signal;
 mod space;
 mod stage;
 
+mod test_blocked;
 mod test_cancel;
 mod test_delivery;
 mod test_drop;
 mod test_end;
 mod test_future;
 mod test_notices;
+mod test_settle;
 mod test_waiters;
