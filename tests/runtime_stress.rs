@@ -1,8 +1,8 @@
 //! Many threads, many operations, everything at once: no completion is lost, no two locks exclude
 //! each other in vain, no value block goes back, and nothing is left.
 //!
-//! What each thread does follows from a seed, which is printed; `DLM_SEED` repeats it. How the
-//! threads meet does not. `DLM_OPERATIONS` asks for more or fewer of them.
+//! What each thread does follows from a seed; the command that repeats it is printed first, and again
+//! with a failure. How the threads meet does not.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,8 @@ mod random;
 mod resource;
 #[path = "stress/steps.rs"]
 mod steps;
+#[path = "stress/tell.rs"]
+mod tell;
 #[path = "stress/ticket.rs"]
 mod ticket;
 #[path = "stress/watch.rs"]
@@ -30,10 +32,12 @@ mod worker;
 mod world;
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use tell::tell;
 use world::{THREADS, World};
 
 /// Marks the panics that belong to the test.
@@ -43,12 +47,13 @@ fn is_expected(panic: &(dyn Any + Send)) -> bool {
     panic.downcast_ref::<String>().is_some_and(|text| text == MARKER)
 }
 
-/// Keeps expected panics quiet.
+/// Keeps expected panics quiet, and others from being lost with the process.
 fn hush() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
+    std::panic::set_hook(Box::new(|info| {
         if info.payload().downcast_ref::<String>().is_none_or(|text| text != MARKER) {
-            hook(info);
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("without a name").to_owned();
+            tell(format_args!("thread {name}: {info}\n{}", Backtrace::capture()));
         }
     }));
 }
@@ -59,7 +64,7 @@ fn mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing() {
     hush();
     let seed = random::seed();
     let wanted = std::env::var("DLM_OPERATIONS").map_or(100_000, |text| text.parse().unwrap());
-    eprintln!("stress: seed {seed} (DLM_SEED={seed} repeats it), {wanted} operations");
+    tell(tell::command(seed, wanted));
     let start = Instant::now();
     let world = World::new(seed, wanted);
     std::thread::scope(|scope| {
@@ -69,7 +74,7 @@ fn mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing() {
                 let run = AssertUnwindSafe(|| worker::Worker::new(world, number).run());
                 if catch_unwind(run).is_err() {
                     // The others may wait for what this thread holds: there is no going on.
-                    eprintln!("FAILED in thread {number}");
+                    tell(format_args!("FAILED in thread {number}"));
                     world.print();
                     std::process::exit(1);
                 }

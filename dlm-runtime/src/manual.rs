@@ -55,7 +55,7 @@
 //! | the example in libdlm(3) is a busy loop | poll sleeps until there is something to do | the example `poll_dispatch` |
 //! | the blocking AST does not tell the mode | [`Blocking::mode`](crate::Blocking) | `runtime_delivery::a_blocking_callback_is_told_the_mode_and_may_give_way_itself` |
 //! | NULL and errno 0 when the module is missing | errors name the call, the cause and the remedy | `dlm-sys`: `an_error_names_the_call_the_cause_and_the_remedy` |
-//! | orphans block a restart, and are undocumented | [`Lockspace::adopt`], [`Lockspace::purge`] | `runtime_orphan` |
+//! | orphans block a restart, and are undocumented | [`Lockspace::adopt`], [`Lockspace::adopt_any`], [`Lockspace::purge`] | `runtime_orphan` |
 //! | no async | futures and streams, with or without tokio | `runtime_future` |
 //! | fork | inherited handles refuse, and send nothing | `runtime_fork` |
 //! | `dlm_ls_unlock_wait` after an asynchronous lock hangs | who is told is decided per operation, not per lock | `runtime_delivery` |
@@ -71,6 +71,7 @@
 //! [`Lockspace::force_release`]: crate::Lockspace::force_release
 //! [`Lockspace::lock`]: crate::Lockspace::lock
 //! [`Lockspace::adopt`]: crate::Lockspace::adopt
+//! [`Lockspace::adopt_any`]: crate::Lockspace::adopt_any
 //! [`Lockspace::purge`]: crate::Lockspace::purge
 //! [`Lockspace::status`]: crate::Lockspace::status
 //! [`Lockspace::dispatch`]: crate::Lockspace::dispatch

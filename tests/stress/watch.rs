@@ -1,8 +1,10 @@
 //! Whether the threads get on, and what they are doing when one does not.
 
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::tell::tell;
 use crate::world::World;
 
 /// How often the threads are looked at.
@@ -61,7 +63,7 @@ pub(crate) fn watch(world: &World) {
             is_stuck |= !desk.done.load(Ordering::SeqCst) && *looks > STUCK;
         }
         if is_stuck {
-            eprintln!("STUCK: a step takes longer than {STUCK} looks of {LOOK:?}");
+            tell(format_args!("STUCK: a step takes longer than {STUCK} looks of {LOOK:?}"));
             world.print();
             // The stuck thread cannot be joined.
             std::process::exit(1);
@@ -73,6 +75,7 @@ pub(crate) fn print(desks: &[Desk]) {
     for (n, desk) in desks.iter().enumerate() {
         let since = desk.since.load(Ordering::SeqCst);
         let done = desk.done.load(Ordering::SeqCst);
-        eprintln!("thread {n}: since {since} ms: {} (done: {done})", desk.step.lock().unwrap());
+        let step = desk.step.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(format_args!("thread {n}: since {since} ms: {step} (done: {done})"));
     }
 }

@@ -8,6 +8,7 @@ use dlm_runtime::{DeliveryThread, ErrorKind, Lock, Lockspace, LockspaceOptions, 
 use dlm_tests::PATIENCE;
 
 use crate::resource::Resource;
+use crate::tell::{self, tell};
 use crate::ticket::Ledger;
 use crate::watch::{self, Desk};
 
@@ -236,19 +237,19 @@ impl World {
 
     /// All that can be told, for a failure.
     pub(crate) fn print(&self) {
-        eprintln!("seed {}: repeat with DLM_SEED={}", self.seed, self.seed);
+        tell(format_args!("repeat it: {}", tell::command(self.seed, self.wanted)));
         watch::print(&self.desks);
         let doomed = self.doomed.try_lock().map(|owner| Arc::clone(&owner)).ok();
         for owner in self.owners.iter().chain(&doomed) {
-            eprintln!("{}: {:?}", owner.label, owner.ls.counters());
+            tell(format_args!("{}: {:?}", owner.label, owner.ls.counters()));
             for lock in owner.ls.locks().into_iter().filter(|l| l.mode != Some(Mode::Nl)) {
-                eprintln!("  {lock:?}");
+                tell(format_args!("  {lock:?}"));
             }
         }
-        eprintln!("{:?}", self.tally);
+        tell(format_args!("{:?}", self.tally));
         if let Ok(locks) = std::fs::read_to_string(format!("/sys/kernel/debug/dlm/{NAME}_locks")) {
             // NL is 0, in the column before the one for what is waited for.
-            eprintln!("the kernel's locks:\n{locks}");
+            tell(format_args!("the kernel's locks:\n{locks}"));
         }
     }
 }

@@ -16,9 +16,12 @@ use crate::vm::{Command, Vm, VmOptions};
 /// For one program. Most take a second.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// How many operations the stress test does here. By itself it does ten times as many, which takes
-/// a minute: `cargo xtask vm run --add DIR -- /DIR/runtime_stress --ignored`.
+/// How many operations the stress test does here, unless this variable says otherwise. By itself it
+/// does ten times as many, which takes a minute.
 const OPERATIONS: (&str, &str) = ("DLM_OPERATIONS", "10000");
+
+/// What the choices of the stress test follow from, if it is to repeat some.
+const SEED: &str = "DLM_SEED";
 
 /// Tests that show how the kernel warns; elsewhere a warning is a failure.
 const WARNS: &str = "kernel_warns";
@@ -117,8 +120,13 @@ fn in_machine(
     for example in beside {
         vm.add_program(&example.path, format!("/examples/{}", example.name))?;
     }
-    let command = Command::new(&inside).args(["--ignored"]).args(filter);
-    let output = vm.capture(&command.env("RUST_BACKTRACE", "1").env(OPERATIONS.0, OPERATIONS.1))?;
+    let operations = std::env::var(OPERATIONS.0).unwrap_or_else(|_| OPERATIONS.1.into());
+    let mut command = Command::new(&inside).args(["--ignored"]).args(filter);
+    command = command.env("RUST_BACKTRACE", "1").env(OPERATIONS.0, operations);
+    if let Ok(seed) = std::env::var(SEED) {
+        command = command.env(SEED, seed);
+    }
+    let output = vm.capture(&command)?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     let log = vm.kernel_log_since(vm.log_start())?;

@@ -27,6 +27,9 @@ What is missing for that is installed and fetched first.
     --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
     FILTER          of the tests that run on a kernel, only those with this in their name, or in
                     that of their program
+
+The stress test prints the command that repeats its choices, with the variables DLM_SEED and
+DLM_OPERATIONS.
 ";
 
 /// What to run.
