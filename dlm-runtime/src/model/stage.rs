@@ -84,6 +84,8 @@ fn tell_how_to_repeat(name: &str, folder: &Path, begin: SystemTime) {
 /// A lockspace, and another node that decides about locks in its own time.
 pub(super) struct Stage {
     pub(super) space: Arc<Space>,
+    /// Callbacks of this scenario that panic.
+    pub(super) panics: u64,
     node: JoinHandle<()>,
 }
 
@@ -91,7 +93,7 @@ impl Stage {
     pub(super) fn new() -> Self {
         let space = Space::current();
         let theirs = Arc::clone(&space);
-        Self { space, node: thread::spawn(move || theirs.run()) }
+        Self { space, panics: 0, node: thread::spawn(move || theirs.run()) }
     }
 
     /// An owner of locks.
@@ -125,7 +127,8 @@ impl Stage {
             assert_eq!(lockspace.locks(), [], "locks are left in the table");
             assert_eq!(shared.interest.load(Ordering::Relaxed), 0, "interest");
             assert_eq!(shared.expected.load(Ordering::Relaxed), 0, "expected");
-            assert_eq!(lockspace.counters().callback_panics, 0, "a callback panicked");
+            let panics = lockspace.counters().callback_panics;
+            assert_eq!(panics, self.panics, "callbacks panicked");
         }
         assert!(self.space.is_empty(), "something is left in the lockspace");
     }
@@ -243,4 +246,12 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Polls a future once, with a waker that nobody listens to.
 pub(super) fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Waits until the writing thread has done what it was given.
+pub(super) fn finish_writer(lockspace: &Lockspace) {
+    block_on(async {
+        let lock = lockspace.lock("last", Mode::Ex).await.unwrap();
+        lock.release().await.unwrap();
+    });
 }

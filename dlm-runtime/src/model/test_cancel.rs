@@ -197,3 +197,26 @@ fn a_shared_lock_is_cancelled_and_converted_by_two_threads() {
         stage.finish(&[&lockspace, &other]);
     });
 }
+
+#[test]
+fn a_deadline_that_was_kept_does_not_cancel_the_next_conversion() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let dispatcher = Dispatcher::start(&lockspace);
+        let held = other.lock("a", Mode::Pr).wait().unwrap();
+        let lock = lockspace.lock("a", Mode::Nl).wait().unwrap();
+        let (sender, ended) = channel();
+        let told = move |completion: crate::Completion| sender.send(completion.status).unwrap();
+        lock.convert(Mode::Cr).deadline(now() + PATIENCE).start(told).unwrap();
+        assert_eq!(ended.recv(), Ok(LockStatus::Granted));
+        thread::scope(|scope| {
+            scope.spawn(|| advance(PATIENCE));
+            scope.spawn(|| lock.convert(Mode::Ex).wait().unwrap());
+            scope.spawn(|| held.unlock().unwrap());
+        });
+        lock.unlock().unwrap();
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace, &other]);
+    });
+}

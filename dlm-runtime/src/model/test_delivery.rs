@@ -1,5 +1,6 @@
 //! The delivery thread beside threads that wait: callbacks run once, and only where they belong.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,6 +163,37 @@ fn a_callback_runs_in_one_of_two_places() {
         );
         dispatcher.stop().unwrap();
         delivery.stop(FOREVER).unwrap();
+        stage.finish(&[&lockspace]);
+    });
+}
+
+/// The callback that panics takes the thread out of its work, with another callback due or not.
+#[test]
+fn a_callback_that_panics_takes_no_other_with_it() {
+    check(|| {
+        let mut stage = Stage::new();
+        stage.panics = 2;
+        let lockspace = stage.open();
+        let delivery = lockspace.start_delivery().unwrap();
+        let started = ["a", "b"].map(|resource| {
+            let (sender, ended) = channel();
+            let told = move |_| {
+                sender.send(()).unwrap();
+                // Past the hook, which takes a panic for a failure of the scenario.
+                resume_unwind(Box::new(()));
+            };
+            (lockspace.lock(resource, Mode::Ex).start(told).unwrap(), ended)
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| lockspace.lock("c", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| {
+                for (_, ended) in &started {
+                    ended.recv().unwrap();
+                }
+            });
+        });
+        delivery.stop(FOREVER).unwrap();
+        drop(started);
         stage.finish(&[&lockspace]);
     });
 }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use dlm_proto::LockFlags;
 use shuttle::thread;
 
-use super::stage::{Dispatcher, Runs, Stage, block_on, check, poll_once};
+use super::stage::{Dispatcher, Runs, Stage, check, finish_writer, poll_once};
 use crate::{Lockspace, Mode};
 
 /// Starts requests for a lock that somebody else gives up meanwhile, and drops it.
@@ -62,14 +62,6 @@ fn a_request_is_taken_back_by_the_writing_thread() {
         finish_writer(&lockspace);
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace]);
-    });
-}
-
-/// Waits until the writing thread has done what it was given.
-fn finish_writer(lockspace: &Arc<Lockspace>) {
-    block_on(async {
-        let lock = lockspace.lock("last", Mode::Ex).await.unwrap();
-        lock.release().await.unwrap();
     });
 }
 

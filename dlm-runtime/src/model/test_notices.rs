@@ -1,7 +1,7 @@
 //! Blocking notices: each is told, and never two at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shuttle::sync::Mutex;
@@ -9,7 +9,7 @@ use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
 use super::signal::Signal;
-use super::stage::{Dispatcher, Stage, block_on, check};
+use super::stage::{Dispatcher, Runs, Stage, block_on, check, finish_writer};
 use crate::sync::lock;
 use crate::{Blocking, Mode};
 
@@ -105,5 +105,58 @@ fn a_stream_of_notices_wakes_its_task() {
         });
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
+    });
+}
+
+/// One call may have begun just before the drop, and no other begins.
+#[test]
+fn a_blocking_callback_is_not_called_again_after_a_drop() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let (dropped, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let callback = {
+            let (dropped, late) = (Arc::clone(&dropped), Arc::clone(&late));
+            move |_| {
+                thread::yield_now();
+                late.fetch_add(usize::from(dropped.load(Ordering::Relaxed)), Ordering::Relaxed);
+            }
+        };
+        let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
+        let dispatchers = [Dispatcher::start(&lockspace), Dispatcher::start(&lockspace)];
+        let waiting =
+            [Mode::Cr, Mode::Pr, Mode::Ex].map(|mode| other.lock("a", mode).start(|_| {}).unwrap());
+        drop(held);
+        dropped.store(true, Ordering::Relaxed);
+        for dispatcher in dispatchers {
+            dispatcher.stop().unwrap();
+        }
+        drop(waiting);
+        stage.finish(&[&lockspace, &other]);
+        assert!(late.load(Ordering::Relaxed) <= 1, "a callback was called after the drop");
+    });
+}
+
+#[test]
+fn a_blocking_callback_is_not_called_although_the_writing_thread_is_late() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open_with_writer(), stage.open());
+        let runs = Arc::<Runs>::default();
+        let callback = {
+            let runs = Arc::clone(&runs);
+            move |_| runs.note()
+        };
+        let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
+        let waiting = other.lock("a", Mode::Pr).start(|_| {}).unwrap();
+        // Nobody dispatches yet, but this thread may come upon the notice.
+        lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap();
+        drop(held);
+        let dispatcher = Dispatcher::start(&lockspace);
+        finish_writer(&lockspace);
+        dispatcher.stop().unwrap();
+        drop(waiting);
+        stage.finish(&[&lockspace, &other]);
+        assert_eq!(runs.count(), 0, "a callback of a dropped lock was run");
     });
 }
