@@ -20,7 +20,7 @@ use crate::sync::lock;
 use crate::{Error, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
 
 /// Schedules of each kind for each scenario, unless `DLM_SCHEDULES` says otherwise.
-const SCHEDULES: usize = 3_000;
+const SCHEDULES: usize = 2_000;
 
 /// More steps than any schedule of these scenarios takes, unless its threads run in circles.
 const MOST_STEPS: usize = 100_000;
