@@ -11,7 +11,7 @@ use shuttle::thread;
 use super::signal::Signal;
 use super::stage::{Dispatcher, Runs, Stage, block_on, check, finish_writer};
 use crate::sync::lock;
-use crate::{Blocking, Mode};
+use crate::{Blocking, Lockspace, Mode};
 
 #[test]
 fn a_blocking_callback_runs_in_one_thread_at_a_time_and_misses_nothing() {
@@ -108,32 +108,48 @@ fn a_stream_of_notices_wakes_its_task() {
     });
 }
 
-/// One call may have begun just before the drop, and no other begins.
+/// Drops a lock while its callback is called for several notices. One call may have begun just
+/// before, and no other begins.
+fn drop_between_calls(lockspace: &Arc<Lockspace>, other: &Lockspace) {
+    let (dropped, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let callback = {
+        let (dropped, late) = (Arc::clone(&dropped), Arc::clone(&late));
+        move |_| {
+            thread::yield_now();
+            late.fetch_add(usize::from(dropped.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
+    };
+    let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
+    let dispatchers = [Dispatcher::start(lockspace), Dispatcher::start(lockspace)];
+    let waiting =
+        [Mode::Cr, Mode::Pr, Mode::Ex].map(|mode| other.lock("a", mode).start(|_| {}).unwrap());
+    drop(held);
+    dropped.store(true, Ordering::Relaxed);
+    finish_writer(lockspace);
+    for dispatcher in dispatchers {
+        dispatcher.stop().unwrap();
+    }
+    drop(waiting);
+    assert!(late.load(Ordering::Relaxed) <= 1, "a callback was called after the drop");
+}
+
 #[test]
 fn a_blocking_callback_is_not_called_again_after_a_drop() {
     check(|| {
         let stage = Stage::new();
         let (lockspace, other) = (stage.open(), stage.open());
-        let (dropped, late) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let callback = {
-            let (dropped, late) = (Arc::clone(&dropped), Arc::clone(&late));
-            move |_| {
-                thread::yield_now();
-                late.fetch_add(usize::from(dropped.load(Ordering::Relaxed)), Ordering::Relaxed);
-            }
-        };
-        let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
-        let dispatchers = [Dispatcher::start(&lockspace), Dispatcher::start(&lockspace)];
-        let waiting =
-            [Mode::Cr, Mode::Pr, Mode::Ex].map(|mode| other.lock("a", mode).start(|_| {}).unwrap());
-        drop(held);
-        dropped.store(true, Ordering::Relaxed);
-        for dispatcher in dispatchers {
-            dispatcher.stop().unwrap();
-        }
-        drop(waiting);
+        drop_between_calls(&lockspace, &other);
         stage.finish(&[&lockspace, &other]);
-        assert!(late.load(Ordering::Relaxed) <= 1, "a callback was called after the drop");
+    });
+}
+
+#[test]
+fn a_blocking_callback_is_not_called_again_after_a_drop_that_is_written_late() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open_with_writer(), stage.open());
+        drop_between_calls(&lockspace, &other);
+        stage.finish(&[&lockspace, &other]);
     });
 }
 
