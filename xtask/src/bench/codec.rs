@@ -56,7 +56,7 @@ fn total_instructions(codec: &Path, row: &str, count: u32) -> Result<f64> {
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
     command.arg(codec).args([row, &count.to_string()]);
-    let output = command.output().context("cannot run valgrind (package valgrind)")?;
+    let output = command.output().context("cannot run valgrind")?;
     let log = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "valgrind failed:\n{log}");
     collected(&log).with_context(|| format!("valgrind counted nothing:\n{log}"))

@@ -11,8 +11,8 @@ use serde_json::Value;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::vm::store::workspace_root;
-use crate::vm::{VmOptions, kernels};
+use crate::vm::store::{Store, workspace_root};
+use crate::vm::{VmOptions, kernels, provision};
 
 /// How to use it.
 pub const USAGE: &str = "\
@@ -70,6 +70,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     };
     let mut rows = Vec::new();
     if choice.has(CODEC) {
+        provision::ensure_for_counting(&Store::open()?)?;
         rows.extend(codec::run()?);
     }
     if guest::ROWS.iter().any(|row| choice.has(row.name)) {

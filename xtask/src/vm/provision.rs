@@ -22,10 +22,17 @@ const NEEDS: [(&str, &str); 9] = [
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
 ];
 
+/// What counts instructions on this machine.
+const COUNTER: [(&str, &str); 1] = [("valgrind", "valgrind")];
+
 /// Packages that are missing.
 #[must_use]
 pub fn missing() -> Vec<&'static str> {
-    NEEDS
+    missing_of(&NEEDS)
+}
+
+fn missing_of(needs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    needs
         .iter()
         .filter(|(what, _)| match what.strip_prefix('/') {
             Some(_) => !Path::new(what).exists(),
@@ -52,6 +59,15 @@ pub fn ensure(store: &Store) -> Result<()> {
 pub fn ensure_for_fuzzing(store: &Store) -> Result<()> {
     // libFuzzer is C++.
     install(store, || missing().into_iter().filter(|&package| package == "g++").collect())
+}
+
+/// Installs what counts instructions, and nothing for virtual machines.
+///
+/// # Errors
+///
+/// As for [`ensure`].
+pub fn ensure_for_counting(store: &Store) -> Result<()> {
+    install(store, || missing_of(&COUNTER))
 }
 
 fn install(store: &Store, look: impl Fn() -> Vec<&'static str>) -> Result<()> {
@@ -98,4 +114,15 @@ fn install(store: &Store, look: impl Fn() -> Vec<&'static str>) -> Result<()> {
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_and_files_that_are_not_there_are_missed() {
+        let needs = [("sh", "a"), ("no-such-program", "b"), ("/bin/sh", "c"), ("/no/such", "d")];
+        assert_eq!(missing_of(&needs), ["b", "d"]);
+    }
 }
