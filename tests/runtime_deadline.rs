@@ -98,11 +98,13 @@ fn the_delivery_thread_keeps_deadlines_in_their_order() {
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let delivery = other.start_delivery().unwrap();
     let (sender, done) = channel();
+    // All are under way before the first of them is due, also on a slow machine.
+    let start = Instant::now() + 10 * SHORT;
     let locks: Vec<_> = [3, 1, 2]
         .into_iter()
         .map(|n: u32| {
             let sender = sender.clone();
-            let request = other.lock("r", Mode::Ex).timeout(SHORT * n);
+            let request = other.lock("r", Mode::Ex).deadline(start + SHORT * n);
             request.start(move |done| sender.send((n, done.status)).unwrap()).unwrap()
         })
         .collect();

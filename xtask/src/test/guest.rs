@@ -9,6 +9,7 @@ use std::process::Command as HostCommand;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
 use crate::cargo::{self, Program};
 use crate::vm::{Command, Vm, VmOptions};
@@ -27,7 +28,7 @@ const SEED: &str = "DLM_SEED";
 const WARNS: &str = "kernel_warns";
 
 /// Tests of the examples, which are put beside it.
-const USES_EXAMPLES: &str = "runtime_examples";
+pub(super) const USES_EXAMPLES: &str = "runtime_examples";
 
 /// All examples, those that need a feature, too.
 const EXAMPLES: [&str; 6] = ["build", "-p", "dlm-runtime", "--examples", "--features", "tokio"];
@@ -40,24 +41,36 @@ struct Report {
     complaint: Option<String>,
 }
 
-pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+pub(super) fn run(
+    kernels: &[&str],
+    filter: Option<&str>,
+    sanitizer: Option<Sanitizer>,
+    tally: &mut Tally,
+) -> Result<()> {
     if kernels.is_empty() {
         return Ok(());
     }
     println!("=== building what runs in virtual machines");
-    let tests = stripped(cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?)?;
-    let examples = stripped(cargo::build(&EXAMPLES)?)?;
+    let (tests, examples) = match sanitizer {
+        Some(sanitizer) => (sanitizer.build()?, Vec::new()),
+        None => {
+            let tests = cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?;
+            (tests, stripped(cargo::build(&EXAMPLES)?)?)
+        }
+    };
+    let full = tests.clone();
+    let tests = stripped(tests)?;
     let tally = Mutex::new(tally);
     std::thread::scope(|scope| {
         // The kernels side by side, the programs one after the other.
         for kernel in kernels {
-            let (tests, examples, tally) = (&tests, &examples, &tally);
+            let (tests, full, examples, tally) = (&tests, &full, &examples, &tally);
             scope.spawn(move || {
-                for program in tests {
+                for (program, full) in tests.iter().zip(full) {
                     // A filter that names a program means all tests in it.
                     let filter = filter.filter(|filter| !program.name.contains(filter));
                     let beside = if program.name == USES_EXAMPLES { &examples[..] } else { &[] };
-                    one(kernel, program, beside, filter, tally);
+                    one(&Run { kernel, program, full, beside, filter, sanitizer }, tally);
                 }
             });
         }
@@ -65,21 +78,28 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     Ok(())
 }
 
+/// One program on one kernel.
+struct Run<'a> {
+    kernel: &'a str,
+    program: &'a Program,
+    /// The same with its debug information.
+    full: &'a Program,
+    /// What is put beside it.
+    beside: &'a [Program],
+    filter: Option<&'a str>,
+    sanitizer: Option<Sanitizer>,
+}
+
 /// Runs one program on one kernel and shows and counts what came out.
-fn one(
-    kernel: &str,
-    program: &Program,
-    beside: &[Program],
-    filter: Option<&str>,
-    tally: &Mutex<&mut Tally>,
-) {
+fn one(run: &Run<'_>, tally: &Mutex<&mut Tally>) {
+    let Run { kernel, program, filter, .. } = *run;
     let what = format!("{} on {kernel}", program.name);
     let start = Instant::now();
     // Most programs have nothing to run then.
     if filter.is_some_and(|filter| !has_test(program, filter)) {
         return;
     }
-    let report = in_machine(kernel, program, beside, filter);
+    let report = in_machine(run);
     let seconds = start.elapsed().as_secs_f64();
     let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut out = std::io::stdout().lock();
@@ -107,13 +127,10 @@ fn has_test(program: &Program, filter: &str) -> bool {
     listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(": test"))
 }
 
-fn in_machine(
-    kernel: &str,
-    program: &Program,
-    beside: &[Program],
-    filter: Option<&str>,
-) -> Result<Report> {
-    let options = VmOptions { kernel: kernel.into(), time_limit: LIMIT, ..VmOptions::default() };
+fn in_machine(run: &Run<'_>) -> Result<Report> {
+    let Run { kernel, program, full, beside, filter, sanitizer } = *run;
+    let time_limit = if sanitizer.is_some() { 3 * LIMIT } else { LIMIT };
+    let options = VmOptions { kernel: kernel.into(), time_limit, ..VmOptions::default() };
     let vm = Vm::start(&options)?;
     let inside = format!("/bin/{}", program.name);
     vm.add_program(&program.path, &inside)?;
@@ -126,9 +143,19 @@ fn in_machine(
     if let Ok(seed) = std::env::var(SEED) {
         command = command.env(SEED, seed);
     }
+    if let Some(sanitizer) = sanitizer {
+        let (name, value) = sanitizer.environment();
+        command = command.env(name, value);
+        if let Some((path, text)) = sanitizer.file() {
+            vm.put_file(path, 0o644, text.as_bytes())?;
+        }
+    }
     let output = vm.capture(&command)?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
+    if sanitizer.is_some() {
+        text = symbolized(&text, &full.path);
+    }
     let log = vm.kernel_log_since(vm.log_start())?;
     let complaint = (!log.is_clean() && program.name != WARNS).then_some(log.text);
     if !output.exit.success() {

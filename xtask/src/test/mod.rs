@@ -3,6 +3,7 @@
 mod embedded;
 mod guest;
 mod host;
+mod sanitizer;
 mod tally;
 
 use anyhow::Result;
@@ -11,11 +12,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::vm::kernels::{self, KERNELS};
+use sanitizer::Sanitizer;
 use tally::Tally;
 
 /// How to use it.
 pub const USAGE: &str = "\
 usage: cargo xtask test [--host | --kernel NAME] [FILTER]
+       cargo xtask test --sanitizer NAME [--kernel NAME] [FILTER]
 
 Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
 under chosen schedules (more of them with the variable DLM_SCHEDULES), the fuzzers for a few seconds
@@ -27,6 +30,10 @@ What is missing for that is installed and fetched first.
     --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
     FILTER          of the tests that run on a kernel, only those with this in their name, or in
                     that of their program
+    --sanitizer NAME
+                    only the tests of dlm-runtime that run on a kernel, built with this sanitizer:
+                    address, or thread, which needs the standard library's sources
+                    (rustup component add rust-src)
 
 The stress test prints the command that repeats its choices, with the variables DLM_SEED and
 DLM_OPERATIONS.
@@ -38,6 +45,7 @@ struct Choice {
     host_only: bool,
     kernel: Option<String>,
     filter: Option<String>,
+    sanitizer: Option<Sanitizer>,
 }
 
 /// Runs the subcommand.
@@ -62,13 +70,14 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     for kernel in &kernels {
         drop(crate::vm::prepare(kernel)?);
     }
-    if choice.kernel.is_none() && choice.filter.is_none() {
+    let everything = choice.filter.is_none() && choice.sanitizer.is_none();
+    if choice.kernel.is_none() && everything {
         host::run(&mut tally)?;
     }
-    if choice.filter.is_none() {
+    if everything {
         embedded::run(choice.kernel.is_none(), &kernels, &mut tally)?;
     }
-    guest::run(&kernels, choice.filter.as_deref(), &mut tally)?;
+    guest::run(&kernels, choice.filter.as_deref(), choice.sanitizer, &mut tally)?;
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
     print!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -84,11 +93,15 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("host") => choice.host_only = true,
             Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Long("sanitizer") => {
+                choice.sanitizer = Some(Sanitizer::named(&parser.value()?.string()?)?);
+            }
             Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    if choice.host_only && (choice.kernel.is_some() || choice.filter.is_some()) {
+    let on_kernels = choice.filter.is_some() || choice.sanitizer.is_some();
+    if choice.host_only && (choice.kernel.is_some() || on_kernels) {
         return Err("--host leaves no test on a kernel to choose".into());
     }
     Ok(Some(choice))
@@ -106,6 +119,11 @@ mod tests {
         assert_eq!(choice.kernel.as_deref(), Some("6.12"));
         assert_eq!(choice.filter.as_deref(), Some("l20"));
         assert!(parse("--host").unwrap().unwrap().host_only);
+        let choice = parse("--sanitizer thread stress").unwrap().unwrap();
+        assert_eq!(choice.sanitizer, Some(Sanitizer::Thread));
+        for bad in ["--host --sanitizer thread", "--sanitizer x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
         for bad in ["--host --kernel 6.1", "--host x", "--kernel", "--kernel 9", "a b", "--x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
