@@ -178,6 +178,7 @@ fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
     let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(&watch), PollFlags::POLLIN)];
     assert_eq!(poll(&mut fds, PollTimeout::try_from(PATIENCE).unwrap()).unwrap(), 1);
     assert!(idle.device().is_removed().unwrap());
+    assert!(watch.check(idle.device()).unwrap());
     let stale = stale_node(space.name(), space.minor());
     let path = CString::new(stale.as_os_str().as_bytes()).unwrap();
     let opened = LockspaceDevice::open_path(&path, None);

@@ -60,9 +60,7 @@ impl Device {
     }
 
     pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {
-        // Cleared first: a change in between makes it readable again.
-        self.removal.clear()?;
-        self.kernel.is_removed()
+        self.removal.check(&self.kernel)
     }
 }
 

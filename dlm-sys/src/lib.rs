@@ -16,7 +16,7 @@
 //! linked into a program that does not ask for them itself.
 //!
 //! The default feature `std` adds what needs an allocator, nix or more of libc: waiting for device
-//! nodes ([`LockspaceDevice::open_within`]), noticing that a node vanishes ([`RemovalWatch`]) or
+//! nodes ([`LockspaceDevice::open_within`]), noticing that a lockspace goes ([`RemovalWatch`]) or
 //! that the process was forked ([`fork_count`]), and conversions to the standard library's
 //! descriptors.
 //!

@@ -14,7 +14,7 @@ use crate::misc::LOCKSPACE_PREFIX;
 use crate::sys::{self, Fd};
 
 /// The major number of misc devices.
-const MISC_MAJOR: u32 = 10;
+pub(crate) const MISC_MAJOR: u32 = 10;
 
 /// Below which folders a node may stand. Today's kernels make the first by themselves; the udev
 /// rules of C libdlm link the second to it.

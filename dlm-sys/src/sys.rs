@@ -8,6 +8,9 @@ use core::time::Duration;
 
 use crate::errno::Errno;
 
+#[cfg(feature = "std")]
+pub(crate) mod uevents;
+
 /// An open file descriptor, closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Fd(c_int);

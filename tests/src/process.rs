@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -81,12 +82,35 @@ pub struct Child {
 #[must_use]
 #[track_caller]
 pub fn spawn(test: &str, role: &str, argument: &str, device: Option<BorrowedFd<'_>>) -> Child {
-    let _none = Forks::none();
     let input = match device {
         Some(device) => Stdio::from(device.try_clone_to_owned().expect("duplicate the device")),
         None => Stdio::null(),
     };
-    let mut process = Command::new(std::env::current_exe().expect("this program has a path"))
+    start(Command::new(this_program()), test, role, argument, input)
+}
+
+/// As [`spawn`], by another program: the words of a command to which this one is appended.
+///
+/// # Panics
+///
+/// If the child does not come up.
+#[must_use]
+#[track_caller]
+pub fn spawn_by(launcher: &[&str], test: &str, role: &str, argument: &str) -> Child {
+    let (program, words) = launcher.split_first().expect("a program");
+    let mut command = Command::new(program);
+    command.args(words).arg(this_program());
+    start(command, test, role, argument, Stdio::null())
+}
+
+fn this_program() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+#[track_caller]
+fn start(mut command: Command, test: &str, role: &str, argument: &str, input: Stdio) -> Child {
+    let _none = Forks::none();
+    let mut process = command
         .args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"])
         .envs([(ROLE, role), (ARGUMENT, argument)])
         .stdin(input)

@@ -50,10 +50,6 @@ impl LockspaceDevice {
         }))
     }
 
-    pub(crate) fn is_removed(&self) -> Result<bool, Error> {
-        Ok(self.space.is_removed())
-    }
-
     pub(crate) fn set_permissions(&self, _: u32) -> Result<(), Error> {
         Ok(())
     }
@@ -80,9 +76,10 @@ impl RemovalWatch {
         Ok(Self(Arc::clone(&device.open)))
     }
 
-    pub(crate) fn clear(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self, device: &LockspaceDevice) -> Result<bool, Error> {
+        // Cleared first: a change in between makes it readable again.
         self.0.node_changed.clear();
-        Ok(())
+        Ok(device.space.is_removed())
     }
 }
 
