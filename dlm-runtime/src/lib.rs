@@ -24,6 +24,10 @@
 //! * The same callbacks in a [`DeliveryThread`].
 //! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
 //!
+//! Blocking notices come as callbacks ([`LockRequest::on_blocking`], or with the lock at hand
+//! [`LockRequest::on_blocking_with`]), in a call ([`Lock::wait_blocked`]), as a stream
+//! ([`Lock::notices`]), or are looked up ([`Lock::blocked`]).
+//!
 //! # What a program must know
 //!
 //! * Every request is a `write` on the lockspace's device. While the kernel has stopped the
@@ -31,6 +35,12 @@
 //!   ends that.
 //! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
+//!
+//! # What a lock costs
+//!
+//! A lock in flight has some 300 bytes on the heap, its callbacks aside, and a handle of 24. Once
+//! the tables have grown, blocking calls and futures allocate nothing, and an operation with a
+//! callback allocates the callback's box. `cargo xtask bench` measures both, and the time.
 
 #![forbid(unsafe_code)]
 
