@@ -44,7 +44,7 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 /// A resource name: 0 to 64 bytes of any value, NUL included.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ResourceName(Bytes);
 
 impl ResourceName {
@@ -90,7 +90,7 @@ impl LockspaceName {
 
 /// Up to 64 bytes. What is behind them is zero, so that comparing all is comparing them: of two
 /// names of which one is the start of the other, the shorter one is the lower.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Bytes {
     bytes: [u8; MAX_NAME_LEN],
     len: u8,
