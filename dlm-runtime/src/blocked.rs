@@ -8,7 +8,8 @@ use dlm_proto::{Mode, Token};
 
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::Lock;
-use crate::shared::{Pumped, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::signal::{AsFd, Signal, wait_any};
 use crate::sync::{Mutex, lock, now, time_left};
 
@@ -139,9 +140,9 @@ impl Shared {
     /// Reads what is there and leaves callbacks to those who run them.
     pub(crate) fn drain(&self) -> Result<(), ErrorKind> {
         loop {
-            match self.pump()? {
+            match self.pump(Reader::Passes)? {
                 Pumped::Empty => return Ok(()),
-                Pumped::Handled => {}
+                Pumped::Handled | Pumped::Mine(_) => {}
                 Pumped::Due(due) => self.due.push(due),
             }
         }
@@ -156,7 +157,6 @@ impl Shared {
     ) -> Result<(), ErrorKind> {
         let removal = {
             let device = self.slot.get()?;
-            let device = device.device()?;
             let sources = [device.removal(), device.results(), self.gone.as_fd(), bell.0.as_fd()];
             let [removal, ..] = wait_any(&sources, deadline)?;
             removal

@@ -9,8 +9,10 @@
 use dlm_proto::{LockFlags, LockId, Request, Token, UnlockRequest};
 use dlm_sys::Errno;
 
+use crate::entry::Entry;
 use crate::error::ErrorKind;
-use crate::shared::{Entry, Pumped, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::state::CancelKind;
 use crate::sync::{MutexGuard, lock, wait};
 use crate::table::Table;
@@ -62,9 +64,9 @@ impl Shared {
             return;
         }
         for _ in 0..TURN {
-            match self.pump() {
+            match self.pump(Reader::Passes) {
                 Ok(Pumped::Due(due)) => self.due.push(due),
-                Ok(Pumped::Handled) => {}
+                Ok(Pumped::Handled | Pumped::Mine(_)) => {}
                 Ok(Pumped::Empty) | Err(_) => return,
             }
         }

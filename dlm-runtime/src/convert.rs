@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, Token, ValueBlock};
 
+use crate::entry::{BlockingSlot, Contract, Entry};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::{Blocking, Completion};
+use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::legal;
 use crate::lent::BlockedLock;
 use crate::lock::{CONVERT_WITH_LVB, Lock};
-use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::shared::Shared;
 use crate::sync::now;
-use crate::wait::Waiter;
+use crate::wait::Written;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
 #[must_use = "nothing is converted before wait() or start()"]
@@ -146,10 +147,9 @@ impl<'a> ConvertRequest<'a> {
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Completion, Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let waiter = Waiter::current();
-        self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        let ended = lock.shared().wait_or_cancel(lock.token(), &waiter, deadline);
-        let completion = ended.map(Completion::from).map_err(failed)?;
+        let written = self.submit(Contract::Wait)?;
+        let ended = lock.shared().finish(&written, deadline);
+        let completion = ended.map_err(failed)?;
         if completion.is_granted() {
             Ok(completion)
         } else {
@@ -165,10 +165,25 @@ impl<'a> ConvertRequest<'a> {
     ///
     /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
     pub fn start(self, completion: impl FnOnce(Completion) + Send + 'static) -> Result<(), Error> {
+        self.start_under(CompletionCallback::Once(Box::new(completion)))
+    }
+
+    /// As [`start`](Self::start), but the completion goes to a handler that many operations share,
+    /// with a tag that tells them apart. Nothing is allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(self, handler: &CompletionHandler, tag: u64) -> Result<(), Error> {
+        self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
+    }
+
+    fn start_under(self, callback: CompletionCallback) -> Result<(), Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let serial = self.submit(Contract::Callback(Box::new(completion)))?;
+        let written = self.submit(Contract::Callback(callback))?;
+        lock.shared().written(written.token, written.serial, None);
         if let Some(at) = deadline {
-            let set = lock.shared().set_deadline(at, lock.token(), serial);
+            let set = lock.shared().set_deadline(at, written.token, written.serial);
             set.map_err(|errno| failed(errno.into()))?;
         }
         Ok(())
@@ -187,24 +202,20 @@ impl<'a> ConvertRequest<'a> {
                 return Err(failed(kind));
             }
         }
-        lock.shared().defer(move |shared| {
-            if let Err(kind) = begun.write(shared, token) {
-                shared.fail(token, kind);
-            }
+        lock.shared().defer(move |shared| match begun.write(shared, token) {
+            Ok(_) => shared.written(token, serial, None),
+            Err(kind) => shared.fail(token, kind),
         });
         Ok((lock, serial))
     }
 
-    fn submit(self, contract: Contract) -> Result<u64, Error> {
+    fn submit(self, contract: Contract) -> Result<Written, Error> {
         let lock = self.lock;
         let begun = self.prepare(contract)?;
-        match begun.write(lock.shared(), lock.token()) {
-            Ok(()) => Ok(begun.serial),
-            Err(kind) => {
-                begun.undo(lock, &kind);
-                Err(failed(kind))
-            }
-        }
+        begun.write(lock.shared(), lock.token()).map_err(|kind| {
+            begun.undo(lock, &kind);
+            failed(kind)
+        })
     }
 
     fn prepare(self, contract: Contract) -> Result<Begun, Error> {
@@ -223,21 +234,22 @@ impl<'a> ConvertRequest<'a> {
 }
 
 impl Begun {
-    fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
+    fn write(&self, shared: &Shared, token: Token) -> Result<Written, ErrorKind> {
         let cookies = shared.cookies(token, self.notices)?;
         if self.behind_cancel {
             drop(shared.table_after_cancel(token));
         }
+        let device = shared.slot.get()?;
         let request = dlm_proto::LockRequest::convert(self.id, self.mode, cookies);
-        shared.submit(&Request::Lock(dlm_proto::LockRequest {
+        let request = dlm_proto::LockRequest {
             flags: self.flags,
             lvb: &self.block,
             xid: self.transaction,
             ..request
-        }))?;
+        };
+        shared.submit_to(&device, &Request::Lock(request))?;
         shared.counts.conversions.add();
-        shared.written(token, self.serial, None);
-        Ok(())
+        Ok(Written { token, serial: self.serial, id: None, device })
     }
 
     /// Takes back what was begun and not written.
@@ -246,7 +258,7 @@ impl Begun {
         // Dropped when nothing is locked.
         let _contract = lock.with(|entry| {
             entry.state.abort(why);
-            std::mem::replace(&mut entry.contract, Contract::Forget)
+            std::mem::take(&mut entry.contract)
         });
         // It may be gone.
         lock.shared().watchers.wake(lock.token());

@@ -146,7 +146,6 @@ fn deliver(shared: &Shared, stop: &Signal) -> Result<(), ErrorKind> {
 /// Sleeps until there is something to do. `true`: stop.
 fn sleep(shared: &Shared, stop: &Signal) -> Result<bool, ErrorKind> {
     let device = shared.slot.get()?;
-    let device = device.device()?;
     let sources = [
         stop.as_fd(),
         device.removal(),

@@ -20,12 +20,14 @@ pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
 pub(crate) struct Device {
     kernel: LockspaceDevice,
     removal: RemovalWatch,
+    /// The last field: it tells that the others are closed.
+    tells: Tells,
 }
 
 impl Device {
     pub(crate) fn new(kernel: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
         let removal = RemovalWatch::new(&kernel)?;
-        Ok(Self { kernel, removal })
+        Ok(Self { kernel, removal, tells: Tells(Arc::default()) })
     }
 
     /// Writes a request. Blocks while the lockspace is stopped.
@@ -80,9 +82,22 @@ impl From<Gone> for ErrorKind {
     }
 }
 
-struct State {
-    device: Result<Arc<Device>, Gone>,
-    users: usize,
+/// Tells that a device was closed.
+#[derive(Debug, Default)]
+struct Closing {
+    is_closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// Part of a device, and dropped last.
+#[derive(Debug)]
+struct Tells(Arc<Closing>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        *lock(&self.0.is_closed) = true;
+        self.0.changed.notify_all();
+    }
 }
 
 /// Where the users of a device get it, for the time of one call.
@@ -91,31 +106,27 @@ struct State {
 /// closing must not wait for the last forgotten handle: the slot is emptied, and the device is
 /// closed when the calls that use it have returned.
 pub(crate) struct Slot {
-    state: Mutex<State>,
-    idle: Condvar,
+    device: Mutex<Result<Arc<Device>, Gone>>,
+    closing: Arc<Closing>,
 }
 
 impl Slot {
     pub(crate) fn new(device: Device) -> Self {
-        Self {
-            state: Mutex::new(State { device: Ok(Arc::new(device)), users: 0 }),
-            idle: Condvar::new(),
-        }
+        let closing = Arc::clone(&device.tells.0);
+        Self { device: Mutex::new(Ok(Arc::new(device))), closing }
     }
 
-    pub(crate) fn get(&self) -> Result<InUse<'_>, Gone> {
-        let mut state = lock(&self.state);
-        let device = Some(Arc::clone(state.device.as_ref().map_err(|gone| *gone)?));
-        state.users += 1;
-        Ok(InUse { slot: self, device })
+    #[inline]
+    pub(crate) fn get(&self) -> Result<Arc<Device>, Gone> {
+        lock(&self.device).clone()
     }
 
     /// Takes the device away. The first reason stays.
     pub(crate) fn empty(&self, why: Gone) {
         let taken = {
-            let mut state = lock(&self.state);
-            match state.device {
-                Ok(_) => std::mem::replace(&mut state.device, Err(why)),
+            let mut device = lock(&self.device);
+            match *device {
+                Ok(_) => std::mem::replace(&mut *device, Err(why)),
                 Err(_) => return,
             }
         };
@@ -123,40 +134,15 @@ impl Slot {
         drop(taken);
     }
 
-    /// Waits until nobody uses the device any more. `false`: time ran out.
-    pub(crate) fn wait_idle(&self, deadline: Option<Instant>) -> bool {
-        let mut state = lock(&self.state);
-        while state.users > 0 {
+    /// Waits until the device is closed, after it was taken away. `false`: time ran out.
+    pub(crate) fn wait_closed(&self, deadline: Option<Instant>) -> bool {
+        let mut is_closed = lock(&self.closing.is_closed);
+        while !*is_closed {
             if deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return false;
             }
-            state = wait_until(&self.idle, state, deadline);
+            is_closed = wait_until(&self.closing.changed, is_closed, deadline);
         }
         true
-    }
-}
-
-/// A device for the time of one call.
-pub(crate) struct InUse<'a> {
-    slot: &'a Slot,
-    /// Always there until the drop.
-    device: Option<Arc<Device>>,
-}
-
-impl InUse<'_> {
-    pub(crate) fn device(&self) -> Result<&Device, Gone> {
-        self.device.as_deref().ok_or(Gone::Closed)
-    }
-}
-
-impl Drop for InUse<'_> {
-    fn drop(&mut self) {
-        // The device goes first: an idle slot means that it is closed.
-        self.device = None;
-        let mut state = lock(&self.slot.state);
-        state.users -= 1;
-        if state.users == 0 && state.device.is_err() {
-            self.slot.idle.notify_all();
-        }
     }
 }

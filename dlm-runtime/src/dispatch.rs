@@ -1,12 +1,17 @@
 //! Running callbacks.
 
+use std::time::Instant;
+
 use dlm_proto::{Mode, Token};
 
+use crate::entry::BlockingSlot;
 use crate::error::ErrorKind;
 use crate::event::{BlockingCallback, Due};
-use crate::shared::{BlockingSlot, Pumped, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
+use crate::signal::{AsFd, wait_any};
 use crate::sync::atomic::Ordering;
-use crate::sync::lock;
+use crate::sync::{lock, time_left};
 
 /// Results read in one turn. A flood of them leaves the caller time for other things.
 const TURN: usize = 256;
@@ -26,13 +31,14 @@ impl Shared {
             if turn > 0 && self.expected.load(Ordering::Acquire) == 0 {
                 break;
             }
-            match self.pump()? {
+            match self.pump(Reader::Dispatches)? {
                 Pumped::Due(due) => {
                     self.run(due);
                     ran += 1;
                 }
-                Pumped::Handled => {}
+                Pumped::Handled | Pumped::Mine(_) => {}
                 Pumped::Empty if turn == 0 => {
+                    self.lookout.check()?;
                     self.check_removed()?;
                     break;
                 }
@@ -42,12 +48,32 @@ impl Shared {
         Ok(ran)
     }
 
+    /// As [`Shared::dispatch`], once there is something to run.
+    pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
+        loop {
+            let ran = self.dispatch()?;
+            if ran > 0 || deadline.is_some_and(|at| time_left(at).is_zero()) {
+                return Ok(ran);
+            }
+            let device = self.slot.get()?;
+            let sources = [
+                device.results(),
+                device.removal(),
+                self.gone.as_fd(),
+                self.due.source(),
+                self.deadlines.source(),
+            ];
+            wait_any(&sources, deadline)?;
+        }
+    }
+
     /// Runs a callback. Nothing is locked meanwhile.
     fn run(&self, due: Due) {
         match due {
+            Due::Now(callback, completion) => callback.run(completion),
             Due::Completion(token, callback, completion) => {
                 if self.is_wanted(token, completion.mode.is_none()) {
-                    callback(completion);
+                    callback.run(completion);
                 }
             }
             Due::Blocking(token, mode) => self.run_blocking(token, mode),

@@ -15,7 +15,7 @@ struct Readiness(Arc<Shared>);
 
 impl AsFd for Readiness {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.poll_set.as_fd()
+        self.0.lookout.source(&self.0.slot)
     }
 }
 

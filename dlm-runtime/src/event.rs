@@ -1,6 +1,7 @@
 //! What callbacks are told, and the queue of callbacks that are due.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use dlm_proto::{LockStatus, Mode, StatusFlags, Token, ValueBlock};
 
@@ -8,6 +9,7 @@ use crate::lent::BlockingCall;
 use crate::lvb::Lvb;
 use crate::signal::{AsFd, Signal, Source};
 use crate::state::Ended;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
 /// What a completion callback (completion AST) is told: how an operation ended.
@@ -39,10 +41,10 @@ impl Completion {
     }
 }
 
+/// For operations that did not move the value block.
 impl From<Ended> for Completion {
-    fn from(ended: Ended) -> Self {
-        let Ended { status, flags, mode, lvb } = ended;
-        Self { status, flags, mode, lvb }
+    fn from(Ended { status, flags, mode, moved: _ }: Ended) -> Self {
+        Self { status, flags, mode, lvb: None }
     }
 }
 
@@ -57,11 +59,34 @@ pub struct Blocking {
     pub mode: Mode,
 }
 
-pub(crate) type CompletionCallback = Box<dyn FnOnce(Completion) + Send>;
+/// What runs the completions of many operations. It is told the tag that each of them was given.
+///
+/// It is made once and shared: unlike a callback of its own for each operation it allocates
+/// nothing when an operation starts. See [`LockRequest::start_with`](crate::LockRequest::start_with).
+pub type CompletionHandler = Arc<dyn Fn(u64, Completion) + Send + Sync>;
+
+pub(crate) enum CompletionCallback {
+    Once(Box<dyn FnOnce(Completion) + Send>),
+    Shared(CompletionHandler, u64),
+}
+
+impl CompletionCallback {
+    #[inline]
+    pub(crate) fn run(self, completion: Completion) {
+        match self {
+            Self::Once(callback) => callback(completion),
+            Self::Shared(handler, tag) => handler(tag, completion),
+        }
+    }
+}
+
 pub(crate) type BlockingCallback = Box<dyn BlockingCall>;
 
 /// A callback that is due.
 pub(crate) enum Due {
+    /// Whoever has read it runs it.
+    Now(CompletionCallback, Completion),
+    /// It is left to others, and not run if the lock is dropped before.
     Completion(Token, CompletionCallback, Completion),
     Blocking(Token, Mode),
 }
@@ -71,25 +96,35 @@ pub(crate) enum Due {
 /// Its descriptor is readable while it holds any.
 pub(crate) struct DueQueue {
     queue: Mutex<VecDeque<Due>>,
+    /// Saves the look into an empty queue.
+    len: AtomicUsize,
     ready: Signal,
 }
 
 impl DueQueue {
     pub(crate) fn new() -> nix::Result<Self> {
-        Ok(Self { queue: Mutex::new(VecDeque::new()), ready: Signal::new()? })
+        Ok(Self { queue: Mutex::default(), len: AtomicUsize::new(0), ready: Signal::new()? })
     }
 
     pub(crate) fn push(&self, due: Due) {
         let mut queue = lock(&self.queue);
+        // First: who is woken must not find nothing to do.
+        self.len.store(queue.len() + 1, Ordering::Release);
         if queue.is_empty() {
             self.ready.set();
         }
         queue.push_back(due);
     }
 
+    #[inline]
     pub(crate) fn pop(&self) -> Option<Due> {
+        if self.len.load(Ordering::Acquire) == 0 { None } else { self.pop_locked() }
+    }
+
+    fn pop_locked(&self) -> Option<Due> {
         let mut queue = lock(&self.queue);
         let due = queue.pop_front()?;
+        self.len.store(queue.len(), Ordering::Release);
         if queue.is_empty() {
             self.ready.clear();
         }

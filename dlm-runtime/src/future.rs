@@ -18,12 +18,13 @@ use std::task::{Context, Poll, Waker};
 use dlm_proto::{LockStatus, Token};
 
 use crate::convert::ConvertRequest;
+use crate::entry::Contract;
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::Completion;
 use crate::lock::{Lock, UnlockRequest};
 use crate::request::LockRequest;
-use crate::shared::{Contract, Pumped, Shared};
-use crate::state::Ended;
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::sync::lock;
 
 /// Results read in one poll.
@@ -98,7 +99,7 @@ impl Future for LockFuture<'_> {
         };
         let lock = this.lock.take();
         Poll::Ready(match (outcome, lock) {
-            (Ok(Ended { mode: Some(_), .. }), Some(lock)) => Ok(lock),
+            (Ok(Completion { mode: Some(_), .. }), Some(lock)) => Ok(lock),
             (Ok(ended), _) => Err(Error::new(Operation::Lock, refusal(ended.status))),
             (Err(kind), _) => Err(Error::new(Operation::Lock, kind)),
         })
@@ -120,7 +121,7 @@ impl Future for ConvertFuture<'_> {
         };
         this.pending = None;
         let failed = |kind| Error::new(Operation::Convert, kind);
-        Poll::Ready(match outcome.map(Completion::from) {
+        Poll::Ready(match outcome {
             Ok(completion) if completion.is_granted() => Ok(completion),
             Ok(completion) => Err(failed(refusal(completion.status))),
             Err(kind) => Err(failed(kind)),
@@ -180,12 +181,17 @@ fn refusal(status: LockStatus) -> ErrorKind {
 impl Shared {
     /// Looks for the outcome of an operation that was begun under
     /// [`Contract::Wake`], reading what is there to read.
-    fn poll_outcome(&self, token: Token, cx: &mut Context<'_>) -> Poll<Result<Ended, ErrorKind>> {
+    fn poll_outcome(
+        &self,
+        token: Token,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Completion, ErrorKind>> {
         for _ in 0..TURN {
             if let Some(outcome) = self.take_outcome(token) {
                 return Poll::Ready(outcome);
             }
-            match self.pump() {
+            match self.pump(Reader::Waits(token)) {
+                Ok(Pumped::Mine(ended)) => return Poll::Ready(Ok(ended.into())),
                 Err(kind) => {
                     self.abandon(token);
                     return Poll::Ready(Err(kind));
@@ -255,7 +261,7 @@ impl Shared {
             let Some(entry) = table.get_mut(token) else { return };
             entry.state.abort(&kind);
             entry.outcome = Some(Err(kind));
-            (std::mem::replace(&mut entry.contract, Contract::Forget), entry.dropped.is_some())
+            (std::mem::take(&mut entry.contract), entry.dropped.is_some())
         };
         self.expect_no_more(waker.needs_delivery());
         if dropped {

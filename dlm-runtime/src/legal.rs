@@ -38,7 +38,12 @@ const REQUESTS_ONLY: [Ban; 3] = [
 ];
 
 /// Checks the flags of a new request.
+#[inline]
 pub(crate) fn check_request(mode: Mode, flags: LockFlags) -> Result<(), &'static str> {
+    if flags.is_empty() { Ok(()) } else { check_request_flags(mode, flags) }
+}
+
+fn check_request_flags(mode: Mode, flags: LockFlags) -> Result<(), &'static str> {
     check_common(flags)?;
     banned(flags, &CONVERSIONS_ONLY)?;
     if flags.contains(LockFlags::EXPEDITE) {

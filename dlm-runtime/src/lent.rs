@@ -5,10 +5,11 @@ use std::ops::Deref;
 
 use dlm_proto::{Mode, Token};
 
+use crate::entry::BlockingSlot;
 use crate::error::Error;
 use crate::event::Blocking;
 use crate::lock::Lock;
-use crate::shared::{BlockingSlot, Shared};
+use crate::shared::Shared;
 
 /// A blocking callback of either kind.
 pub(crate) trait BlockingCall: Send {

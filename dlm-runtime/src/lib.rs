@@ -24,10 +24,6 @@
 //! * The same callbacks in a [`DeliveryThread`].
 //! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
 //!
-//! Blocking notices come as callbacks ([`LockRequest::on_blocking`], or with the lock at hand
-//! [`LockRequest::on_blocking_with`]), in a call ([`Lock::wait_blocked`]), as a stream
-//! ([`Lock::notices`]), or are looked up ([`Lock::blocked`]).
-//!
 //! # What a program must know
 //!
 //! * Every request is a `write` on the lockspace's device. While the kernel has stopped the
@@ -35,12 +31,6 @@
 //!   ends that.
 //! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
-//!
-//! # What a lock costs
-//!
-//! A lock in flight has some 300 bytes on the heap, its callbacks aside, and a handle of 24. Once
-//! the tables have grown, blocking calls and futures allocate nothing, and an operation with a
-//! callback allocates the callback's box. `cargo xtask bench` measures both, and the time.
 
 #![forbid(unsafe_code)]
 
@@ -55,6 +45,7 @@ mod device;
 mod dispatch;
 #[cfg(any(feature = "tokio", feature = "async-io"))]
 mod driver;
+mod entry;
 mod error;
 mod event;
 pub mod future;
@@ -62,6 +53,7 @@ mod legal;
 mod lent;
 mod lock;
 mod lockspace;
+mod lookout;
 mod lvb;
 pub mod manual;
 #[cfg(dlm_model)]
@@ -69,6 +61,7 @@ mod model;
 mod notices;
 mod orphan;
 mod request;
+mod route;
 mod settle;
 mod shared;
 #[cfg(not(dlm_model))]
@@ -102,7 +95,7 @@ pub use convert::ConvertRequest;
 pub use counters::Counters;
 pub use delivery::DeliveryThread;
 pub use error::{Error, ErrorKind, Operation, UnlockError};
-pub use event::{Blocking, Completion};
+pub use event::{Blocking, Completion, CompletionHandler};
 pub use lent::BlockedLock;
 pub use lock::{Lock, LockInfo, UnlockRequest};
 pub use lockspace::{Lockspace, LockspaceOptions};

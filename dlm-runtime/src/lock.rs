@@ -7,13 +7,15 @@ use std::task::Waker;
 use dlm_proto::{LockFlags, LockId, Mode, Request, ResourceName, Token, ValueBlock};
 
 use crate::convert::ConvertRequest;
+use crate::device::Device;
+use crate::entry::{Contract, Entry};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
-use crate::event::Completion;
+use crate::event::{Completion, CompletionCallback, CompletionHandler};
 use crate::lvb::Lvb;
-use crate::shared::{Contract, Entry, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::state::{CancelKind, UnlockLvb};
 use crate::sync::lock;
-use crate::wait::Waiter;
 
 /// What is known of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -248,14 +250,21 @@ impl UnlockRequest {
     /// [`UnlockError`] with the lock: an operation is in flight, the value block cannot be written
     /// from this mode, or the kernel refused.
     pub fn wait(self) -> Result<(), UnlockError> {
-        let waiter = Waiter::current();
-        let (shared, token) = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        match shared.wait(token, &waiter, None) {
-            Ok(_) => Ok(()),
-            Err(kind) => {
-                let error = Error::new(Operation::Unlock, kind);
-                Err(UnlockError { error, lock: Lock { shared, token, released: true } })
+        let (lock, device) = self.submit(Contract::Wait)?;
+        let (shared, token) = (&lock.shared, lock.token);
+        // Most unlocks end at once: the next result is the completion.
+        let ended = match shared.pump_from(&device, Reader::Waits(token)) {
+            Ok(Pumped::Mine(ended)) => Ok(Some(ended.into())),
+            Ok(Pumped::Due(due)) => {
+                shared.due.push(due);
+                shared.wait(token, None)
             }
+            Ok(_) => shared.wait(token, None),
+            Err(kind) => Err(kind),
+        };
+        match ended {
+            Ok(_) => Ok(()),
+            Err(kind) => Err(UnlockError { error: Error::new(Operation::Unlock, kind), lock }),
         }
     }
 
@@ -270,7 +279,21 @@ impl UnlockRequest {
         self,
         completion: impl FnOnce(Completion) + Send + 'static,
     ) -> Result<(), UnlockError> {
-        self.submit(Contract::Callback(Box::new(completion))).map(|_| ())
+        self.start_under(CompletionCallback::Once(Box::new(completion)))
+    }
+
+    /// As [`start`](Self::start), but the completion goes to a handler that many operations share,
+    /// with a tag that tells them apart. Nothing is allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(self, handler: &CompletionHandler, tag: u64) -> Result<(), UnlockError> {
+        self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
+    }
+
+    fn start_under(self, callback: CompletionCallback) -> Result<(), UnlockError> {
+        self.submit(Contract::Callback(callback)).map(|_| ())
     }
 
     /// Begins the unlock for a future. The lock is only a name then.
@@ -290,16 +313,17 @@ impl UnlockRequest {
         }
     }
 
-    fn submit(mut self, contract: Contract) -> Result<(Arc<Shared>, Token), UnlockError> {
+    /// Writes the unlock. The lock is only a name then.
+    fn submit(mut self, contract: Contract) -> Result<(Lock, Arc<Device>), UnlockError> {
         let submit = || {
             let begun = self.prepare(contract)?;
             let written = begun.write(&self.lock.shared, self.lock.token);
             written.inspect_err(|kind| begun.undo(&self.lock, kind))
         };
         match submit() {
-            Ok(()) => {
+            Ok(device) => {
                 self.lock.released = true;
-                Ok((Arc::clone(&self.lock.shared), self.lock.token))
+                Ok((self.lock, device))
             }
             Err(kind) => Err(self.failed(kind)),
         }
@@ -346,16 +370,17 @@ struct Begun {
 }
 
 impl Begun {
-    fn write(&self, shared: &Shared, token: Token) -> Result<(), ErrorKind> {
+    fn write(&self, shared: &Shared, token: Token) -> Result<Arc<Device>, ErrorKind> {
         let cookies = shared.cookies(token, self.notices)?;
         if self.behind_cancel {
             drop(shared.table_after_cancel(token));
         }
         let unlock = dlm_proto::UnlockRequest::new(self.id, cookies).with(self.flags);
         let unlock = dlm_proto::UnlockRequest { lvb: &self.block, ..unlock };
-        shared.submit(&Request::Unlock(unlock))?;
+        let device = shared.slot.get()?;
+        shared.submit_to(&device, &Request::Unlock(unlock))?;
         shared.counts.unlocks.add();
-        Ok(())
+        Ok(device)
     }
 
     /// Takes back what was begun and not written.
@@ -364,7 +389,7 @@ impl Begun {
         // Dropped when nothing is locked.
         let _contract = lock.with(|entry| {
             entry.state.abort(why);
-            std::mem::replace(&mut entry.contract, Contract::Forget)
+            std::mem::take(&mut entry.contract)
         });
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 #[cfg(not(dlm_model))]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags};
 
@@ -242,6 +242,22 @@ impl Lockspace {
         dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
     }
 
+    /// As [`dispatch`](Self::dispatch), but waits until at least one callback has run, or until the
+    /// deadline; `None` waits without end. What is there already is read at once, without a look
+    /// whether there is something: this saves the `poll` of a program that has nothing else to wait
+    /// for. Returns 0 if the deadline has passed.
+    ///
+    /// # Errors
+    ///
+    /// As [`dispatch`](Self::dispatch).
+    pub fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, Error> {
+        let dispatch = || {
+            self.shared.check_fork()?;
+            self.shared.dispatch_until(deadline)
+        };
+        dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
+    }
+
     /// Starts a thread that runs the callbacks.
     ///
     /// # Errors
@@ -263,7 +279,7 @@ impl Lockspace {
         crate::sync::lock(&self.shared.table)
             .iter_mut()
             .map(|entry| LockInfo {
-                resource: entry.name.clone(),
+                resource: entry.name,
                 mode: entry.state.granted(),
                 is_in_flight: entry.state.pending().is_some(),
                 is_persistent: entry.state.is_persistent(),
@@ -315,7 +331,7 @@ impl Lockspace {
             return Ok(());
         }
         self.shared.end(Gone::Closed);
-        if self.shared.slot.wait_idle(now().checked_add(CLOSE_TIMEOUT)) {
+        if self.shared.slot.wait_closed(now().checked_add(CLOSE_TIMEOUT)) {
             Ok(())
         } else {
             Err(ErrorKind::TimedOut("a call has not returned from the kernel"))
@@ -377,6 +393,6 @@ impl Lockspace {
 #[cfg(not(dlm_model))]
 impl AsFd for Lockspace {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.poll_set.as_fd()
+        self.shared.lookout.source(&self.shared.slot)
     }
 }

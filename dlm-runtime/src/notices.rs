@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::event::Blocking;
 use crate::lock::Lock;
-use crate::shared::{Pumped, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::sync::lock;
 
 /// Results read in one poll.
@@ -46,9 +47,9 @@ impl BlockingNotices<'_> {
                 Some(Poll::Pending) => {}
                 None => return Poll::Ready(None),
             }
-            match shared.pump() {
+            match shared.pump(Reader::Passes) {
                 Err(_) => return Poll::Ready(None),
-                Ok(Pumped::Handled) => {}
+                Ok(Pumped::Handled | Pumped::Mine(_)) => {}
                 Ok(Pumped::Due(due)) => shared.due.push(due),
                 Ok(Pumped::Empty) => return self.register(shared, cx),
             }

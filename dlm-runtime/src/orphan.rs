@@ -6,12 +6,13 @@ use std::sync::Arc;
 use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName, Token};
 use dlm_sys::{Accepted, Errno};
 
+use crate::entry::{BlockingSlot, Contract};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Blocking;
 use crate::lent::BlockedLock;
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
-use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::shared::Shared;
 use crate::state::LockState;
 use crate::sync::lock;
 
@@ -83,16 +84,10 @@ impl<'a> AdoptRequest<'a> {
         let Self { shared, name, mode, blocking } = self;
         shared.check_fork()?;
         let name = name?;
-        let notices = blocking.interest();
         // The mode is put right before each attempt.
         let state = LockState::adopted(Mode::Nl);
-        let entry = Entry::new(name.clone(), state, Contract::Forget, blocking);
-        let inserted = lock(&shared.table).insert(entry);
-        let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
-        if let Some(callback) = notices {
-            shared.expect(callback);
-        }
-        let attempt = |mode| attempt(shared, token, &name, mode, notices.is_some());
+        let (token, notices) = shared.insert(&name, state, Contract::Forget, blocking)?;
+        let attempt = |mode| attempt(shared, token, &name, mode, notices);
         let answer = match mode {
             Some(mode) => attempt(mode),
             None => any(attempt),

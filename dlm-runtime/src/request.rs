@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
 use dlm_sys::Accepted;
 
+use crate::entry::{BlockingSlot, Contract};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::{Blocking, Completion};
+use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::legal;
 use crate::lent::BlockedLock;
 use crate::lock::Lock;
-use crate::shared::{BlockingSlot, Contract, Entry, Shared};
+use crate::shared::Shared;
 use crate::state::LockState;
 use crate::sync::{lock, now};
 use crate::trace;
-use crate::wait::Waiter;
+use crate::wait::Written;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
 ///
@@ -135,16 +136,20 @@ impl<'a> LockRequest<'a> {
     /// [`ErrorKind::Illegal`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Lock, Error> {
-        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
-        let waiter = Waiter::current();
-        let token = self.submit(Contract::Wait(Arc::clone(&waiter)))?;
-        match shared.wait_or_cancel(token, &waiter, deadline) {
-            Ok(ended) if ended.mode.is_some() => Ok(Lock::new(shared, token)),
-            Ok(ended) => Err(Error::new(Operation::Lock, ErrorKind::Status(ended.status))),
-            Err(kind) => {
-                drop(Lock::new(shared, token));
-                Err(Error::new(Operation::Lock, kind))
-            }
+        self.wait_granted().map_err(|kind| Error::new(Operation::Lock, kind))
+    }
+
+    fn wait_granted(self) -> Result<Lock, ErrorKind> {
+        let (shared, deadline) = (self.shared, self.deadline);
+        let written = self.submit(Contract::Wait)?;
+        // Dropped, it takes back what has failed.
+        let lock = Lock::new(Arc::clone(shared), written.token);
+        let ended = shared.finish(&written, deadline)?;
+        if ended.mode.is_some() {
+            Ok(lock)
+        } else {
+            lock.leak();
+            Err(ErrorKind::Status(ended.status))
         }
     }
 
@@ -162,77 +167,81 @@ impl<'a> LockRequest<'a> {
         self,
         completion: impl FnOnce(Completion) + Send + 'static,
     ) -> Result<Lock, Error> {
-        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
-        let token = self.submit(Contract::Callback(Box::new(completion)))?;
-        let lock = Lock::new(shared, token);
+        self.start_under(CompletionCallback::Once(Box::new(completion)))
+    }
+
+    /// As [`start`](Self::start), but the completion goes to a handler that many operations share,
+    /// with a tag that tells them apart. Nothing is allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(self, handler: &CompletionHandler, tag: u64) -> Result<Lock, Error> {
+        self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
+    }
+
+    fn start_under(self, callback: CompletionCallback) -> Result<Lock, Error> {
+        let (shared, deadline) = (self.shared, self.deadline);
+        let submitted = self.submit(Contract::Callback(callback));
+        let written = submitted.map_err(|kind| Error::new(Operation::Lock, kind))?;
+        let lock = Lock::new(Arc::clone(shared), written.token);
+        shared.written(written.token, written.serial, written.id);
         if let Some(at) = deadline {
-            // A new lock's first operation.
-            let set = lock.shared().set_deadline(at, token, 0);
+            let set = shared.set_deadline(at, written.token, written.serial);
             set.map_err(|errno| Error::new(Operation::Lock, ErrorKind::from(errno)))?;
         }
         Ok(lock)
     }
 
     /// Begins the request for a future.
-    pub(crate) fn begin(self, waker: &Waker) -> Result<Lock, Error> {
-        let (shared, deadline) = (Arc::clone(self.shared), self.deadline);
-        let prepared = self.prepare(Contract::Wake(waker.clone()))?;
+    pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, Error> {
+        let failed = |kind| Error::new(Operation::Lock, kind);
+        let (shared, deadline) = (self.shared, self.deadline);
+        let prepared = self.prepare(Contract::Wake(waker.clone())).map_err(failed)?;
         let token = prepared.token;
         if let Some(at) = deadline {
-            let set = shared.set_deadline(at, token, 0);
-            if let Err(errno) = set {
-                prepared.undo(&shared);
-                return Err(Error::new(Operation::Lock, ErrorKind::from(errno)));
+            if let Err(errno) = shared.set_deadline(at, token, FIRST) {
+                prepared.undo(shared);
+                return Err(failed(errno.into()));
             }
         }
-        let lock = Lock::new(Arc::clone(&shared), token);
-        shared.defer(move |shared| {
-            if let Err(kind) = prepared.write(shared) {
-                shared.fail(token, kind);
-            }
-        });
+        let lock = Lock::new(Arc::clone(shared), token);
+        if let Ok(name) = self.name {
+            shared.defer(move |shared| match prepared.write(shared, &name) {
+                Ok(written) => shared.written(token, written.serial, written.id),
+                Err(kind) => shared.fail(token, kind),
+            });
+        }
         Ok(lock)
     }
 
-    fn submit(self, contract: Contract) -> Result<Token, Error> {
-        let shared = Arc::clone(self.shared);
+    fn submit(mut self, contract: Contract) -> Result<Written, ErrorKind> {
         let prepared = self.prepare(contract)?;
-        match prepared.write(&shared) {
-            Ok(()) => Ok(prepared.token),
-            Err(kind) => {
-                prepared.undo(&shared);
-                Err(Error::new(Operation::Lock, kind))
-            }
-        }
+        let written = prepared.write(self.shared, self.name.as_ref().map_err(|error| *error)?);
+        written.inspect_err(|_| prepared.undo(self.shared))
     }
 
-    fn prepare(self, contract: Contract) -> Result<Prepared, Error> {
-        let Self { shared, name, mode, flags, blocking, deadline: _, transaction } = self;
-        let prepare = || {
-            shared.check_fork()?;
-            let name = name?;
-            legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
-            let (notices, callback) = (blocking.interest(), contract.needs_delivery());
-            // A result may be read by another thread before the write returns: the entry is first.
-            let state = LockState::requested(mode, flags, transaction);
-            let entry = Entry::new(name.clone(), state, contract, blocking);
-            let inserted = lock(&shared.table).insert(entry);
-            let token = inserted.map_err(|_| ErrorKind::TooManyLocks)?;
-            shared.expect(callback);
-            if let Some(callback) = notices {
-                shared.expect(callback);
-            }
-            let notices = notices.is_some();
-            Ok(Prepared { token, name, mode, flags, transaction, notices, callback })
-        };
-        prepare().map_err(|kind: ErrorKind| Error::new(Operation::Lock, kind))
+    fn prepare(&mut self, contract: Contract) -> Result<Prepared, ErrorKind> {
+        let Self { shared, mode, flags, transaction, .. } = *self;
+        shared.check_fork()?;
+        let name = self.name.as_ref().map_err(|error| *error)?;
+        legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
+        let callback = contract.needs_delivery();
+        // A result may be read by another thread before the write returns: the entry is first.
+        let state = LockState::requested(mode, flags, transaction);
+        let blocking = std::mem::take(&mut self.blocking);
+        let (token, notices) = shared.insert(name, state, contract, blocking)?;
+        shared.expect(callback);
+        Ok(Prepared { token, mode, flags, transaction, notices, callback })
     }
 }
+
+/// The number of a new lock's first operation.
+const FIRST: u64 = 0;
 
 /// A request that has its entry in the table and is still to be written.
 struct Prepared {
     token: Token,
-    name: ResourceName,
     mode: Mode,
     flags: LockFlags,
     transaction: u64,
@@ -241,23 +250,23 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn write(&self, shared: &Shared) -> Result<(), ErrorKind> {
+    fn write(&self, shared: &Shared, name: &ResourceName) -> Result<Written, ErrorKind> {
+        let device = shared.slot.get()?;
         let cookies = shared.cookies(self.token, self.notices)?;
-        let request = dlm_proto::LockRequest::new(&self.name, self.mode, cookies).with(self.flags);
+        let request = dlm_proto::LockRequest::new(name, self.mode, cookies).with(self.flags);
         let request = dlm_proto::LockRequest { xid: self.transaction, ..request };
-        let accepted = shared.submit(&Request::Lock(request))?;
+        let accepted = shared.submit_to(&device, &Request::Lock(request))?;
         shared.counts.requests.add();
-        trace::requested(&self.name, self.mode, self.flags);
+        trace::requested(name, self.mode, self.flags);
         let id = match accepted {
             Accepted::Lock(id) => Some(id),
             Accepted::Done => None,
         };
-        // A new lock's first operation.
-        shared.written(self.token, 0, id);
-        Ok(())
+        Ok(Written { token: self.token, serial: FIRST, id, device })
     }
 
     /// Removes what was prepared and not written.
+    #[cold]
     fn undo(&self, shared: &Shared) {
         // Dropped when nothing is locked.
         let trash = shared.forget(&mut lock(&shared.table), self.token);

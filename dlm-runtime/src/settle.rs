@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::blocked::Bell;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
-use crate::shared::{Pumped, Shared};
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock, now, time_left};
 
@@ -152,8 +153,8 @@ impl Settled<'_> {
             if settling.is_over() {
                 return Poll::Ready(Ok(()));
             }
-            match shared.pump()? {
-                Pumped::Handled => {}
+            match shared.pump(Reader::Passes)? {
+                Pumped::Handled | Pumped::Mine(_) => {}
                 Pumped::Due(due) => shared.due.push(due),
                 Pumped::Empty => {
                     if !std::mem::replace(&mut self.is_interested, true) {

@@ -79,10 +79,13 @@ pub(crate) struct PollSet(Epoll);
 impl PollSet {
     pub(crate) fn new(sources: &[Source<'_>]) -> nix::Result<Self> {
         let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for source in sources {
-            set.add(source, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        }
-        Ok(Self(set))
+        let set = Self(set);
+        sources.iter().try_for_each(|source| set.add(source))?;
+        Ok(set)
+    }
+
+    pub(crate) fn add(&self, source: &Source<'_>) -> nix::Result<()> {
+        self.0.add(source, EpollEvent::new(EpollFlags::EPOLLIN, 0))
     }
 }
 

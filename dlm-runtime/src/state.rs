@@ -4,13 +4,14 @@ use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, V
 use dlm_sys::Errno;
 
 use crate::error::ErrorKind;
+use crate::event::Completion;
 use crate::lvb::Lvb;
 
 /// An operation that the kernel has not completed yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pending {
     Request { mode: Mode, flags: LockFlags },
-    Convert { mode: Mode, flags: LockFlags, written: Option<ValueBlock> },
+    Convert { mode: Mode, flags: LockFlags },
     Unlock,
 }
 
@@ -21,12 +22,12 @@ pub(crate) struct Ended {
     pub(crate) flags: StatusFlags,
     /// The mode that the lock holds now; `None` if the lock is gone.
     pub(crate) mode: Option<Mode>,
-    /// The value block, if this operation read or wrote it.
-    pub(crate) lvb: Option<Lvb>,
+    /// This operation read or wrote the value block.
+    pub(crate) moved: bool,
 }
 
 /// A lock between its request and its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LockState {
     id: LockId,
     granted: Option<Mode>,
@@ -51,6 +52,8 @@ pub(crate) struct LockState {
     /// an unlock cannot write (seen on 6.1 and 6.12: VALBLK is then ignored).
     has_block: bool,
     known_lvb: Option<Lvb>,
+    /// What the conversion in flight writes.
+    written_lvb: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
     /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
@@ -77,6 +80,7 @@ impl LockState {
             valblk: flags.contains(LockFlags::VALBLK),
             has_block: flags.contains(LockFlags::VALBLK),
             known_lvb: None,
+            written_lvb: None,
             lvb_is_current: false,
             perhaps: None,
             persistent: false,
@@ -131,7 +135,8 @@ impl LockState {
         written: Option<ValueBlock>,
     ) -> Result<LockId, ErrorKind> {
         self.idle_mode()?;
-        self.pending = Some(Pending::Convert { mode, flags, written });
+        self.pending = Some(Pending::Convert { mode, flags });
+        self.written_lvb = written;
         self.cancel_sent = false;
         self.written = false;
         self.cancel_wanted = None;
@@ -173,11 +178,11 @@ impl LockState {
                 return Forced::Cancel;
             }
             Some(Pending::Request { .. }) => forced((LockFlags::empty(), ValueBlock::ZERO)),
-            Some(Pending::Convert { mode, flags, written }) => {
+            Some(Pending::Convert { mode, flags }) => {
                 let writes = self.may_write() || mode >= Mode::Pw;
                 if !(writes && flags.contains(LockFlags::VALBLK)) {
                     forced((LockFlags::empty(), ValueBlock::ZERO))
-                } else if let Some(block) = written {
+                } else if let Some(block) = self.written_lvb {
                     forced((LockFlags::empty(), block))
                 } else if self.lvb_is_current {
                     forced(self.kept_lvb())
@@ -315,7 +320,7 @@ impl LockState {
                     moved = lvb.map(|&block| Lvb { block, valid: is_valid(flags) });
                 }
             }
-            (Pending::Convert { mode, flags: asked, written }, LockStatus::Granted) => {
+            (Pending::Convert { mode, flags: asked }, LockStatus::Granted) => {
                 let from = self.granted.replace(mode);
                 self.perhaps = None;
                 self.lvb_is_current &= from.is_some_and(keeps_writers_out);
@@ -325,7 +330,7 @@ impl LockState {
                         LvbTransfer::Read => {
                             lvb.map(|&block| Lvb { block, valid: is_valid(flags) })
                         }
-                        LvbTransfer::Write => written.map(Lvb::new),
+                        LvbTransfer::Write => self.written_lvb.map(Lvb::new),
                         LvbTransfer::None => None,
                     };
                 }
@@ -346,12 +351,21 @@ impl LockState {
             }
             (Pending::Request { .. } | Pending::Unlock, _) => self.granted = None,
         }
-        self.known_lvb = moved.or(self.known_lvb);
+        if moved.is_some() {
+            self.known_lvb = moved;
+        }
         self.lvb_is_current |= moved.is_some();
         // A lock that was perhaps demoted writes the block only if it was not.
         self.lvb_is_current &= self.granted.max(self.perhaps).is_some_and(keeps_writers_out);
         self.pending = None;
-        Some(Ended { status, flags, mode: self.granted, lvb: moved })
+        Some(Ended { status, flags, mode: self.granted, moved: moved.is_some() })
+    }
+
+    /// What whoever asked for an operation is told of its end, before another one begins.
+    pub(crate) fn completion(&self, ended: Ended) -> Completion {
+        let Ended { status, flags, mode, moved } = ended;
+        let lvb = if moved { self.known_lvb } else { None };
+        Completion { status, flags, mode, lvb }
     }
 
     /// The granted mode of a lock with nothing in flight.
@@ -570,7 +584,7 @@ mod tests {
         let mut state = LockState::requested(Mode::Ex, LockFlags::VALBLK, 0);
         let ended =
             state.complete(LockStatus::Granted, StatusFlags::VALNOTVALID, Some(&BLOCK)).unwrap();
-        assert_eq!(ended.lvb, Some(Lvb { block: BLOCK, valid: false }));
+        assert_eq!(state.completion(ended).lvb, Some(Lvb { block: BLOCK, valid: false }));
         assert_eq!(state.unlock_lvb(UnlockLvb::Keep).0, LockFlags::IVVALBLK);
         assert_eq!(state.unlock_lvb(UnlockLvb::Write(BLOCK)), (LockFlags::VALBLK, BLOCK));
     }
@@ -580,17 +594,17 @@ mod tests {
         let mut state = held(Mode::Nl, LockFlags::VALBLK, Some(&BLOCK));
         let echo = ValueBlock::ZERO;
         state.begin_convert(Mode::Pr, LockFlags::CONVERT, None).unwrap();
-        assert_eq!(state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().lvb, None);
+        assert!(!state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().moved);
         let flags = LockFlags::CONVERT | LockFlags::VALBLK;
         state.begin_convert(Mode::Nl, flags, None).unwrap();
-        assert_eq!(state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().lvb, None);
+        assert!(!state.complete(LockStatus::Granted, NONE, Some(&echo)).unwrap().moved);
         state.begin_convert(Mode::Ex, flags, None).unwrap();
         let ended = state.complete(LockStatus::Granted, NONE, Some(&BLOCK)).unwrap();
-        assert_eq!(ended.lvb, Some(Lvb::new(BLOCK)));
+        assert_eq!(state.completion(ended).lvb, Some(Lvb::new(BLOCK)));
         let written = ValueBlock([9; 32]);
         state.begin_convert(Mode::Pr, flags, Some(written)).unwrap();
         let ended = state.complete(LockStatus::Granted, NONE, None).unwrap();
-        assert_eq!(ended.lvb, Some(Lvb::new(written)));
+        assert_eq!(state.completion(ended).lvb, Some(Lvb::new(written)));
     }
 
     #[test]

@@ -4,18 +4,20 @@
 //! puts model-checked twins in their place, and runs the same code under schedules that are
 //! chosen, not met by chance.
 
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 #[cfg(not(dlm_model))]
-pub(crate) use std::{
-    sync::{Condvar, Mutex, MutexGuard, atomic, mpsc},
-    thread, thread_local,
+pub(crate) use {
+    parking_lot::{Condvar, Mutex, MutexGuard},
+    std::{
+        sync::{atomic, mpsc},
+        thread, thread_local,
+    },
 };
 
 #[cfg(dlm_model)]
 pub(crate) use {
-    crate::model::clock::{Condvar, now, wait_until},
+    crate::model::clock::{Condvar, lock, now, wait, wait_until},
     shuttle::{
         sync::{Mutex, MutexGuard, atomic, mpsc},
         thread, thread_local,
@@ -35,23 +37,29 @@ pub(crate) fn time_left(deadline: Instant) -> Duration {
 
 /// Locks a mutex. A panic elsewhere does not spread: no state of this crate is left half-changed
 /// by one, as user callbacks run with nothing locked.
+#[cfg(not(dlm_model))]
+#[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
-/// Waits for a change with the mutex unlocked, as [`lock`] locks it.
-pub(crate) fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+/// Waits for a change with the mutex unlocked.
+#[cfg(not(dlm_model))]
+pub(crate) fn wait<'a, T>(changed: &Condvar, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    changed.wait(&mut guard);
+    guard
 }
 
 /// As [`wait`], and not longer than until the deadline.
 #[cfg(not(dlm_model))]
 pub(crate) fn wait_until<'a, T>(
     changed: &Condvar,
-    guard: MutexGuard<'a, T>,
+    mut guard: MutexGuard<'a, T>,
     deadline: Option<Instant>,
 ) -> MutexGuard<'a, T> {
-    let Some(deadline) = deadline else { return wait(changed, guard) };
-    let waited = changed.wait_timeout(guard, time_left(deadline));
-    waited.unwrap_or_else(PoisonError::into_inner).0
+    match deadline {
+        Some(deadline) => _ = changed.wait_until(&mut guard, deadline),
+        None => changed.wait(&mut guard),
+    }
+    guard
 }

@@ -7,56 +7,68 @@ use dlm_proto::{PointerWidth, Token};
 
 struct Slot<T> {
     generation: u32,
-    entry: Option<T>,
+    is_used: bool,
+    entry: T,
 }
 
-/// A slab with generations.
+/// A slab with generations. Entries stay where they are: what is large is not moved.
 pub(crate) struct Table<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
     width: PointerWidth,
 }
 
-impl<T> Table<T> {
+impl<T: Default> Table<T> {
     pub(crate) fn new(width: PointerWidth) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), width }
     }
 
-    /// Puts an entry into a free slot; gives it back if there is none.
-    pub(crate) fn insert(&mut self, entry: T) -> Result<Token, T> {
-        if let Some(index) = self.free.pop() {
-            if let Some(slot) = self.slots.get_mut(at(index)) {
-                slot.entry = Some(entry);
-                return Ok(Token::new(index, slot.generation));
-            }
-        }
-        match u32::try_from(self.slots.len()) {
-            Ok(index) if index <= Token::max_index(self.width) => {
-                self.slots.push(Slot { generation: 1, entry: Some(entry) });
-                Ok(Token::new(index, 1))
-            }
-            _ => Err(entry),
-        }
+    /// Takes a free slot: its entry is the default one, or what the last user left. `None` if there
+    /// is no room.
+    #[inline]
+    pub(crate) fn insert(&mut self) -> Option<(Token, &mut T)> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.grow()?,
+        };
+        let slot = self.slots.get_mut(at(index))?;
+        slot.is_used = true;
+        Some((Token::new(index, slot.generation), &mut slot.entry))
     }
 
-    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        let slot = self.slots.get_mut(at(token.index()))?;
-        if slot.generation == token.generation() { slot.entry.as_mut() } else { None }
-    }
-
-    pub(crate) fn remove(&mut self, token: Token) -> Option<T> {
-        let slot = self.slots.get_mut(at(token.index()))?;
-        if slot.generation != token.generation() {
+    #[cold]
+    fn grow(&mut self) -> Option<u32> {
+        let index = u32::try_from(self.slots.len()).ok()?;
+        if index > Token::max_index(self.width) {
             return None;
         }
-        let entry = slot.entry.take()?;
+        self.slots.push(Slot { generation: 1, is_used: false, entry: T::default() });
+        // So that nothing is allocated when it is freed.
+        self.free.reserve(self.slots.len());
+        Some(index)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(at(token.index()))?;
+        (slot.is_used && slot.generation == token.generation()).then_some(&mut slot.entry)
+    }
+
+    /// Frees a slot. Its entry stays as it is, for the next user.
+    #[inline]
+    pub(crate) fn remove(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(at(token.index()))?;
+        if !slot.is_used || slot.generation != token.generation() {
+            return None;
+        }
+        slot.is_used = false;
         slot.generation = if slot.generation >= Token::max_generation(self.width) {
             1
         } else {
             slot.generation + 1
         };
         self.free.push(token.index());
-        Some(entry)
+        Some(&mut slot.entry)
     }
 
     /// How many entries there are.
@@ -65,7 +77,7 @@ impl<T> Table<T> {
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut())
+        self.slots.iter_mut().filter(|slot| slot.is_used).map(|slot| &mut slot.entry)
     }
 }
 
@@ -77,14 +89,21 @@ fn at(index: u32) -> usize {
 mod tests {
     use super::*;
 
+    fn insert<T: Default>(table: &mut Table<T>, value: T) -> Token {
+        let (token, entry) = table.insert().unwrap();
+        *entry = value;
+        token
+    }
+
     #[test]
     fn a_freed_slot_is_reused_under_another_token() {
         let mut table = Table::new(PointerWidth::W64);
-        let first = table.insert('a').unwrap();
-        let second = table.insert('b').unwrap();
-        assert_eq!(table.remove(first), Some('a'));
+        let first = insert(&mut table, 'a');
+        let second = insert(&mut table, 'b');
+        assert_eq!(table.remove(first), Some(&mut 'a'));
         assert_eq!(table.remove(first), None);
-        let third = table.insert('c').unwrap();
+        assert_eq!(table.len(), 1);
+        let third = insert(&mut table, 'c');
         assert_eq!(third.index(), first.index());
         assert_eq!(table.get_mut(first), None);
         assert_eq!(table.get_mut(third), Some(&mut 'c'));
@@ -95,10 +114,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_found_in_a_free_slot() {
+        let mut table = Table::new(PointerWidth::W64);
+        let token = insert(&mut table, 'a');
+        table.remove(token);
+        // The token that the slot would have next.
+        let next = Token::new(token.index(), token.generation() + 1);
+        assert_eq!(table.get_mut(next), None);
+        assert_eq!(table.remove(next), None);
+        assert_eq!(table.iter_mut().count(), 0);
+    }
+
+    #[test]
     fn generations_wrap_within_the_width() {
-        let mut table = Table::new(PointerWidth::W32);
+        let mut table = Table::<()>::new(PointerWidth::W32);
         for _ in 0..2 * Token::max_generation(PointerWidth::W32) {
-            let token = table.insert(()).unwrap();
+            let (token, ()) = table.insert().unwrap();
             assert!(token.to_word(PointerWidth::W32).is_some());
             table.remove(token);
         }

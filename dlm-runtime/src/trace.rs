@@ -21,6 +21,12 @@ mod with_tracing {
     #[derive(Debug, Clone, Copy)]
     pub(crate) struct Started(Instant);
 
+    impl Default for Started {
+        fn default() -> Self {
+            Self::now()
+        }
+    }
+
     impl Started {
         pub(crate) fn now() -> Self {
             Self(Instant::now())
@@ -46,13 +52,13 @@ mod with_tracing {
             status: LockStatus,
             mode: Option<Mode>,
             started: Started,
-        ) -> Self {
+        ) -> Option<Self> {
             let what = What::Ended(status, mode, started.0.elapsed());
-            Self { resource: resource.clone(), what }
+            Some(Self { resource: *resource, what })
         }
 
-        pub(crate) fn blocking(resource: &ResourceName, mode: Mode) -> Self {
-            Self { resource: resource.clone(), what: What::Blocking(mode) }
+        pub(crate) fn blocking(resource: &ResourceName, mode: Mode) -> Option<Self> {
+            Some(Self { resource: *resource, what: What::Blocking(mode) })
         }
 
         pub(crate) fn tell(self) {
@@ -92,7 +98,7 @@ mod with_tracing {
 mod without_tracing {
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
 
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone, Copy, Default)]
     pub(crate) struct Started;
 
     impl Started {
@@ -110,12 +116,12 @@ mod without_tracing {
             _: LockStatus,
             _: Option<Mode>,
             _: Started,
-        ) -> Self {
-            Self
+        ) -> Option<Self> {
+            None
         }
 
-        pub(crate) const fn blocking(_: &ResourceName, _: Mode) -> Self {
-            Self
+        pub(crate) const fn blocking(_: &ResourceName, _: Mode) -> Option<Self> {
+            None
         }
 
         #[expect(clippy::unused_self, reason = "as with tracing")]

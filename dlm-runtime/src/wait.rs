@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockStatus, Token};
+use dlm_proto::{LockId, LockStatus, Token};
 
+use crate::device::Device;
 use crate::error::ErrorKind;
-use crate::shared::{Contract, Pumped, Shared};
+use crate::event::Completion;
+use crate::route::{Pumped, Reader};
+use crate::shared::Shared;
 use crate::signal::{AsFd, Signal, wait_any};
-use crate::state::{CancelKind, Ended};
-use crate::sync::atomic::Ordering;
+use crate::state::CancelKind;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, lock, now, thread_local, time_left, wait_until};
 
 /// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
@@ -45,8 +48,8 @@ impl Waiter {
         WAITER.try_with(Arc::clone).unwrap_or_default()
     }
 
-    pub(crate) fn wake(&self) {
-        // Most completions are read by the thread that waits for them: that must cost no call.
+    fn wake(&self) {
+        // One that is awake must cost no call.
         if std::mem::replace(&mut *lock(&self.rest), Rest::Woken) == Rest::Asleep {
             self.changed.notify_one();
         }
@@ -75,20 +78,37 @@ struct Seats {
 /// Who of the waiting threads sleeps at the device.
 pub(crate) struct Leadership {
     seats: Mutex<Seats>,
+    /// How many threads have a place: there is none while each reads its own completion.
+    seated: AtomicUsize,
     /// Gets the leader away from the device.
     nudge: Signal,
 }
 
 impl Leadership {
     pub(crate) fn new() -> nix::Result<Self> {
-        Ok(Self { seats: Mutex::default(), nudge: Signal::new()? })
+        let seated = AtomicUsize::new(0);
+        Ok(Self { seats: Mutex::default(), seated, nudge: Signal::new()? })
     }
 
-    /// Wakes the thread that waits for this lock, after its outcome was stored.
-    pub(crate) fn wake(&self, token: Token, waiter: &Arc<Waiter>) {
-        waiter.wake();
-        if lock(&self.seats).leader == Some(token) {
+    /// Wakes the thread that waits for this lock, if it sleeps. Its outcome was stored before: a
+    /// thread takes its place first and then looks for the outcome, so one of the two sees the
+    /// other.
+    pub(crate) fn wake(&self, token: Token) {
+        if self.seated.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let seats = lock(&self.seats);
+        if seats.leader == Some(token) {
             self.nudge.set();
+        } else if let Some((_, waiter)) = seats.followers.iter().find(|(of, _)| *of == token) {
+            waiter.wake();
+        }
+    }
+
+    /// Wakes all that sleep. The leader is left to what it sleeps on.
+    pub(crate) fn wake_all(&self) {
+        for (_, waiter) in &lock(&self.seats).followers {
+            waiter.wake();
         }
     }
 }
@@ -97,16 +117,22 @@ impl Leadership {
 struct Seat<'a> {
     leadership: &'a Leadership,
     token: Token,
+    waiter: Arc<Waiter>,
 }
 
-impl Seat<'_> {
+impl<'a> Seat<'a> {
+    fn new(leadership: &'a Leadership, token: Token) -> Self {
+        leadership.seated.fetch_add(1, Ordering::SeqCst);
+        Self { leadership, token, waiter: Waiter::current() }
+    }
+
     /// Takes the lead if nobody has it, or else a place among the followers.
-    fn try_lead(&self, waiter: &Arc<Waiter>) -> bool {
+    fn try_lead(&self) -> bool {
         let mut seats = lock(&self.leadership.seats);
         match seats.leader {
             Some(leader) if leader != self.token => {
                 if !seats.followers.iter().any(|(token, _)| *token == self.token) {
-                    seats.followers.push((self.token, Arc::clone(waiter)));
+                    seats.followers.push((self.token, Arc::clone(&self.waiter)));
                 }
                 false
             }
@@ -132,6 +158,7 @@ impl Drop for Seat<'_> {
         if let (None, Some((_, next))) = (seats.leader, seats.followers.first()) {
             next.wake();
         }
+        self.leadership.seated.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -139,29 +166,47 @@ fn has_passed(deadline: Instant) -> bool {
     time_left(deadline).is_zero()
 }
 
+/// An operation that was written to the device and not yet reported as such.
+pub(crate) struct Written {
+    pub(crate) token: Token,
+    /// Which of the lock's operations.
+    pub(crate) serial: u64,
+    /// The id that `write` returned, if the lock is new.
+    pub(crate) id: Option<LockId>,
+    /// Where it was written to.
+    pub(crate) device: Arc<Device>,
+}
+
 impl Shared {
-    /// Waits as [`Shared::wait`], and when the deadline has passed cancels the operation and waits
-    /// for what comes of that. An operation that was granted all the same is granted.
-    pub(crate) fn wait_or_cancel(
+    /// Waits for an operation that was begun under [`Contract::Wait`](crate::entry::Contract). When the deadline has passed
+    /// it cancels the operation, and waits for what comes of that: an operation that was granted
+    /// all the same is granted.
+    pub(crate) fn finish(
         &self,
-        token: Token,
-        waiter: &Arc<Waiter>,
+        written: &Written,
         deadline: Option<Instant>,
-    ) -> Result<Ended, ErrorKind> {
-        let ended = self.end_of(token, waiter, deadline);
+    ) -> Result<Completion, ErrorKind> {
+        let Written { token, serial, id, device } = written;
+        // Most operations end at once: the next result is their completion.
+        let first = self.pump_from(device, Reader::Waits(*token));
+        if let Ok(Pumped::Mine(ended)) = first {
+            return Ok(ended.into());
+        }
+        self.written(*token, *serial, *id);
+        let ended = first.and_then(|pumped| {
+            if let Pumped::Due(due) = pumped {
+                self.due.push(due);
+            }
+            self.end_of(*token, deadline)
+        });
         if ended.is_err() {
-            self.abandon(token);
+            self.abandon(*token);
         }
         ended
     }
 
-    fn end_of(
-        &self,
-        token: Token,
-        waiter: &Arc<Waiter>,
-        deadline: Option<Instant>,
-    ) -> Result<Ended, ErrorKind> {
-        if let Some(ended) = self.wait(token, waiter, deadline)? {
+    fn end_of(&self, token: Token, deadline: Option<Instant>) -> Result<Completion, ErrorKind> {
+        if let Some(ended) = self.wait(token, deadline)? {
             return Ok(ended);
         }
         match self.cancel(token, CancelKind::Plain) {
@@ -169,7 +214,7 @@ impl Shared {
             Ok(()) | Err(ErrorKind::NothingToCancel | ErrorKind::LockGone) => {}
             Err(kind) => return Err(kind),
         }
-        match self.wait(token, waiter, now().checked_add(GRACE))? {
+        match self.wait(token, now().checked_add(GRACE))? {
             Some(ended) if ended.status == LockStatus::Cancelled => {
                 Err(ErrorKind::TimedOut("it was not granted in time"))
             }
@@ -178,20 +223,19 @@ impl Shared {
         }
     }
 
-    /// Waits for the operation of a lock that was begun under
-    /// [`Contract::Wait`]. `None`: the deadline has passed.
+    /// Waits for an operation that was begun under [`Contract::Wait`](crate::entry::Contract), until the deadline: `None`.
     pub(crate) fn wait(
         &self,
         token: Token,
-        waiter: &Arc<Waiter>,
         deadline: Option<Instant>,
-    ) -> Result<Option<Ended>, ErrorKind> {
+    ) -> Result<Option<Completion>, ErrorKind> {
         let mut seat = None;
         loop {
             if let Some(outcome) = self.take_outcome(token) {
                 return outcome.map(Some);
             }
-            match self.pump()? {
+            match self.pump(Reader::Waits(token))? {
+                Pumped::Mine(ended) => return Ok(Some(ended.into())),
                 Pumped::Handled => continue,
                 Pumped::Due(due) => {
                     self.due.push(due);
@@ -202,20 +246,20 @@ impl Shared {
             if deadline.is_some_and(has_passed) {
                 return Ok(None);
             }
-            let seat = seat.get_or_insert_with(|| Seat { leadership: &self.leadership, token });
-            let leads = seat.try_lead(waiter);
-            // Somebody else may have read the completion before this thread could be told.
-            if self.has_outcome(token) {
+            let seat = seat.get_or_insert_with(|| Seat::new(&self.leadership, token));
+            let leads = seat.try_lead();
+            // Somebody else may have read the completion before this thread could be told, or
+            // closed the lockspace: then the next turn says so.
+            if self.has_outcome(token) || self.slot.get().is_err() {
                 continue;
             }
-            if leads { self.sleep_at_device(deadline)? } else { waiter.sleep(deadline) }
+            if leads { self.sleep_at_device(deadline)? } else { seat.waiter.sleep(deadline) }
         }
     }
 
     fn sleep_at_device(&self, deadline: Option<Instant>) -> Result<(), ErrorKind> {
         let removal = {
             let device = self.slot.get()?;
-            let device = device.device()?;
             let sources = [
                 device.removal(),
                 device.results(),
@@ -236,7 +280,7 @@ impl Shared {
         let mut table = lock(&self.table);
         let Some(entry) = table.get_mut(token) else { return };
         if entry.state.pending().is_some() {
-            let contract = std::mem::replace(&mut entry.contract, Contract::Forget);
+            let contract = std::mem::take(&mut entry.contract);
             if contract.needs_delivery() {
                 self.interest.fetch_sub(1, Ordering::AcqRel);
             }
@@ -250,12 +294,12 @@ impl Shared {
         lock(&self.table).get_mut(token).is_some_and(|entry| entry.outcome.is_some())
     }
 
-    pub(crate) fn take_outcome(&self, token: Token) -> Option<Result<Ended, ErrorKind>> {
+    pub(crate) fn take_outcome(&self, token: Token) -> Option<Result<Completion, ErrorKind>> {
         // Dropped after the table is unlocked.
         let _trash;
         let mut table = lock(&self.table);
         let outcome = table.get_mut(token)?.outcome.take()?;
-        let is_gone = matches!(outcome, Ok(Ended { mode: None, .. }));
+        let is_gone = matches!(outcome, Ok(Completion { mode: None, .. }));
         _trash = if is_gone { self.forget(&mut table, token) } else { None };
         Some(outcome)
     }

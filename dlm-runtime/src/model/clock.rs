@@ -1,14 +1,13 @@
 //! Time that passes when a schedule says so, and what sleeps on it.
 
 use std::cell::RefCell;
-use std::sync::{Arc, LockResult, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use shuttle::sync::MutexGuard;
 use shuttle::{sync, thread};
 
 use super::space::Space;
-use crate::sync::lock;
 
 std::thread_local! {
     /// The world of the schedule that runs. All its threads are coroutines of one thread.
@@ -120,10 +119,6 @@ impl Condvar {
         Self::default()
     }
 
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
-        self.0.wait(guard)
-    }
-
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }
@@ -133,14 +128,23 @@ impl Condvar {
     }
 }
 
+/// Locks a mutex, whatever happened to the thread that had it before.
+pub(crate) fn lock<T>(mutex: &sync::Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for a change.
+pub(crate) fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    changed.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Waits for a change, and not longer than until the deadline.
 pub(crate) fn wait_until<'a, T>(
     changed: &Condvar,
     guard: MutexGuard<'a, T>,
     deadline: Option<Instant>,
 ) -> MutexGuard<'a, T> {
-    let wait = |guard| changed.0.wait(guard).unwrap_or_else(PoisonError::into_inner);
-    let Some(deadline) = deadline else { return wait(guard) };
+    let Some(deadline) = deadline else { return wait(changed, guard) };
     let at = deadline.saturating_duration_since(epoch());
     let world = World::current();
     let sleepers = || world.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,7 +156,7 @@ pub(crate) fn wait_until<'a, T>(
         // Before time can pass.
         sleepers().push((at, Arc::clone(&changed.0)));
     }
-    let guard = wait(guard);
+    let guard = wait(changed, guard);
     let mut sleepers = sleepers();
     let mine = |(until, who): &(_, Arc<_>)| *until == at && Arc::ptr_eq(who, &changed.0);
     if let Some(index) = sleepers.iter().position(mine) {

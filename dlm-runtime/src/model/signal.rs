@@ -77,6 +77,15 @@ impl PollSet {
     pub(crate) fn new(sources: &[Source<'_>]) -> nix::Result<Self> {
         Ok(Self(new(Readable::Any(sources.iter().map(|source| source.index).collect()))))
     }
+
+    pub(crate) fn add(&self, source: &Source<'_>) -> nix::Result<()> {
+        let world = World::current();
+        if let Readable::Any(sources) = &mut lock(&world.state).readable[self.0] {
+            sources.push(source.index);
+        }
+        world.changed.notify_all();
+        Ok(())
+    }
 }
 
 macro_rules! as_fd {

@@ -147,7 +147,10 @@ impl Dispatcher {
         let (lockspace, stopped) = (Arc::clone(lockspace), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             loop {
-                let sources = [stopped.as_fd(), lockspace.shared().poll_set.as_fd()];
+                let sources = [stopped.as_fd(), {
+                    let shared = lockspace.shared();
+                    shared.lookout.source(&shared.slot)
+                }];
                 let [stopped, readable, ..] = wait_any(&sources, None).unwrap();
                 if readable {
                     lockspace.dispatch()?;
