@@ -183,7 +183,7 @@ fn locks_are_listed_and_counted() {
     let waiting = other.lock("b", Mode::Ex).start(|_| ()).unwrap();
     ls.dispatch().unwrap();
     let mut locks = ls.locks();
-    locks.sort_by(|a, b| a.resource.cmp(&b.resource));
+    locks.sort_by_key(|lock| lock.resource);
     let seen: Vec<_> = locks.iter().map(|l| (&l.resource[..], l.mode, l.blocked)).collect();
     assert_eq!(seen, [(&b"a"[..], Some(Mode::Ex), None), (b"b", Some(Mode::Pr), Some(Mode::Ex))]);
     let theirs = other.locks();

@@ -11,8 +11,10 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use dlm_runtime::{Lockspace, Mode};
+use dlm_runtime::{CompletionHandler, Lockspace, Mode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Set in the process that is counted.
@@ -110,8 +112,10 @@ fn an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read() {
         return expect(&count(test), &wanted);
     }
     let ls = Lockspace::create("sc-dispatch").unwrap();
+    // The first look at the descriptor makes it what it is.
+    let fd = ls.as_fd();
     let await_one = || {
-        let mut fds = [PollFd::new(ls.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::NONE).unwrap();
         assert_eq!(ls.dispatch().unwrap(), 1);
     };
@@ -123,5 +127,30 @@ fn an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read() {
         await_one();
     }
     mark();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn an_operation_by_a_waiting_dispatch_is_one_write_and_one_read() {
+    let test = "an_operation_by_a_waiting_dispatch_is_one_write_and_one_read";
+    if !is_counted() {
+        return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
+    }
+    let ls = Lockspace::create("sc-until").unwrap();
+    let handler: CompletionHandler =
+        Arc::new(|tag, done| assert_eq!(done.mode.is_some(), tag == 1));
+    mark();
+    for _ in 0..OPERATIONS / 2 {
+        let lock = ls.lock("r", Mode::Ex).start_with(&handler, 1).unwrap();
+        assert_eq!(ls.dispatch_until(None).unwrap(), 1);
+        lock.release().start_with(&handler, 2).unwrap();
+        assert_eq!(ls.dispatch_until(None).unwrap(), 1);
+    }
+    mark();
+    // Nothing comes any more: the deadline ends the wait.
+    let deadline = Instant::now() + Duration::from_millis(20);
+    assert_eq!(ls.dispatch_until(Some(deadline)).unwrap(), 0);
+    assert!(Instant::now() >= deadline);
     ls.release().unwrap();
 }

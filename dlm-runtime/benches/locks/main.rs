@@ -61,11 +61,13 @@ fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Resul
 
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 15] = [
     ("floor", "blocking", floor::blocking),
     // A thread that has nothing to do costs a bare loop nothing.
     ("floor", "blocking-with-thread", floor::blocking),
     ("floor", "poll-dispatch", floor::polling),
+    // What is there is read without a poll.
+    ("floor", "waiting-dispatch", floor::blocking),
     ("floor", "in-flight", floor::in_flight),
     // What has completed at once needs no waiting for.
     ("floor", "futures", floor::blocking),
@@ -75,6 +77,7 @@ const ROWS: [Row; 13] = [
     ("dlm-runtime", "blocking", ours::blocking),
     ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
     ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
+    ("dlm-runtime", "waiting-dispatch", ours::waiting_dispatch),
     ("dlm-runtime", "in-flight", ours::in_flight),
     ("dlm-runtime", "futures", ours::futures),
 ];

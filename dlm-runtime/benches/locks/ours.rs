@@ -2,11 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dlm_runtime::{Completion, Lock, LockStatus, Lockspace, Mode};
+use dlm_runtime::{Completion, CompletionHandler, Lock, LockStatus, Lockspace, Mode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::{BATCH, LOCKSPACE, RESOURCE, Result, allocator, measure, measure_batches, names};
@@ -76,13 +77,43 @@ pub(crate) fn blocking_with_thread(count: usize) -> Result<()> {
 pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
     let lockspace = Lockspace::create(LOCKSPACE)?;
     let tally = Tally::new();
+    let handler = handler(tally);
     measure(count, &mut |count| {
         for _ in 0..count {
-            let request = lockspace.lock(RESOURCE, Mode::Ex);
-            let lock = request.start(|completion| tally.note(completion))?;
+            let lock = lockspace.lock(RESOURCE, Mode::Ex).start_with(&handler, 0)?;
             serve(&lockspace, &tally.granted, 1)?;
-            lock.release().start(|completion| tally.note(completion))?;
+            lock.release().start_with(&handler, 0)?;
             serve(&lockspace, &tally.unlocked, 1)?;
+        }
+        Ok(())
+    })?;
+    Ok(lockspace.release()?)
+}
+
+/// Waits and dispatches until this many callbacks have counted themselves, and begins anew.
+fn wait(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()> {
+    while count.load(Ordering::Relaxed) < wanted {
+        lockspace.dispatch_until(None)?;
+    }
+    count.store(0, Ordering::Relaxed);
+    Ok(())
+}
+
+/// A handler for all operations: it allocates nothing for each of them.
+fn handler(tally: &'static Tally) -> CompletionHandler {
+    Arc::new(|_, completion| tally.note(completion))
+}
+
+pub(crate) fn waiting_dispatch(count: usize) -> Result<()> {
+    let lockspace = Lockspace::create(LOCKSPACE)?;
+    let tally = Tally::new();
+    let handler = handler(tally);
+    measure(count, &mut |count| {
+        for _ in 0..count {
+            let lock = lockspace.lock(RESOURCE, Mode::Ex).start_with(&handler, 0)?;
+            wait(&lockspace, &tally.granted, 1)?;
+            lock.release().start_with(&handler, 0)?;
+            wait(&lockspace, &tally.unlocked, 1)?;
         }
         Ok(())
     })?;
@@ -117,18 +148,18 @@ pub(crate) fn futures(count: usize) -> Result<()> {
 pub(crate) fn in_flight(count: usize) -> Result<()> {
     let lockspace = Lockspace::create(LOCKSPACE)?;
     let tally = Tally::new();
+    let handler = handler(tally);
     let names = names();
     let mut locks: Vec<Lock> = Vec::with_capacity(BATCH);
     measure_batches(count, &mut || {
         for name in &names {
-            let request = lockspace.lock(name, Mode::Ex);
-            locks.push(request.start(|completion| tally.note(completion))?);
+            locks.push(lockspace.lock(name, Mode::Ex).start_with(&handler, 0)?);
         }
-        serve(&lockspace, &tally.granted, BATCH)?;
+        wait(&lockspace, &tally.granted, BATCH)?;
         for lock in locks.drain(..) {
-            lock.release().start(|completion| tally.note(completion))?;
+            lock.release().start_with(&handler, 0)?;
         }
-        serve(&lockspace, &tally.unlocked, BATCH)
+        wait(&lockspace, &tally.unlocked, BATCH)
     })?;
     Ok(lockspace.release()?)
 }

@@ -22,6 +22,7 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "blocking", libraries: &[Floor, Sys, Runtime, LibdlmLt] },
     Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm] },
     Row { name: "poll-dispatch", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "waiting-dispatch", libraries: &[Floor, Runtime] },
     Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
     Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];

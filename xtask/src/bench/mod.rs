@@ -29,6 +29,7 @@ which encodes and decodes them; by dlm-runtime; and by the C libraries libdlm_lt
     blocking              the thread waits for each
     blocking-with-thread  the same while a thread waits for callbacks
     poll-dispatch         with callbacks: request, poll, dispatch
+    waiting-dispatch      with callbacks: request, one call that waits and dispatches
     in-flight             1,000 locks under way, then their 1,000 unlocks
     futures               awaited in one task; C, which has none, polls and dispatches
 

@@ -139,9 +139,7 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
     }
     let operations = std::env::var(OPERATIONS.0).unwrap_or_else(|_| OPERATIONS.1.into());
     let mut command = Command::new(&inside).args(["--ignored"]).args(filter);
-    // With a sanitizer in it a program takes longer for one than its tests wait.
-    let backtrace = if sanitizer.is_some() { "0" } else { "1" };
-    command = command.env("RUST_BACKTRACE", backtrace).env(OPERATIONS.0, operations);
+    command = command.env("RUST_BACKTRACE", "1").env(OPERATIONS.0, operations);
     if let Ok(seed) = std::env::var(SEED) {
         command = command.env(SEED, seed);
     }
