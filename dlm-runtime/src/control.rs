@@ -2,35 +2,95 @@
 //!
 //! Each runs in a thread of its own, so that the caller's wait has an end.
 
+#[cfg(not(dlm_model))]
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
-use dlm_sys::ControlDevice;
+use dlm_sys::{Call, Cause, ControlDevice};
 
+#[cfg(not(dlm_model))]
+use crate::backend::Backend;
+use crate::device::{Device, LockspaceDevice};
 use crate::error::ErrorKind;
+use crate::status::Status;
+
+/// Which lock manager a lockspace belongs to.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Manager {
+    #[default]
+    Kernel,
+    #[cfg(not(dlm_model))]
+    Other(Arc<dyn Backend>),
+}
+
+impl Manager {
+    /// Opens a lockspace that exists.
+    pub(crate) fn open(
+        &self,
+        name: &LockspaceName,
+        minor: Option<Minor>,
+        timeout: Duration,
+    ) -> Result<Device, dlm_sys::Error> {
+        match self {
+            Self::Kernel => Device::of_kernel(LockspaceDevice::open_within(name, minor, timeout)?),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.open(name, minor, timeout).map(Device::of_other),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &LockspaceName) -> Result<Minor, dlm_sys::Error> {
+        let found = match self {
+            Self::Kernel => dlm_sys::find_lockspace(name)?,
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.find(name)?,
+        };
+        let call = Call::Submit(dlm_proto::Command::RemoveLockspace);
+        found.ok_or(dlm_sys::Error::new(call, Cause::NoLockspace))
+    }
+
+    pub(crate) fn status(&self, name: &LockspaceName) -> Status {
+        match self {
+            Self::Kernel => Status::read(name),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.status(name),
+        }
+    }
+
+    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, dlm_sys::Error> {
+        match self {
+            Self::Kernel => ControlDevice::open()?.create_lockspace(name, flags),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.create(name, flags),
+        }
+    }
+
+    fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), dlm_sys::Error> {
+        match self {
+            Self::Kernel => ControlDevice::open()?.remove_lockspace(minor, flags),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.remove(minor, flags),
+        }
+    }
+}
 
 /// Creates a lockspace, or takes a reference of an existing one, within `timeout`. A creation
 /// that succeeds later is undone.
 pub(crate) fn create(
+    manager: &Manager,
     name: LockspaceName,
     flags: LockspaceFlags,
     timeout: Duration,
 ) -> Result<Minor, ErrorKind> {
+    let manager = manager.clone();
     let create = move |answer: SyncSender<Result<Minor, dlm_sys::Error>>| {
-        let control = match ControlDevice::open() {
-            Ok(control) => control,
-            Err(error) => {
-                let _ = answer.send(Err(error));
-                return;
-            }
-        };
-        let created = control.create_lockspace(&name, flags);
+        let created = manager.create(&name, flags);
         if let (Ok(minor), Err(_)) = (created, answer.send(created)) {
             // Nobody waits any more. Without force: somebody else may use it by now, and the
             // reference that stays behind if it fails is that of a lockspace in use.
-            let _ = control.remove_lockspace(minor, RemoveFlags::empty());
+            let _ = manager.remove(minor, RemoveFlags::empty());
         }
     };
     let late = "the cluster has not admitted this node (is dlm_controld waiting for a quorum?)";
@@ -38,11 +98,15 @@ pub(crate) fn create(
 }
 
 /// Drops a reference of a lockspace within `timeout`. A removal that takes longer goes on.
-pub(crate) fn remove(minor: Minor, flags: RemoveFlags, timeout: Duration) -> Result<(), ErrorKind> {
+pub(crate) fn remove(
+    manager: &Manager,
+    minor: Minor,
+    flags: RemoveFlags,
+    timeout: Duration,
+) -> Result<(), ErrorKind> {
+    let manager = manager.clone();
     let remove = move |answer: SyncSender<Result<(), dlm_sys::Error>>| {
-        let removed =
-            ControlDevice::open().and_then(|control| control.remove_lockspace(minor, flags));
-        let _ = answer.send(removed);
+        let _ = answer.send(manager.remove(minor, flags));
     };
     let late = "somebody has the lockspace's device open; it is removed when they close it";
     within(timeout, "dlm-remove", late, remove)

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dlm_proto::{Command, MAX_RESULT_LEN};
+use dlm_proto::{Abi, Command, MAX_RESULT_LEN, Minor};
 use dlm_sys::Accepted;
 
+#[cfg(not(dlm_model))]
+use crate::backend::BackendDevice;
 use crate::error::ErrorKind;
 use crate::signal::{AsFd, Source};
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
@@ -15,54 +17,110 @@ pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
 #[cfg(not(dlm_model))]
 pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
 
-/// A lockspace's device and the watch on its node.
+/// A lockspace's device.
 #[derive(Debug)]
 pub(crate) struct Device {
-    kernel: LockspaceDevice,
-    removal: RemovalWatch,
+    kind: Kind,
     /// The last field: it tells that the others are closed.
     tells: Tells,
 }
 
+/// Whose device it is. The kernel's is used without an indirection.
+#[derive(Debug)]
+enum Kind {
+    /// The device and the watch on its node.
+    Kernel(LockspaceDevice, RemovalWatch),
+    #[cfg(not(dlm_model))]
+    Other(Box<dyn BackendDevice>),
+}
+
+/// Calls the same thing on either kind.
+macro_rules! on_either {
+    ($kind:expr, ($device:pat, $removal:pat) => $kernel:expr, $other:ident => $call:expr) => {
+        match $kind {
+            Kind::Kernel($device, $removal) => $kernel,
+            #[cfg(not(dlm_model))]
+            Kind::Other($other) => $call,
+        }
+    };
+}
+
 impl Device {
-    pub(crate) fn new(kernel: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
-        let removal = RemovalWatch::new(&kernel)?;
-        Ok(Self { kernel, removal, tells: Tells(Arc::default()) })
+    pub(crate) fn of_kernel(device: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
+        let removal = RemovalWatch::new(&device)?;
+        Ok(Self::of(Kind::Kernel(device, removal)))
+    }
+
+    #[cfg(not(dlm_model))]
+    pub(crate) fn of_other(device: Box<dyn BackendDevice>) -> Self {
+        Self::of(Kind::Other(device))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, tells: Tells(Arc::default()) }
+    }
+
+    pub(crate) fn abi(&self) -> Abi {
+        on_either!(&self.kind, (device, _) => device.abi(), other => other.abi())
+    }
+
+    pub(crate) fn minor(&self) -> Minor {
+        on_either!(&self.kind, (device, _) => device.minor(), other => other.minor())
     }
 
     /// Writes a request. Blocks while the lockspace is stopped.
+    #[inline]
     pub(crate) fn submit(
         &self,
         command: Command,
         request: &[u8],
     ) -> Result<Accepted, dlm_sys::Error> {
-        self.kernel.submit(command, request)
+        on_either!(
+            &self.kind,
+            (device, _) => device.submit(command, request),
+            other => other.submit(command, request)
+        )
     }
 
     /// Reads one result, if there is one.
+    #[inline]
     pub(crate) fn read_result(
         &self,
         buffer: &mut [u8; MAX_RESULT_LEN],
     ) -> Result<Option<usize>, dlm_sys::Error> {
-        self.kernel.read_result(buffer)
+        on_either!(
+            &self.kind,
+            (device, _) => device.read_result(buffer),
+            other => other.read_result(buffer)
+        )
     }
 
     /// Readable while there are results.
+    #[inline]
     pub(crate) fn results(&self) -> Source<'_> {
-        self.kernel.as_fd()
+        on_either!(&self.kind, (device, _) => device.as_fd(), other => other.results())
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), dlm_sys::Error> {
-        self.kernel.set_permissions(mode)
+        on_either!(
+            &self.kind,
+            (device, _) => device.set_permissions(mode),
+            other => other.set_permissions(mode)
+        )
     }
 
     /// Readable when [`Device::was_removed`] is worth a call.
+    #[inline]
     pub(crate) fn removal(&self) -> Source<'_> {
-        self.removal.as_fd()
+        on_either!(&self.kind, (_, removal) => removal.as_fd(), other => other.removal())
     }
 
     pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {
-        self.removal.check(&self.kernel)
+        on_either!(
+            &self.kind,
+            (device, removal) => removal.check(device),
+            other => other.was_removed()
+        )
     }
 }
 

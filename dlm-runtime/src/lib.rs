@@ -34,6 +34,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(not(dlm_model))]
+pub mod backend;
 mod blocked;
 mod cancel;
 mod control;
@@ -59,6 +61,7 @@ pub mod manual;
 #[cfg(dlm_model)]
 mod model;
 mod notices;
+mod options;
 mod orphan;
 mod request;
 mod route;
@@ -98,9 +101,10 @@ pub use error::{Error, ErrorKind, Operation, UnlockError};
 pub use event::{Blocking, Completion, CompletionHandler};
 pub use lent::BlockedLock;
 pub use lock::{Lock, LockInfo, UnlockRequest};
-pub use lockspace::{Lockspace, LockspaceOptions};
+pub use lockspace::Lockspace;
 pub use lvb::Lvb;
 pub use notices::BlockingNotices;
+pub use options::LockspaceOptions;
 pub use orphan::AdoptRequest;
 pub use request::LockRequest;
 pub use settle::Settled;

@@ -6,153 +6,24 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags};
+use dlm_proto::{LockspaceName, Minor, Mode, RemoveFlags};
 
-use crate::control;
+#[cfg(not(dlm_model))]
+use crate::backend::Backend;
+use crate::control::{self, Manager};
 use crate::counters::Counters;
 use crate::delivery::DeliveryThread;
-use crate::device::{Gone, LockspaceDevice};
+use crate::device::Gone;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::LockInfo;
+use crate::options::LockspaceOptions;
 use crate::request::LockRequest;
 use crate::shared::Shared;
 use crate::status::Status;
 use crate::sync::now;
 
-/// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
-/// otherwise. A cluster that is just starting or recovering takes its time.
-const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How long closing and releasing wait.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How a lockspace is opened.
-#[derive(Debug, Clone, Copy)]
-pub struct LockspaceOptions {
-    flags: LockspaceFlags,
-    timeout: Duration,
-    background_writes: bool,
-    permissions: Option<u32>,
-}
-
-impl Default for LockspaceOptions {
-    fn default() -> Self {
-        Self {
-            flags: LockspaceFlags::empty(),
-            timeout: CREATE_TIMEOUT,
-            background_writes: false,
-            permissions: None,
-        }
-    }
-}
-
-impl LockspaceOptions {
-    /// The defaults: join a lockspace that exists, wait 60 seconds.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Fails with EEXIST if the lockspace exists on this node (NEWEXCL).
-    #[must_use]
-    pub fn exclusive(mut self) -> Self {
-        self.flags |= LockspaceFlags::NEWEXCL;
-        self
-    }
-
-    /// The permission bits that a creation gives the device node, such as `0o660`. They say who may
-    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed.
-    /// Without this they stay as the kernel or udev made them: for root only, usually.
-    #[must_use]
-    pub fn permissions(mut self, mode: u32) -> Self {
-        self.permissions = Some(mode);
-        self
-    }
-
-    /// The longest time to wait for the cluster, and then once more for the device node.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Writes the requests of futures, and the unlocks of dropped locks, in a thread of its own.
-    ///
-    /// While the kernel has stopped the lockspace a `write` blocks, and no signal ends that. With
-    /// this an executor goes on meanwhile, and dropping a lock never blocks. It costs a hand-over
-    /// to the thread for each of them.
-    #[must_use]
-    pub fn background_writes(mut self) -> Self {
-        self.background_writes = true;
-        self
-    }
-
-    /// Creates the lockspace on this node, or takes one more reference of it, and opens it. Needs
-    /// CAP_SYS_ADMIN.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Name`], [`ErrorKind::Device`] (module not loaded, no cluster, no permission,
-    /// ...), [`ErrorKind::TimedOut`].
-    pub fn create(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
-        let create = || {
-            let name = LockspaceName::new(name.as_ref())?;
-            let minor = control::create(name.clone(), self.flags, self.timeout)?;
-            let attached = self.attach(name, Some(minor)).and_then(|lockspace| {
-                if let Some(mode) = self.permissions {
-                    lockspace.shared.set_permissions(mode)?;
-                }
-                Ok(lockspace)
-            });
-            attached.inspect_err(|_| {
-                // Nobody else would give back the reference.
-                let _ = control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
-            })
-        };
-        create().map_err(|kind| Error::new(Operation::Create, kind))
-    }
-
-    /// Opens a lockspace that exists on this node. Needs permission for its device node only.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Name`], [`ErrorKind::Device`].
-    pub fn open(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
-        let open = || self.attach(LockspaceName::new(name.as_ref())?, None);
-        open().map_err(|kind| Error::new(Operation::Open, kind))
-    }
-
-    /// Opens a lockspace that exists on this node, or creates it if it does not.
-    ///
-    /// Any number of programs that start at the same time take one reference of the lockspace
-    /// among them, as only one of them creates it. A program that gives a reference back with
-    /// [`Lockspace::release`] should use [`create`](Self::create), which opens what exists, too.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open) and [`create`](Self::create).
-    pub fn open_or_create(self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
-        let name = name.as_ref();
-        let mut answer = self.open(name);
-        // Between the two calls somebody may create it, and remove it again: once is a coincidence.
-        for _ in 0..2 {
-            match answer {
-                Err(error) if error.is_no_lockspace() => {}
-                answer => return answer,
-            }
-            answer = match self.exclusive().create(name) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::EEXIST) => self.open(name),
-                answer => answer,
-            };
-        }
-        answer
-    }
-
-    fn attach(self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
-        let device = LockspaceDevice::open_within(&name, minor, self.timeout)?;
-        Ok(Lockspace { shared: Shared::new(name, device, self.background_writes)? })
-    }
-}
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An open lockspace.
 ///
@@ -171,7 +42,8 @@ impl LockspaceOptions {
 /// A thread that waits in a blocking call may come upon the result of another operation. It never
 /// runs the callback, but leaves it for the place where it belongs.
 pub struct Lockspace {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) manager: Manager,
 }
 
 impl fmt::Debug for Lockspace {
@@ -200,6 +72,31 @@ impl Lockspace {
     /// As [`LockspaceOptions::open`].
     pub fn open(name: impl AsRef<[u8]>) -> Result<Self, Error> {
         LockspaceOptions::new().open(name)
+    }
+
+    /// Creates a lockspace of another lock manager than the kernel's, with the default options; see
+    /// [`LockspaceOptions::backend`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LockspaceOptions::create`].
+    #[cfg(not(dlm_model))]
+    pub fn create_on(
+        backend: impl Backend + 'static,
+        name: impl AsRef<[u8]>,
+    ) -> Result<Self, Error> {
+        LockspaceOptions::new().backend(backend).create(name)
+    }
+
+    /// Opens a lockspace of another lock manager than the kernel's, with the default options; see
+    /// [`LockspaceOptions::backend`].
+    ///
+    /// # Errors
+    ///
+    /// As [`LockspaceOptions::open`].
+    #[cfg(not(dlm_model))]
+    pub fn open_on(backend: impl Backend + 'static, name: impl AsRef<[u8]>) -> Result<Self, Error> {
+        LockspaceOptions::new().backend(backend).open(name)
     }
 
     /// The name.
@@ -298,7 +195,7 @@ impl Lockspace {
     /// few small files, and never blocks for a recovery.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::read(&self.shared.name)
+        self.manager.status(&self.shared.name)
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -366,7 +263,7 @@ impl Lockspace {
             self.shared.check_fork()?;
             // Before it is closed, the removal would wait for ourselves.
             self.shut()?;
-            control::remove(minor, flags, CLOSE_TIMEOUT)
+            control::remove(&self.manager, minor, flags, CLOSE_TIMEOUT)
         };
         release().map_err(|kind| Error::new(Operation::Release, kind))
     }
@@ -377,14 +274,7 @@ impl Lockspace {
     ///
     /// [`ErrorKind::Name`], and as [`release`](Self::release); without force, too.
     pub fn remove(name: impl AsRef<[u8]>) -> Result<(), Error> {
-        let remove = || {
-            let name = LockspaceName::new(name.as_ref())?;
-            let call = dlm_sys::Call::Submit(dlm_proto::Command::RemoveLockspace);
-            let missing = dlm_sys::Error::new(call, dlm_sys::Cause::NoLockspace);
-            let minor = dlm_sys::find_lockspace(&name)?.ok_or(missing)?;
-            control::remove(minor, RemoveFlags::empty(), CLOSE_TIMEOUT)
-        };
-        remove().map_err(|kind| Error::new(Operation::Release, kind))
+        LockspaceOptions::new().remove(name)
     }
 }
 

@@ -12,7 +12,7 @@ use dlm_sys::Accepted;
 use crate::blocked::Watchers;
 use crate::counters::Counts;
 use crate::deadline::Deadlines;
-use crate::device::{Device, Gone, LockspaceDevice, Slot};
+use crate::device::{Device, Gone, Slot};
 use crate::entry::{BlockingSlot, Contract, Entry};
 use crate::error::ErrorKind;
 use crate::event::DueQueue;
@@ -71,12 +71,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         name: LockspaceName,
-        device: LockspaceDevice,
+        device: Device,
         background_writes: bool,
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
-        let device = Device::new(device)?;
         let due = DueQueue::new()?;
         let deadlines = Deadlines::new()?;
         let gone = Signal::new()?;

@@ -10,7 +10,8 @@ use dlm_proto::{LockFlags, LockId, Mode};
 
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::lock::Lock;
-use crate::lockspace::{Lockspace, LockspaceOptions};
+use crate::lockspace::Lockspace;
+use crate::options::LockspaceOptions;
 use crate::sync::{Mutex, lock};
 
 /// The name of the default lockspace, the same as that of C libdlm.

@@ -48,6 +48,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// A lockspace of which nothing but its state is known. The other fields can be set.
+    #[must_use]
+    pub const fn new(state: State) -> Self {
+        Self { state, waiting_for: None, members: Vec::new(), local_node: None, cluster_name: None }
+    }
+
     pub(crate) fn read(name: &LockspaceName) -> Self {
         // A name is valid UTF-8 in practice; one that is not has no readable status.
         let name = String::from_utf8_lossy(name);

@@ -1,0 +1,86 @@
+//! The kernel as a backend among others.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use dlm_proto::{Abi, Command, LockspaceFlags, LockspaceName, MAX_RESULT_LEN, Minor, RemoveFlags};
+use dlm_sys::{Accepted, ControlDevice, Error, LockspaceDevice, RemovalWatch, find_lockspace};
+
+use super::{Backend, BackendDevice};
+use crate::status::Status;
+
+/// The DLM of the running kernel.
+///
+/// It need not be chosen, as it is what is used by default, and then without the indirection of a
+/// trait. This is for what stands before a backend, such as [`Faulty`](super::Faulty).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kernel;
+
+#[derive(Debug)]
+struct KernelDevice {
+    device: LockspaceDevice,
+    removal: RemovalWatch,
+}
+
+impl Backend for Kernel {
+    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+        ControlDevice::open()?.create_lockspace(name, flags)
+    }
+
+    fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        ControlDevice::open()?.remove_lockspace(minor, flags)
+    }
+
+    fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
+        find_lockspace(name)
+    }
+
+    fn open(
+        &self,
+        name: &LockspaceName,
+        minor: Option<Minor>,
+        timeout: Duration,
+    ) -> Result<Box<dyn BackendDevice>, Error> {
+        let device = LockspaceDevice::open_within(name, minor, timeout)?;
+        let removal = RemovalWatch::new(&device)?;
+        Ok(Box::new(KernelDevice { device, removal }))
+    }
+
+    fn status(&self, name: &LockspaceName) -> Status {
+        Status::read(name)
+    }
+}
+
+impl BackendDevice for KernelDevice {
+    fn abi(&self) -> Abi {
+        self.device.abi()
+    }
+
+    fn minor(&self) -> Minor {
+        self.device.minor()
+    }
+
+    fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error> {
+        self.device.submit(command, request)
+    }
+
+    fn read_result(&self, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<Option<usize>, Error> {
+        self.device.read_result(buffer)
+    }
+
+    fn results(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+
+    fn removal(&self) -> BorrowedFd<'_> {
+        self.removal.as_fd()
+    }
+
+    fn was_removed(&self) -> Result<bool, Error> {
+        self.removal.check(&self.device)
+    }
+
+    fn set_permissions(&self, mode: u32) -> Result<(), Error> {
+        self.device.set_permissions(mode)
+    }
+}

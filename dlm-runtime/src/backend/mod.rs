@@ -1,0 +1,164 @@
+//! Lock managers: the kernel's, and any other that speaks the bytes of its devices.
+//!
+//! A [`Lockspace`](crate::Lockspace) needs little of its lock manager: lockspaces that can be
+//! created, found and removed ([`Backend`]), and for each open one a device that takes requests and
+//! gives results ([`BackendDevice`]), in the records of `dlm-proto`. What stands on that, from the
+//! blocking calls to the futures, is the same for all lock managers.
+//!
+//! The kernel is the one that is used unless another was chosen, with
+//! [`LockspaceOptions::backend`](crate::LockspaceOptions::backend). Nothing else ever takes its
+//! place by itself: a lock that others do not see must not look like one.
+//!
+//! [`Faulty`] stands before a backend and lets calls fail, to test what a program does then.
+//!
+//! # Writing one
+//!
+//! The crate treats a backend as it treats the kernel: it may refuse any call, hold up a request or
+//! answer with any bytes, and must not be trusted to do otherwise. Calls come from several threads
+//! at the same time; results are read by one thread at a time.
+
+mod faulty;
+mod kernel;
+mod plan;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use dlm_proto::{Abi, Command, LockspaceFlags, MAX_RESULT_LEN, RemoveFlags};
+use dlm_proto::{LockspaceName, Minor};
+pub use dlm_sys::{Accepted, Call, Cause, Errno, Error};
+
+pub use crate::status::{State, Status};
+pub use faulty::Faulty;
+pub use kernel::Kernel;
+pub use plan::{Plan, RequestFault, ResultFault, Seeded, on_requests, on_results};
+
+/// A lock manager, as one node of its cluster sees it.
+///
+/// What a call may answer is what the kernel's devices answer in its place: see the methods of
+/// [`dlm_sys::ControlDevice`] and [`dlm_sys::LockspaceDevice`].
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Creates a lockspace, or takes one more reference of an existing one, and returns the minor
+    /// number by which it is opened and removed. May block; the caller has given it a thread.
+    ///
+    /// # Errors
+    ///
+    /// EEXIST, with [`LockspaceFlags::NEWEXCL`], for one that exists; any other.
+    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error>;
+
+    /// Drops one reference of a lockspace; the last one removes it, which blocks until each of its
+    /// devices is closed. The caller has given it a thread.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT; EBUSY if locks are left and [`RemoveFlags::FORCEFREE`] is not given; any other.
+    fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error>;
+
+    /// The minor number of a lockspace, if it exists on this node.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from knowing.
+    fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error>;
+
+    /// Opens a lockspace that exists: a new owner of locks. `minor` is what its creation returned;
+    /// without it, it is looked up. Waits, not longer than `timeout`, for what is to come by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoLockspace`], ENOENT or ENODEV if there is no such lockspace; any other.
+    fn open(
+        &self,
+        name: &LockspaceName,
+        minor: Option<Minor>,
+        timeout: Duration,
+    ) -> Result<Box<dyn BackendDevice>, Error>;
+
+    /// What is known of a lockspace. Must not block. Nothing, unless it is overridden.
+    fn status(&self, name: &LockspaceName) -> Status {
+        let _ = name;
+        Status::new(State::Unknown)
+    }
+}
+
+/// An open lockspace. Dropping it closes it: its locks end, and what is persistent becomes an
+/// orphan.
+pub trait BackendDevice: fmt::Debug + Send + Sync {
+    /// The layout that requests have and results must have.
+    fn abi(&self) -> Abi;
+
+    /// The minor number of its lockspace.
+    fn minor(&self) -> Minor;
+
+    /// Takes a request. Blocks while the lockspace is stopped.
+    ///
+    /// Its result may be read before this returns. A request that is refused has no result.
+    ///
+    /// # Errors
+    ///
+    /// The answer of the lock manager, if it is no.
+    fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error>;
+
+    /// Gives one result, and its length, or `None` if there is none now. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the results from being read; they stay then.
+    fn read_result(&self, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<Option<usize>, Error>;
+
+    /// A descriptor that is readable while there are results, the same at each call, for poll and
+    /// epoll.
+    fn results(&self) -> BorrowedFd<'_>;
+
+    /// A descriptor that becomes readable when [`BackendDevice::was_removed`] is worth a call, the
+    /// same at each call.
+    fn removal(&self) -> BorrowedFd<'_>;
+
+    /// Whether the lockspace was removed under this device. After that [`BackendDevice::removal`]
+    /// is readable again only when there is more to know.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from knowing.
+    fn was_removed(&self) -> Result<bool, Error>;
+
+    /// Sets who may open the lockspace. Does nothing unless it is overridden.
+    ///
+    /// # Errors
+    ///
+    /// EPERM, or any other.
+    fn set_permissions(&self, mode: u32) -> Result<(), Error> {
+        let _ = mode;
+        Ok(())
+    }
+}
+
+/// A backend that several share.
+impl<B: Backend + ?Sized> Backend for Arc<B> {
+    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+        (**self).create(name, flags)
+    }
+
+    fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        (**self).remove(minor, flags)
+    }
+
+    fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
+        (**self).find(name)
+    }
+
+    fn open(
+        &self,
+        name: &LockspaceName,
+        minor: Option<Minor>,
+        timeout: Duration,
+    ) -> Result<Box<dyn BackendDevice>, Error> {
+        (**self).open(name, minor, timeout)
+    }
+
+    fn status(&self, name: &LockspaceName) -> Status {
+        (**self).status(name)
+    }
+}

@@ -1,0 +1,172 @@
+//! How lockspaces are created and opened.
+
+#[cfg(not(dlm_model))]
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
+
+#[cfg(not(dlm_model))]
+use crate::backend::Backend;
+use crate::control::{self, Manager};
+use crate::error::{Error, ErrorKind, Operation};
+use crate::lockspace::{CLOSE_TIMEOUT, Lockspace};
+use crate::shared::Shared;
+
+/// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
+/// otherwise. A cluster that is just starting or recovering takes its time.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a lockspace is opened.
+#[derive(Debug, Clone)]
+pub struct LockspaceOptions {
+    manager: Manager,
+    flags: LockspaceFlags,
+    timeout: Duration,
+    background_writes: bool,
+    permissions: Option<u32>,
+}
+
+impl Default for LockspaceOptions {
+    fn default() -> Self {
+        Self {
+            manager: Manager::Kernel,
+            flags: LockspaceFlags::empty(),
+            timeout: CREATE_TIMEOUT,
+            background_writes: false,
+            permissions: None,
+        }
+    }
+}
+
+impl LockspaceOptions {
+    /// The defaults: join a lockspace that exists, wait 60 seconds.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fails with EEXIST if the lockspace exists on this node (NEWEXCL).
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.flags |= LockspaceFlags::NEWEXCL;
+        self
+    }
+
+    /// The permission bits that a creation gives the device node, such as `0o660`. They say who may
+    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed.
+    /// Without this they stay as the kernel or udev made them: for root only, usually.
+    #[must_use]
+    pub fn permissions(mut self, mode: u32) -> Self {
+        self.permissions = Some(mode);
+        self
+    }
+
+    /// The longest time to wait for the cluster, and then once more for the device node.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Writes the requests of futures, and the unlocks of dropped locks, in a thread of its own.
+    ///
+    /// While the kernel has stopped the lockspace a `write` blocks, and no signal ends that. With
+    /// this an executor goes on meanwhile, and dropping a lock never blocks. It costs a hand-over
+    /// to the thread for each of them.
+    #[must_use]
+    pub fn background_writes(mut self) -> Self {
+        self.background_writes = true;
+        self
+    }
+
+    /// Uses another lock manager than the kernel's: an engine in this process, say, see
+    /// [`backend`](crate::backend).
+    #[cfg(not(dlm_model))]
+    #[must_use]
+    pub fn backend(mut self, backend: impl Backend + 'static) -> Self {
+        self.manager = Manager::Other(Arc::new(backend));
+        self
+    }
+
+    /// Creates the lockspace on this node, or takes one more reference of it, and opens it. Needs
+    /// CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], [`ErrorKind::Device`] (module not loaded, no cluster, no permission,
+    /// ...), [`ErrorKind::TimedOut`].
+    pub fn create(&self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        let create = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            let minor = control::create(&self.manager, name.clone(), self.flags, self.timeout)?;
+            let attached = self.attach(name, Some(minor)).and_then(|lockspace| {
+                if let Some(mode) = self.permissions {
+                    lockspace.shared.set_permissions(mode)?;
+                }
+                Ok(lockspace)
+            });
+            attached.inspect_err(|_| {
+                // Nobody else would give back the reference.
+                let _ = control::remove(&self.manager, minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
+            })
+        };
+        create().map_err(|kind| Error::new(Operation::Create, kind))
+    }
+
+    /// Opens a lockspace that exists on this node. Needs permission for its device node only.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], [`ErrorKind::Device`].
+    pub fn open(&self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        let open = || self.attach(LockspaceName::new(name.as_ref())?, None);
+        open().map_err(|kind| Error::new(Operation::Open, kind))
+    }
+
+    /// Opens a lockspace that exists on this node, or creates it if it does not.
+    ///
+    /// Any number of programs that start at the same time take one reference of the lockspace
+    /// among them, as only one of them creates it. A program that gives a reference back with
+    /// [`Lockspace::release`] should use [`create`](Self::create), which opens what exists, too.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`create`](Self::create).
+    pub fn open_or_create(&self, name: impl AsRef<[u8]>) -> Result<Lockspace, Error> {
+        let name = name.as_ref();
+        let mut answer = self.open(name);
+        // Between the two calls somebody may create it, and remove it again: once is a coincidence.
+        for _ in 0..2 {
+            match answer {
+                Err(error) if error.is_no_lockspace() => {}
+                answer => return answer,
+            }
+            answer = match self.clone().exclusive().create(name) {
+                Err(error) if error.raw_os_error() == Some(nix::libc::EEXIST) => self.open(name),
+                answer => answer,
+            };
+        }
+        answer
+    }
+
+    /// Gives back a reference of a lockspace that is not open here. Needs CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`], and as [`Lockspace::release`]; without force, too.
+    pub fn remove(&self, name: impl AsRef<[u8]>) -> Result<(), Error> {
+        let remove = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            let minor = self.manager.find(&name)?;
+            control::remove(&self.manager, minor, RemoveFlags::empty(), CLOSE_TIMEOUT)
+        };
+        remove().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+
+    fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
+        let device = self.manager.open(&name, minor, self.timeout)?;
+        let shared = Shared::new(name, device, self.background_writes)?;
+        Ok(Lockspace { shared, manager: self.manager.clone() })
+    }
+}
