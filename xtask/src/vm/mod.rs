@@ -22,6 +22,7 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod trouble;
+pub mod unpacked;
 
 pub use command::{Command, Exit, Input, Output};
 pub use job::{Event, Job};

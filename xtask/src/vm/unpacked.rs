@@ -1,0 +1,56 @@
+//! Packages of Debian's archive, unpacked into the store and not installed: nothing else on this
+//! machine shall find them.
+
+use anyhow::Result;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::vm::apt::{self, Apt, output};
+use crate::vm::progress::slow;
+use crate::vm::store::{Access, Store, remove_all};
+
+/// The folder with what is in the packages, fetched when it is not there. It has the given name
+/// in the store.
+///
+/// The packages are those of this machine's release, whose compiler is to link what is in them
+/// and whose C library they need.
+///
+/// # Errors
+///
+/// When they cannot be fetched or unpacked.
+pub fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let store = Store::open()?;
+    let folder = store.path(name);
+    // It comes into being as a whole, and nothing of it is ever changed.
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let _guard = store.lock(Access::Alone)?;
+    // Perhaps made by another process in the meantime.
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let work = store.scratch(name)?;
+    fs::create_dir_all(&work)?;
+    let suite = apt::codename()?;
+    let apt = Apt::for_suite(&store, &suite)?;
+    let _slow = slow(format!("downloading {} from {suite}", packages.join(" and ")));
+    apt.update()?;
+    let tree = work.join("tree");
+    for name in packages {
+        let package = apt.package(name)?;
+        apt.download(&package, &work)?;
+        for file in fs::read_dir(&work)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                output(Command::new("dpkg-deb").arg("-x").args([&file, &tree]))?;
+                fs::remove_file(file)?;
+            }
+        }
+    }
+    remove_all(&folder)?;
+    fs::rename(tree, &folder)?;
+    remove_all(&work)?;
+    Ok(folder)
+}
