@@ -10,6 +10,7 @@
 //! * [`Kernel`]: which of the known generations runs, where they answer differently.
 //! * [`process`], [`Task`], [`as_nobody`]: a second process, what a thread is waiting in, and a
 //!   thread without privileges.
+//! * [`scenario`]: what the kernel does, in files that people can read.
 //!
 //! Lines such as "l20" in the tests' names are those of the checklist from which they were written.
 
@@ -28,6 +29,7 @@ mod privilege;
 pub mod process;
 mod request;
 mod runtime;
+pub mod scenario;
 mod session;
 mod task;
 mod wait;

@@ -1,0 +1,19 @@
+//! The scenarios of `tests/scenarios` on the kernel that runs.
+//!
+//! With `DLM_SCENARIOS=print` in the environment what came is printed instead, as a scenario.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use dlm_tests::scenario::{Devices, rerecord, run, scenario};
+
+fn on_kernel(name: &str) {
+    if std::env::var_os("DLM_SCENARIOS").is_some_and(|value| value == "print") {
+        print!("{}", rerecord(Devices::new(), &scenario(name)).expect("it can be done"));
+        return;
+    }
+    if let Err(error) = run(Devices::new(), &scenario(name)) {
+        panic!("{error}");
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/kernel.rs"));

@@ -1,0 +1,32 @@
+//! Scenarios: what the kernel does, step by step, in files that are easy to read and write.
+//!
+//! `tests/scenarios/README.md` explains the files. A [`Player`] does their steps on a [`Backend`]:
+//! [`Devices`] is the kernel that runs. [`FILES`] are all files of the folder, compiled in, as the
+//! virtual machines have no copy of it.
+
+mod backend;
+mod bytes;
+mod corpus;
+mod debugfs;
+mod device;
+mod judge;
+mod parse;
+mod player;
+mod record;
+mod rest;
+mod run;
+mod show;
+mod step;
+mod text;
+
+pub use backend::{Backend, Lock, Queue, Resource, Thread};
+pub use corpus::{FILES, named, scenario};
+pub use device::Devices;
+pub use parse::CHECKLIST;
+pub use player::{Handle, Observed, Player};
+pub use run::{rerecord, run};
+pub use step::{
+    Ask, Body, Device, Frame, LockRef, MAIN, Name, Owner, Placed, Queues, Result, Scenario, Step,
+    Wanted, What, Words,
+};
+pub use text::Mistake;

@@ -1,0 +1,417 @@
+//! Text to steps.
+
+use dlm_proto::{
+    LockFlags, LockStatus, LockspaceFlags, MAX_RESULT_LEN, Mode, RemoveFlags, ValueBlock, Version,
+};
+
+use super::rest::{Parsed, Rest, name, whole};
+use super::show::{FLAGS, STATUS_FLAGS, STATUSES};
+use super::step::{
+    Ask, Body, Device, Frame, LockRef, MAIN, Owner, Placed, Queues, Result as Expected, Scenario,
+    Step, Wanted, What, Words,
+};
+use super::text::{Mistake, Word};
+use crate::kernel::Kernel;
+
+/// The number of lines in the checklist.
+pub const CHECKLIST: u32 = 86;
+
+impl Scenario {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake in it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
+        let mut scenario =
+            Self { file: file.to_owned(), lines: Vec::new(), warns: false, steps: Vec::new() };
+        for (at, line) in text.lines().enumerate() {
+            let line_number = at + 1;
+            scenario.line(line_number, line).map_err(|text| Mistake {
+                file: file.to_owned(),
+                line: line_number,
+                text,
+            })?;
+        }
+        Ok(scenario)
+    }
+
+    fn line(&mut self, number: usize, line: &str) -> Parsed<()> {
+        let mut rest = Rest::new(line)?;
+        if rest.words.is_empty() {
+            return Ok(());
+        }
+        if rest.is("lines") {
+            while let Some(word) = rest.plain() {
+                let line: u32 = whole(&word)?;
+                if !(1..=CHECKLIST).contains(&line) {
+                    return Err(format!("the checklist has lines 1 to {CHECKLIST}, not {line}"));
+                }
+                self.lines.push(line);
+            }
+            return rest.end();
+        }
+        if rest.is("warns") {
+            self.warns = true;
+            return rest.end();
+        }
+        let only = if rest.is("on") { Some(kernel(&rest.want("a kernel")?)?) } else { None };
+        let step = step(&mut rest)?;
+        rest.end()?;
+        self.steps.push(Placed { line: number, only, step });
+        Ok(())
+    }
+}
+
+fn kernel(name: &str) -> Parsed<Kernel> {
+    match name {
+        "6.1" => Ok(Kernel::V6_1),
+        "6.12" => Ok(Kernel::V6_12),
+        _ => Err(format!("wanted a kernel, 6.1 or 6.12, not `{name}`")),
+    }
+}
+
+fn step(rest: &mut Rest) -> Parsed<Step> {
+    if rest.is("open") {
+        let space = space(rest)?;
+        return Ok(Step::Open { sessions: sessions(rest)?, space, errno: rest.errno.take() });
+    }
+    if rest.is("close") {
+        return Ok(Step::Close { sessions: sessions(rest)? });
+    }
+    if rest.is("queues") {
+        let space = space(rest)?;
+        let resource = rest.text()?;
+        let wanted = if rest.is("none") { None } else { Some(queues(rest)?) };
+        return Ok(Step::Queues { space, resource, wanted });
+    }
+    for (word, same) in [("same", true), ("differ", false)] {
+        if rest.is(word) {
+            let (left, right) = (name(rest, "a lock")?, name(rest, "a second lock")?);
+            return Ok(Step::Ids { left, right, same });
+        }
+    }
+    let by = if rest.is("by") { Some(name(rest, "a thread")?) } else { None };
+    let actor = name(rest, "a session or one of open, close, queues, same, differ, by, on")?;
+    let verb = rest.want("what is done")?;
+    let session = actor.clone();
+    if by.is_none() {
+        match verb.as_str() {
+            "gets" => return gets(rest, session),
+            "reads" => {
+                let size = rest.number("size")?.ok_or("wanted size=NUMBER")?;
+                let errno = rest.errno.take().ok_or("wanted -> and an error name")?;
+                return Ok(Step::Reads { session, size, errno });
+            }
+            "version" => return Ok(Step::Version { session }),
+            "readable" => return Ok(Step::Ready { session, wanted: true }),
+            "unreadable" => return Ok(Step::Ready { session, wanted: false }),
+            _ => {}
+        }
+    }
+    let ask = ask(rest, &verb)?;
+    let device = if actor == "control" { Device::Control } else { Device::Session(actor) };
+    Ok(Step::Ask { device, by, ask, errno: rest.errno.take() })
+}
+
+/// The lockspace behind `in`, wherever that stands.
+fn space(rest: &mut Rest) -> Parsed<String> {
+    let at = rest.words.iter().position(|word| *word == Word::Plain("in".into()));
+    let Some(at) = at else { return Ok(MAIN.to_owned()) };
+    rest.words.remove(at);
+    match rest.words.remove(at) {
+        Some(Word::Plain(space)) => Ok(space),
+        _ => Err("wanted a lockspace behind `in`".into()),
+    }
+}
+
+fn sessions(rest: &mut Rest) -> Parsed<Vec<String>> {
+    let mut sessions = vec![name(rest, "a session")?];
+    while !rest.words.is_empty() {
+        sessions.push(name(rest, "a session")?);
+    }
+    Ok(sessions)
+}
+
+fn lock_ref(rest: &mut Rest) -> Parsed<LockRef> {
+    match rest.number("id")? {
+        Some(id) => Ok(LockRef::Id(id)),
+        None => Ok(LockRef::Named(name(rest, "a lock")?)),
+    }
+}
+
+fn ask(rest: &mut Rest, verb: &str) -> Parsed<Ask> {
+    let frame = frame(rest)?;
+    let what = match verb {
+        "lock" => {
+            let (lock, resource) = (name(rest, "a name for the lock")?, rest.text()?);
+            What::Lock { lock, resource, body: body(rest, true)? }
+        }
+        "adopt" => {
+            let (lock, resource) = (name(rest, "a name for the lock")?, rest.text()?);
+            What::Adopt { lock, resource, body: body(rest, true)? }
+        }
+        "convert" => What::Convert { lock: lock_ref(rest)?, body: body(rest, true)? },
+        "unlock" => What::Unlock { lock: lock_ref(rest)?, body: body(rest, false)? },
+        "cancel" => {
+            let lock = lock_ref(rest)?;
+            let mut body = body(rest, false)?;
+            body.flags |= LockFlags::CANCEL;
+            What::Unlock { lock, body }
+        }
+        "deadlock" => {
+            let bits = rest.number("flags")?;
+            let flags = bits.map_or(LockFlags::CANCEL, LockFlags::from_bits_retain);
+            What::Deadlock { lock: lock_ref(rest)?, flags }
+        }
+        "purge" => {
+            let node = rest.number("node")?.unwrap_or(0);
+            What::Purge { node, owner: owner(&rest.want("a thread or its number")?)? }
+        }
+        "create" => {
+            let length = rest.number("length")?;
+            let space = name(rest, "a lockspace")?;
+            let newexcl = rest.has("newexcl");
+            let flags = if newexcl { LockspaceFlags::NEWEXCL } else { LockspaceFlags::empty() };
+            What::Create { space, length, flags }
+        }
+        "remove" => {
+            let space = name(rest, "a lockspace")?;
+            let force = rest.has("force");
+            let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
+            What::Remove { space, flags }
+        }
+        _ => {
+            return Err(format!(
+                "`{verb}` is nothing to do; wanted lock, adopt, convert, unlock, cancel, deadlock, \
+                 purge, create, remove, gets, reads, version, readable or unreadable"
+            ));
+        }
+    };
+    Ok(Ask { what, frame })
+}
+
+fn owner(text: &str) -> Parsed<Owner> {
+    Ok(match text {
+        "me" => Owner::Caller,
+        "main" => Owner::Main,
+        _ if text.starts_with(|first: char| first.is_ascii_digit()) => Owner::Number(whole(text)?),
+        _ => Owner::Thread(text.to_owned()),
+    })
+}
+
+fn frame(rest: &mut Rest) -> Parsed<Frame> {
+    let narrow = match rest.value("width").as_deref() {
+        None => false,
+        Some("32") => true,
+        Some(other) => return Err(format!("wanted width=32, not {other}")),
+    };
+    let version = rest.value("version").map(|text| version(&text)).transpose()?;
+    Ok(Frame {
+        narrow,
+        size: rest.number("size")?,
+        version,
+        command: rest.number("command")?,
+        namelen: rest.number("namelen")?,
+    })
+}
+
+fn version(text: &str) -> Parsed<Version> {
+    let numbers: Vec<u32> = text.split('.').map(whole).collect::<Parsed<_>>()?;
+    match *numbers {
+        [major, minor, patch] => Ok(Version::new(major, minor, patch)),
+        _ => Err(format!("wanted a version such as 6.0.0, not `{text}`")),
+    }
+}
+
+fn mode(text: &str) -> Parsed<Mode> {
+    Mode::ALL
+        .into_iter()
+        .find(|mode| mode.name() == text)
+        .ok_or_else(|| format!("wanted a mode (NL, CR, CW, PR, PW or EX), not `{text}`"))
+}
+
+fn body(rest: &mut Rest, has_mode: bool) -> Parsed<Body> {
+    let mode = match rest.number("mode")? {
+        Some(number) => number,
+        None if has_mode => mode(&rest.want("a mode")?)? as u8,
+        None => 0,
+    };
+    let bits = rest.number("flags")?.unwrap_or(0);
+    let mut body = Body { flags: LockFlags::from_bits_retain(bits), ..Body::new(mode) };
+    body.lvb = rest.value("lvb").map_or(Ok(ValueBlock::ZERO), |text| block(&text))?;
+    body.xid = rest.number("xid")?.unwrap_or(0);
+    body.timeout = rest.number("timeout")?.unwrap_or(0);
+    body.words = own_words(rest)?;
+    for (name, flag) in FLAGS {
+        if rest.has(name) {
+            body.flags |= flag;
+        }
+    }
+    Ok(body)
+}
+
+fn own_words(rest: &mut Rest) -> Parsed<Words> {
+    Ok(Words {
+        number: rest.number("words")?,
+        addr: rest.number("addr")?,
+        param: rest.number("param")?,
+        notice_addr: rest.number("baddr")?,
+        notice_param: rest.number("bparam")?,
+        lksb: rest.number("lksb")?,
+    })
+}
+
+fn block(text: &str) -> Parsed<ValueBlock> {
+    let wrong = || format!("wanted 2 or 64 hex digits of a value block, not `{text}`");
+    let digits = if text.len() == 2 { text.repeat(32) } else { text.to_owned() };
+    let mut block = ValueBlock::ZERO;
+    if digits.len() != 64 || !digits.is_ascii() {
+        return Err(wrong());
+    }
+    for (at, byte) in block.0.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(block)
+}
+
+fn gets(rest: &mut Rest, session: String) -> Parsed<Step> {
+    let size = rest.number("size")?.unwrap_or(MAX_RESULT_LEN);
+    let wanted = if rest.is("anything") {
+        Wanted::Anything
+    } else if rest.is("nothing") {
+        Wanted::Nothing
+    } else {
+        let lock = lock_ref(rest)?;
+        let end = rest.want("how it ended")?;
+        let notice = if end == "blocking" { Some(mode(&rest.want("a mode")?)?) } else { None };
+        let status = match notice {
+            Some(_) => {
+                rest.value("status").map_or(Ok(LockStatus::Granted), |text| status(&text))?
+            }
+            None => status(&end)?,
+        };
+        let mut flags = rest.number("flags")?.unwrap_or(0);
+        for (name, flag) in STATUS_FLAGS {
+            if rest.has(name) {
+                flags |= flag.bits();
+            }
+        }
+        let lvb = rest.value("lvb").map(|text| block(&text)).transpose()?;
+        let result = Expected { lock, status, flags, lvb, words: own_words(rest)? };
+        match notice {
+            Some(mode) => Wanted::Notice(mode, result),
+            None => Wanted::Completion(result),
+        }
+    };
+    Ok(Step::Gets { session, size, wanted })
+}
+
+fn status(text: &str) -> Parsed<LockStatus> {
+    if let Ok(number) = text.parse() {
+        return Ok(LockStatus::from_raw(number));
+    }
+    STATUSES.iter().find(|(name, _)| *name == text).map(|(_, status)| *status).ok_or_else(|| {
+        format!("wanted granted, again, deadlock, cancelled, unlocked or blocking, not `{text}`")
+    })
+}
+
+fn queues(rest: &mut Rest) -> Parsed<Queues> {
+    let lvb = match rest.value("lvb").as_deref() {
+        None => None,
+        Some("none") => Some(None),
+        Some(digits) => Some(Some(block(digits)?)),
+    };
+    let mut queues = Queues { lvb, ..Queues::default() };
+    let mut queue = rest.want("granted, converting, waiting or none")?;
+    while let Some(word) = rest.plain() {
+        if ["granted", "converting", "waiting"].contains(&word.as_str()) {
+            queue = word;
+            continue;
+        }
+        let wrong = || format!("wanted LOCK:MODE or LOCK:FROM>TO, not `{word}`");
+        let (lock, modes) = word.rsplit_once(':').ok_or_else(wrong)?;
+        let lock = match lock.strip_prefix("id=") {
+            Some(id) => LockRef::Id(whole(id)?),
+            None => LockRef::Named(lock.to_owned()),
+        };
+        match (queue.as_str(), modes.split_once('>')) {
+            ("granted", None) => queues.granted.push((lock, mode(modes)?)),
+            ("waiting", None) => queues.waiting.push((lock, mode(modes)?)),
+            ("converting", Some((from, to))) => {
+                queues.converting.push((lock, mode(from)?, mode(to)?));
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    if queues == (Queues { lvb: queues.lvb, ..Queues::default() }) {
+        return Err("a resource without locks is written `none`".into());
+    }
+    Ok(queues)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(text: &str) -> String {
+        Scenario::parse("f.dlm", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let text = "\
+            open a b in two -> ENOENT\nclose a b\n\
+            by t a lock A \"r\\x00\" EX noqueue lvb=07 words=3 lksb=0x0 -> EINVAL\n\
+            a lock A \"r\" mode=6 flags=0x80000 xid=1 timeout=2 addr=0x1 baddr=0x2\n\
+            a convert id=0x1 PR quecvt width=32 size=100 version=6.0.99 command=3 namelen=65\n\
+            a adopt B \"\" PR persistent\na unlock A forceunlock\na cancel A\na deadlock A\n\
+            a deadlock A flags=0x0\na purge me\na purge main\na purge t\na purge 77 node=2\n\
+            control create two newexcl length=64\ncontrol remove two force -> EBUSY\n\
+            a gets A granted demoted altmode lvb=00 words=2 size=72\na gets nothing\n\
+            a gets A blocking EX status=again valnotvalid param=0x5\na gets anything\n\
+            a reads size=51 -> EINVAL\na version\na readable\na unreadable\n\
+            queues \"r\" none\nsame A B\ndiffer A B\n\
+            queues \"r\" in two granted A:EX id=0x7:NL converting B:PR>EX waiting C:CW lvb=none\n";
+        let scenario = Scenario::parse("f.dlm", text).unwrap();
+        let shown: String = scenario.steps.iter().map(|it| format!("{}\n", it.step)).collect();
+        assert_eq!(shown, text);
+    }
+
+    #[test]
+    fn headers_and_kernels_are_read() {
+        let text = "# title\nlines 5 6\nwarns\non 6.1 open a # tail\non 6.12 close a\n";
+        let scenario = Scenario::parse("f.dlm", text).unwrap();
+        assert_eq!((scenario.lines, scenario.warns), (vec![5, 6], true));
+        let placed: Vec<_> = scenario.steps.iter().map(|it| (it.line, it.only)).collect();
+        assert_eq!(placed, [(4, Some(Kernel::V6_1)), (5, Some(Kernel::V6_12))]);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        assert_eq!(
+            mistake("open a\na lock A \"r\" XX"),
+            "f.dlm:2: wanted a mode (NL, CR, CW, PR, PW or EX), not `XX`"
+        );
+        for (text, part) in [
+            ("lines 87", "1 to 86"),
+            ("on 5.10 open a", "6.1 or 6.12"),
+            ("a lock A r EX", "quotation marks, not `r`"),
+            ("a lock A", "quotation marks, not the end of the line"),
+            ("a frobs", "nothing to do"),
+            ("a lock A \"r\" EX fast", "not understood here: `fast`"),
+            ("a lock A \"r\" EX -> EFOO", "error name such as EBUSY"),
+            ("a gets A won", "granted, again"),
+            ("a gets A granted -> EBUSY", "can fail"),
+            ("a lock A \"r\" EX lvb=1", "2 or 64 hex digits"),
+            ("a lock A \"r\" EX mode=300", "too large"),
+            ("queues \"r\" granted A", "LOCK:MODE"),
+            ("queues \"r\" granted", "`none`"),
+            ("a lock 1 \"r\" EX", "name for the lock"),
+            ("a", "what is done"),
+        ] {
+            let told = mistake(text);
+            assert!(told.contains(part), "{text}: {told}");
+        }
+    }
+}

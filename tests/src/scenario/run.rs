@@ -1,0 +1,64 @@
+//! Running scenarios.
+
+use super::backend::Backend;
+use super::player::Player;
+use super::step::Scenario;
+
+/// Runs a scenario from start to end.
+///
+/// Whatever is done must come out as the scenario wants, and at its end no result may be left
+/// unread in a session that is open.
+///
+/// # Errors
+///
+/// The first step that came out otherwise, with its place in the file.
+pub fn run<B: Backend>(backend: B, scenario: &Scenario) -> Result<(), String> {
+    let topic = scenario.file.rsplit('/').next().unwrap_or_default();
+    let topic = topic.split('.').next().unwrap_or_default();
+    // The names of lockspaces have an end.
+    let topic: String = topic.chars().take(30).collect();
+    let mut player = Player::new(backend, &topic)?;
+    let outcome = steps(&mut player, scenario);
+    let finished = player.finish();
+    outcome.and(finished.map_err(|error| format!("{}: {error}", scenario.file)))
+}
+
+/// Does the steps of a scenario, and returns them with what came of each as what it wants.
+///
+/// # Errors
+///
+/// A step that cannot be done.
+pub fn rerecord<B: Backend>(backend: B, scenario: &Scenario) -> Result<String, String> {
+    let mut player = Player::new(backend, "record")?;
+    let kernel = player.backend().kernel();
+    let mut text = String::new();
+    for placed in &scenario.steps {
+        if placed.only.is_none_or(|only| only == kernel) {
+            let observed = player.play(&placed.step)?;
+            text += &format!("{}\n", player.record(&placed.step, &observed));
+        }
+    }
+    player.finish()?;
+    Ok(text)
+}
+
+fn steps<B: Backend>(player: &mut Player<B>, scenario: &Scenario) -> Result<(), String> {
+    let kernel = player.backend().kernel();
+    for placed in &scenario.steps {
+        if placed.only.is_some_and(|only| only != kernel) {
+            continue;
+        }
+        let observed = player.play(&placed.step);
+        let judged = observed.and_then(|observed| player.judge(&placed.step, &observed));
+        judged.map_err(|error| {
+            format!("{}:{}: {}\n{}", scenario.file, placed.line, placed.step, error.trim_end())
+        })?;
+    }
+    match player.unread().as_slice() {
+        [] => Ok(()),
+        unread => {
+            let unread = unread.join(", ");
+            Err(format!("{}: at the end there are unread results: {unread}", scenario.file))
+        }
+    }
+}
