@@ -6,6 +6,7 @@
 pub mod abi;
 pub mod bench;
 pub mod cargo;
+pub mod cluster;
 pub mod demo;
 pub mod fuzz;
 pub mod size;

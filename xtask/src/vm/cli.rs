@@ -1,5 +1,6 @@
 //! `cargo xtask vm ...`
 
+use crate::cluster::{self, Cluster, MOST_NODES};
 use crate::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions, kernels};
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
@@ -9,12 +10,17 @@ use std::time::Duration;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask vm run [--kernel NAME] [--add DIR]... [--time SECONDS] -- COMMAND [ARG]...
+usage: cargo xtask vm run [--nodes N [--on I]] [OPTION]... -- COMMAND [ARG]...
 
 Runs a command in a virtual machine with its own Linux kernel and DLM, where it may create
 lockspaces: a cluster of one node. Input and output are passed through, and so is the exit
-status (128 + N for signal N; 124 when the time limit strikes, 125 when the machine fails).
+status (128 + N for signal N; 124 when the time limit strikes, 125 when a machine fails). Of a
+cluster it is that of the first node where the command failed.
 
+    --nodes N       a cluster of N machines (1 to 7) on a network of their own, with corosync,
+                    dlm_controld and fencing; the command runs on each node, its number in the
+                    variable NODE and before each line of its output
+    --on I          of a cluster, only on node I, which also has the input
     --kernel NAME   6.1 (default) or 6.12
     --add DIR       puts the folder DIR into the machine as /NAME, NAME being its last part;
                     programs in it find their shared libraries (may be given several times)
@@ -30,6 +36,9 @@ const FAILED: u8 = 125;
 #[derive(Debug)]
 struct Run {
     options: VmOptions,
+    /// How many nodes, and on which one to run; no cluster without.
+    nodes: Option<u8>,
+    on: Option<u8>,
     add: Vec<PathBuf>,
     command: Vec<OsString>,
 }
@@ -47,7 +56,11 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    match in_machine(&run) {
+    let done = match run.nodes {
+        Some(nodes) => in_cluster(&run, nodes),
+        None => in_machine(&run),
+    };
+    match done {
         Ok(exit) => Ok(exit.shell_code().into()),
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -62,18 +75,58 @@ fn in_machine(run: &Run) -> Result<Exit> {
     for folder in &run.add {
         vm.add_dir(folder, guest_name(folder)?)?;
     }
-    let mut words = run.command.iter();
-    let program = words.next().context("no command")?;
-    let command = Command::new(program).args(words).input(Input::Inherit);
-    let exit = vm.run(&command)?;
-    if let Exit::NotStarted(_, why) = &exit {
-        eprintln!("xtask: {}: {why}", program.display());
+    let exit = vm.run(&run.command()?.input(Input::Inherit))?;
+    run.explain(&exit);
+    warn(&vm, "the kernel")?;
+    Ok(exit)
+}
+
+fn in_cluster(run: &Run, nodes: u8) -> Result<Exit> {
+    let VmOptions { kernel, time_limit, .. } = run.options.clone();
+    let options = cluster::Options { kernel, time_limit, nodes, ..cluster::Options::default() };
+    let cluster = Cluster::start(&options)?;
+    for folder in &run.add {
+        let name = guest_name(folder)?;
+        cluster.add_dir(folder, &name)?;
     }
-    let log = vm.kernel_log_since(vm.log_start())?;
-    if !log.is_clean() {
-        eprintln!("xtask: warning: the kernel complained:\n{}", log.text);
+    let command = run.command()?;
+    let exit = match run.on {
+        Some(node) => {
+            let command = command.env("NODE", node.to_string()).input(Input::Inherit);
+            cluster.node(node)?.run(&command).map_err(|error| cluster.explain(&error))?
+        }
+        None => cluster.run_on_each(&command)?,
+    };
+    run.explain(&exit);
+    for number in cluster.numbers() {
+        // One that was switched off has nothing to say any more.
+        if let Ok(vm) = cluster.node(number) {
+            warn(&vm, &format!("the kernel of node {number}"))?;
+        }
     }
     Ok(exit)
+}
+
+impl Run {
+    fn command(&self) -> Result<Command> {
+        let mut words = self.command.iter();
+        let program = words.next().context("no command")?;
+        Ok(Command::new(program).args(words))
+    }
+
+    fn explain(&self, exit: &Exit) {
+        if let (Exit::NotStarted(_, why), Some(program)) = (exit, self.command.first()) {
+            eprintln!("xtask: {}: {why}", program.display());
+        }
+    }
+}
+
+fn warn(vm: &Vm, who: &str) -> Result<()> {
+    let log = vm.kernel_log_since(vm.log_start())?;
+    if !log.is_clean() {
+        eprintln!("xtask: warning: {who} complained:\n{}", log.text);
+    }
+    Ok(())
 }
 
 /// `target/foo` becomes `/foo`.
@@ -88,7 +141,8 @@ fn guest_name(folder: &Path) -> Result<PathBuf> {
 fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut parser = lexopt::Parser::from_args(arguments);
-    let mut run = Run { options: VmOptions::default(), add: Vec::new(), command: Vec::new() };
+    let (options, add, command) = (VmOptions::default(), Vec::new(), Vec::new());
+    let mut run = Run { options, nodes: None, on: None, add, command };
     match parser.next()? {
         Some(Value(name)) if name == "run" => {}
         Some(Short('h') | Long("help")) => return Ok(None),
@@ -108,6 +162,14 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
                 }
                 run.add.push(folder);
             }
+            Long("nodes") => {
+                let nodes = parser.value()?.parse()?;
+                if !(1..=MOST_NODES).contains(&nodes) {
+                    return Err(format!("a cluster here has 1 to {MOST_NODES} nodes").into());
+                }
+                run.nodes = Some(nodes);
+            }
+            Long("on") => run.on = Some(parser.value()?.parse()?),
             Long("time") => {
                 let seconds: u32 = parser.value()?.parse()?;
                 if seconds == 0 {
@@ -122,6 +184,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
             }
             other => return Err(other.unexpected()),
         }
+    }
+    if run.on.is_some_and(|node| node == 0 || run.nodes.is_none_or(|nodes| node > nodes)) {
+        return Err("--on wants the number of a node of the cluster".into());
     }
     if run.command.first().is_none_or(|program| program == OsStr::new("")) {
         return Err("no command".into());
@@ -145,6 +210,8 @@ mod tests {
         assert_eq!(run.options.time_limit, Duration::from_secs(7));
         assert_eq!(run.add, [Path::new("/tmp"), Path::new("/usr")]);
         assert_eq!(run.command, ["ls", "-l", "--add", "x"]);
+        let run = parsed("run --nodes 3 --on 2 ls").unwrap().unwrap();
+        assert_eq!((run.nodes, run.on), (Some(3), Some(2)));
         let run = parsed("run sh -- -c").unwrap().unwrap();
         assert_eq!(run.command, ["sh", "--", "-c"]);
     }
@@ -161,6 +228,11 @@ mod tests {
             "run --time x -- ls",
             "run --add /nonexistent -- ls",
             "run --what -- ls",
+            "run --nodes 0 -- ls",
+            "run --nodes 8 -- ls",
+            "run --on 1 -- ls",
+            "run --nodes 2 --on 3 -- ls",
+            "run --nodes 2 --on 0 -- ls",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }

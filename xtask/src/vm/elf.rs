@@ -111,6 +111,12 @@ impl Libraries {
         self.found.iter().map(PathBuf::as_path)
     }
 
+    /// All files looked at: the programs added, and every library of theirs, also those in folders
+    /// that the guest gets as a whole.
+    pub fn seen(&self) -> impl Iterator<Item = &Path> {
+        self.seen.iter().map(PathBuf::as_path)
+    }
+
     /// Folders that the guest's loader has to be told about.
     #[must_use]
     pub fn unusual_folders(&self) -> Vec<PathBuf> {

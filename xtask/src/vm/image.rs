@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules of every guest; what they depend on comes with them.
-const MODULES: [&str; 3] = ["virtio_pci", "virtio_console", "dlm"];
+pub(crate) const MODULES: [&str; 3] = ["virtio_pci", "virtio_console", "dlm"];
 
 /// Libraries that programs brought later may count on, where this machine has them.
 const LIBRARIES: [&str; 7] = [
@@ -190,7 +190,7 @@ pub fn brings(library: &Path) -> bool {
 
 /// The guest has `/lib` and `/lib64` as links into `/usr`, and the kernel does not put files of
 /// the archive through links.
-fn merged(path: &Path) -> String {
+pub(crate) fn merged(path: &Path) -> String {
     let path = path.to_string_lossy();
     if path.starts_with("/lib") { format!("usr{path}") } else { path.into_owned() }
 }

@@ -19,7 +19,7 @@ pub mod qemu;
 pub mod qmp;
 pub mod snapshot;
 pub mod sources;
-mod start;
+pub(crate) mod start;
 pub mod store;
 pub mod trouble;
 pub mod unpacked;
@@ -33,11 +33,13 @@ pub use trouble::{Kind, Trouble};
 use anyhow::{Context, Result, bail};
 use dlm_guest::wire::{Reply, Request};
 use link::{Call, Link, NoReply};
+use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A running machine. All methods can be used from several threads at once. Dropping it ends it.
@@ -50,7 +52,7 @@ pub struct Vm {
     /// When its time is over.
     deadline: Instant,
     /// Where the kernel log was when the machine was ready.
-    log_start: u64,
+    log_start: AtomicU64,
     library_path: Mutex<Vec<PathBuf>>,
     /// Libraries that the guest got beside those of its image.
     pushed: Mutex<BTreeSet<PathBuf>>,
@@ -232,7 +234,33 @@ impl Vm {
         Ok(Output { exit, stdout, stderr })
     }
 
-    fn watch(
+    /// What the guest's console and QEMU itself have said.
+    #[must_use]
+    pub fn console(&self) -> String {
+        self.machine.console()
+    }
+
+    /// Ends it, also while others still have it.
+    pub fn kill(&self) {
+        self.machine.signal(Signal::SIGKILL);
+    }
+
+    /// Gives it no processor any more. It does not notice, but its clocks go on.
+    pub fn freeze(&self) {
+        self.machine.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Vm::freeze`].
+    pub fn thaw(&self) {
+        self.machine.signal(Signal::SIGCONT);
+    }
+
+    /// QEMU's control connection.
+    pub(crate) fn control(&self) -> MutexGuard<'_, qmp::Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn watch(
         &self,
         command: &Command,
         mut each: impl FnMut(&Job, Event) -> io::Result<()>,
@@ -262,10 +290,10 @@ impl Vm {
     /// The point of the kernel log at which the machine was ready.
     #[must_use]
     pub fn log_start(&self) -> u64 {
-        self.log_start
+        self.log_start.load(Ordering::Relaxed)
     }
 
-    fn read_log(&self, since: u64, blocked: bool, until: Instant) -> Result<KernelLog> {
+    pub(crate) fn read_log(&self, since: u64, blocked: bool, until: Instant) -> Result<KernelLog> {
         const DOING: &str = "reading the kernel log";
         let call = self.link.begin();
         call.send(&Request::Log { since, blocked }).map_err(|_| self.gone(DOING))?;
@@ -307,8 +335,7 @@ impl Vm {
 
     /// Makes a kernel that does not answer panic, which shows on its console where it hangs.
     fn shake(&self) {
-        let mut control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        if control.inject_nmi().is_ok() {
+        if self.control().inject_nmi().is_ok() {
             // Long enough for the panic to be printed; QEMU ends with it.
             let _ = self.machine.ended();
         }
@@ -320,7 +347,7 @@ impl Vm {
         let which = if overall { "time limit of the virtual machine" } else { "time limit" };
         let what = format!("{which} (kernel {}): {doing}", self.kernel);
         let asked = Instant::now() + Duration::from_secs(3);
-        let log = match self.read_log(self.log_start, true, asked) {
+        let log = match self.read_log(self.log_start(), true, asked) {
             Ok(log) => log.text,
             Err(error) => {
                 self.shake();

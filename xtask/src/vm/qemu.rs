@@ -1,12 +1,16 @@
 //! Starts and ends QEMU processes.
 
+use crate::cluster::hub::ADDRESSES;
 use crate::vm::provision::QEMU;
 use anyhow::{Context, Result};
 use dlm_guest::wire;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -21,6 +25,9 @@ use std::time::{Duration, Instant};
 const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 unknown_nmi_panic log_buf_len=1M random.trust_cpu=on \
     cryptomgr.notests mitigations=off nopti noreplace-smp rodata=off tsc=reliable no_timer_check \
     initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace";
+
+/// QEMU's name for the network of a node.
+const NETWORK: &str = "cluster";
 
 /// What a machine consists of.
 #[derive(Debug)]
@@ -39,6 +46,8 @@ pub struct Hardware<'a> {
     ///
     /// [`VmOptions::icount`]: crate::vm::VmOptions::icount
     pub icount: bool,
+    /// Its number if it is a node of a cluster, which has a network.
+    pub node: Option<u8>,
 }
 
 impl Hardware<'_> {
@@ -75,6 +84,11 @@ impl Hardware<'_> {
         .flatten()
         .map(OsString::from)
         .collect();
+        if let Some(node) = self.node {
+            let address = ADDRESSES.map(|byte| format!("{byte:02x}")).join(":");
+            let card = format!("virtio-net-pci,netdev={NETWORK},mac={address}:{node:02x},romfile=");
+            arguments.extend(["-device".into(), card.into()]);
+        }
         if self.icount {
             // One nanosecond for each instruction, and none for waiting.
             arguments.extend(["-icount", "shift=0,sleep=off"].map(OsString::from));
@@ -106,12 +120,14 @@ pub struct Connections {
 
 impl Machine {
     /// Starts QEMU. It is killed at the time limit at the latest, and when this process ends.
+    /// What comes from its network card goes to the socket, if there is one.
     ///
     /// # Errors
     ///
     /// When it cannot be started.
     pub fn start(
         arguments: &[OsString],
+        network: Option<UnixStream>,
         scratch: &Path,
         limit: Duration,
     ) -> Result<(Self, Connections)> {
@@ -127,7 +143,14 @@ impl Machine {
             .stdin(OwnedFd::from(agent_end))
             .stdout(OwnedFd::from(control_end))
             .stderr(console.try_clone()?);
-        let child = spawn(command).with_context(|| format!("cannot start {QEMU}"))?;
+        let network = network.map(OwnedFd::from);
+        if let Some(network) = &network {
+            let place = "addr.type=fd,addr.str";
+            let number = network.as_raw_fd();
+            let backend = format!("stream,id={NETWORK},server=off,{place}={number}");
+            command.args(["-netdev", &backend]);
+        }
+        let child = spawn(command, network).with_context(|| format!("cannot start {QEMU}"))?;
         let child = Arc::new(Mutex::new(child));
         let (keep, limit_off) = channel();
         let victim = Arc::clone(&child);
@@ -158,6 +181,16 @@ impl Machine {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
 
+    /// Sends a signal to QEMU, if it has not ended.
+    pub fn signal(&self, signal: Signal) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // While it is not waited for, its number belongs to nobody else.
+        if let (Ok(None), Ok(process)) = (child.try_wait(), i32::try_from(child.id())) {
+            // It is our child, so this can only fail when it has just ended.
+            let _ = kill(Pid::from_raw(process), signal);
+        }
+    }
+
     /// How QEMU ended, if it does within a short time.
     #[must_use]
     pub fn ended(&self) -> Option<ExitStatus> {
@@ -184,19 +217,25 @@ impl Drop for Machine {
     }
 }
 
-type Order = (Command, SyncSender<io::Result<Child>>);
+type Order = (Command, Option<OwnedFd>, SyncSender<io::Result<Child>>);
 
 /// Starts a process from a thread that never ends. A child's death signal fires when the *thread*
 /// that started it ends, and machines are started from threads that come and go.
-fn spawn(command: Command) -> io::Result<Child> {
+///
+/// The process inherits the file, at the same number.
+fn spawn(command: Command, inherited: Option<OwnedFd>) -> io::Result<Child> {
     static KEEPER: OnceLock<Sender<Order>> = OnceLock::new();
     let keeper = KEEPER.get_or_init(|| {
         let (sender, orders): (_, Receiver<Order>) = channel();
         std::thread::spawn(move || {
-            for (mut command, answer) in orders {
-                let child = command.spawn();
+            for (mut command, inherited, answer) in orders {
+                // Another process that starts at the same moment inherits it, too, which keeps the
+                // hub from noticing the end of this one for as long, and does no other harm.
+                let open = |file: &OwnedFd| fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()));
+                let opened = inherited.as_ref().map_or(Ok(0), open);
+                let child = opened.map_err(io::Error::from).and_then(|_| command.spawn());
                 // Our ends of its connections close here, so that its end is noticed.
-                drop(command);
+                drop((command, inherited));
                 // The one who asked waits for it.
                 let _ = answer.send(child);
             }
@@ -206,7 +245,7 @@ fn spawn(command: Command) -> io::Result<Child> {
     let (sender, answer) = sync_channel(1);
     let gone = |_| io::Error::other("the starting thread has ended");
     keeper
-        .send((command, sender))
+        .send((command, inherited, sender))
         .map_err(|_| io::Error::other("the starting thread has ended"))?;
     answer.recv().map_err(gone)?
 }
@@ -223,6 +262,7 @@ mod tests {
             memory_mib: 512,
             controller: true,
             icount: false,
+            node: None,
         }
     }
 
@@ -250,7 +290,7 @@ mod tests {
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "KILL", "cat"]);
             command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-            spawn(command).unwrap()
+            spawn(command, None).unwrap()
         });
         let mut child = starter.join().unwrap();
         drop(child.stdin.take());

@@ -53,14 +53,14 @@ impl Control {
         serde_json::from_str(&line).with_context(|| format!("odd answer from QEMU: {line}"))
     }
 
-    fn ask(&mut self, command: &str, arguments: &Value) -> Result<()> {
+    fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         self.version()?;
         let question = json!({ "execute": command, "arguments": arguments });
         self.stream.get_mut().write_all(format!("{question}\n").as_bytes())?;
         loop {
             let answer = self.read()?;
-            if answer.get("return").is_some() {
-                return Ok(());
+            if let Some(value) = answer.get("return") {
+                return Ok(value.clone());
             }
             if let Some(error) = answer.get("error") {
                 bail!("QEMU refuses {command}: {error}");
@@ -74,7 +74,36 @@ impl Control {
     ///
     /// When QEMU does not answer.
     pub fn inject_nmi(&mut self) -> Result<()> {
-        self.ask("inject-nmi", &json!({}))
+        self.ask("inject-nmi", &json!({})).map(drop)
+    }
+
+    /// Stops the machine; its time stands still.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU does not do it.
+    pub fn stop(&mut self) -> Result<()> {
+        self.ask("stop", &json!({})).map(drop)
+    }
+
+    /// Waits until a machine has been restored that was saved while stopped, which it is then.
+    ///
+    /// # Errors
+    ///
+    /// When that takes too long, or QEMU has ended.
+    pub fn restored(&mut self) -> Result<()> {
+        let until = Instant::now() + STEP;
+        loop {
+            let state = self.ask("query-status", &json!({}))?;
+            if state.get("status").and_then(Value::as_str) == Some("paused") {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("QEMU does not restore the machine: {state}");
+            }
+            // QEMU says nothing when it has.
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Lets the machine run again. QEMU says "completed" some moments before it allows that, and

@@ -15,7 +15,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -62,9 +64,9 @@ impl Default for VmOptions {
 /// Everything a machine with this kernel is made from.
 #[derive(Debug)]
 pub struct Prepared {
-    kernel: Kernel,
-    image: image::Image,
-    store: Store,
+    pub(crate) kernel: Kernel,
+    pub(crate) image: image::Image,
+    pub(crate) store: Store,
     /// Keeps it all in place.
     _guard: Guard,
 }
@@ -106,6 +108,7 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
         memory_mib: options.memory_mib,
         controller: options.controller,
         icount: options.icount,
+        node: None,
     };
     let arguments = hardware.arguments();
     let qemu = apt::find_program(provision::QEMU).context("QEMU vanished")?;
@@ -114,7 +117,7 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
     let place = shelf.place(&Key::default().add(&arguments).finish());
     // Preparing (downloads, builds) is not the machine's time.
     let deadline = Instant::now() + options.time_limit;
-    let launcher = Launcher { kernel: kernel.name, store, deadline };
+    let launcher = Launcher { kernel: kernel.name, store, deadline, network: None };
 
     if options.snapshot && place.exists() {
         match launcher.restore(&arguments, &place) {
@@ -138,21 +141,27 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
             // It is there only when the failure came late.
             let _ = fs::remove_file(scratch);
             // A save that went wrong half-way may have left the machine stopped.
-            if launcher.wake(&mut vm).is_ok() {
+            if wake(&vm).is_ok() {
                 return Ok(vm);
             }
             drop(vm);
             vm = launcher.boot(&arguments)?;
         }
     }
-    launcher.wake(&mut vm)?;
+    wake(&vm)?;
     Ok(vm)
 }
 
-struct Launcher<'a> {
-    kernel: &'static str,
-    store: &'a Store,
-    deadline: Instant,
+/// What starts a machine.
+pub(crate) struct Launcher<'a> {
+    /// Name of its kernel.
+    pub(crate) kernel: &'static str,
+    /// Where there is room for its console.
+    pub(crate) store: &'a Store,
+    /// When its time is over.
+    pub(crate) deadline: Instant,
+    /// Connects it, each time that it is started.
+    pub(crate) network: Option<&'a (dyn Fn() -> std::io::Result<UnixStream> + Sync)>,
 }
 
 impl Launcher<'_> {
@@ -161,14 +170,14 @@ impl Launcher<'_> {
         incoming.push(snapshot);
         let mut arguments = arguments.to_vec();
         arguments.extend(["-incoming".into(), incoming]);
-        let (mut vm, _) = self.launch(&arguments)?;
-        self.wake(&mut vm)?;
+        let (vm, _) = self.launch(&arguments)?;
+        wake(&vm)?;
         Ok(vm)
     }
 
     /// Boots; a second time when the first one hangs, which emulated kernels do once in several
     /// hundred times.
-    fn boot(&self, arguments: &[OsString]) -> Result<Vm> {
+    pub(crate) fn boot(&self, arguments: &[OsString]) -> Result<Vm> {
         self.boot_once(arguments).or_else(|error| {
             let hung = error.downcast_ref::<Trouble>().map(|t| t.kind) == Some(Kind::TimeLimit);
             if !hung || Instant::now() >= self.deadline {
@@ -194,12 +203,13 @@ impl Launcher<'_> {
         }
     }
 
-    fn launch(&self, arguments: &[OsString]) -> Result<(Vm, Call)> {
+    pub(crate) fn launch(&self, arguments: &[OsString]) -> Result<(Vm, Call)> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         // Some seconds more, for the guest to tell what it waits for.
         let limit = left + Duration::from_secs(5);
         let scratch = self.store.scratch("console")?;
-        let (machine, connections) = Machine::start(arguments, &scratch, limit)?;
+        let network = self.network.map(|connect| connect()).transpose()?;
+        let (machine, connections) = Machine::start(arguments, network, &scratch, limit)?;
         let (link, unasked) = Link::open(connections.agent)?;
         let vm = Vm {
             kernel: self.kernel,
@@ -207,35 +217,35 @@ impl Launcher<'_> {
             control: Mutex::new(Control::new(connections.control)),
             link,
             deadline: self.deadline,
-            log_start: 0,
+            log_start: AtomicU64::new(0),
             library_path: Mutex::default(),
             pushed: Mutex::new(BTreeSet::new()),
         };
         Ok((vm, unasked))
     }
 
-    /// Gives the guest the time of day and randomness, and finds the end of its boot messages.
-    fn wake(&self, vm: &mut Vm) -> Result<()> {
-        let until = self.until(RESTORE_LIMIT);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let mut entropy = vec![0; 32];
-        File::open("/dev/urandom")?.read_exact(&mut entropy)?;
-        let call = vm.link.begin();
-        let unix_nanos = u64::try_from(now.as_nanos())?;
-        // A machine that has ended is noticed at the answer.
-        let _ = call.send(&Request::Wake { unix_nanos, entropy });
-        match call.next(until) {
-            Ok(Reply::Awake) => {}
-            Ok(other) => bail!("odd answer of the guest to its start: {other:?}"),
-            Err(NoReply::Gone) => return Err(vm.gone("starting")),
-            Err(NoReply::TimeUp) => bail!("the guest does not answer"),
-        }
-        let log = vm.read_log(u64::MAX, false, until)?;
-        vm.log_start = log.next;
-        Ok(())
-    }
-
     fn until(&self, limit: Duration) -> Instant {
         self.deadline.min(Instant::now() + limit)
     }
+}
+
+/// Gives the guest the time of day and randomness, and finds the end of its boot messages.
+pub(crate) fn wake(vm: &Vm) -> Result<()> {
+    let until = vm.deadline.min(Instant::now() + RESTORE_LIMIT);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let mut entropy = vec![0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut entropy)?;
+    let call = vm.link.begin();
+    let unix_nanos = u64::try_from(now.as_nanos())?;
+    // A machine that has ended is noticed at the answer.
+    let _ = call.send(&Request::Wake { unix_nanos, entropy });
+    match call.next(until) {
+        Ok(Reply::Awake) => {}
+        Ok(other) => bail!("odd answer of the guest to its start: {other:?}"),
+        Err(NoReply::Gone) => return Err(vm.gone("starting")),
+        Err(NoReply::TimeUp) => bail!("the guest does not answer"),
+    }
+    let log = vm.read_log(u64::MAX, false, until)?;
+    vm.log_start.store(log.next, Ordering::Relaxed);
+    Ok(())
 }

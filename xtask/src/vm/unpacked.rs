@@ -20,6 +20,15 @@ use crate::vm::store::{Access, Store, remove_all};
 ///
 /// When they cannot be fetched or unpacked.
 pub fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    unpacked_from(&apt::codename()?, name, packages)
+}
+
+/// As [`unpacked`], for packages of this release.
+///
+/// # Errors
+///
+/// When they cannot be fetched or unpacked.
+pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let store = Store::open()?;
     let folder = store.path(name);
     // It comes into being as a whole, and nothing of it is ever changed.
@@ -33,8 +42,7 @@ pub fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
     }
     let work = store.scratch(name)?;
     fs::create_dir_all(&work)?;
-    let suite = apt::codename()?;
-    let apt = Apt::for_suite(&store, &suite)?;
+    let apt = Apt::for_suite(&store, suite)?;
     let _slow = slow(format!("downloading {} from {suite}", packages.join(" and ")));
     apt.update()?;
     let tree = work.join("tree");

@@ -1,0 +1,190 @@
+//! Clusters of virtual machines: corosync, dlm_controld and the kernel's DLM on each, and a
+//! network that never leaves this process.
+
+pub mod config;
+mod evidence;
+mod fence;
+pub mod hub;
+pub mod image;
+mod packages;
+mod run;
+mod saved;
+mod start;
+
+use crate::vm::{Command, Vm, VmOptions};
+use anyhow::{Context, Result, bail};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use fence::Fenced;
+use start::Recipe;
+
+/// What kind of cluster to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Kernel of all nodes, as named in [`crate::vm::kernels::KERNELS`].
+    pub kernel: String,
+    /// How many nodes, 1 to [`MOST_NODES`].
+    pub nodes: u8,
+    /// Every machine is killed after this time.
+    pub time_limit: Duration,
+    /// Whether a lost node is switched off before others get its locks.
+    pub fencing: bool,
+    /// Whether to start from a snapshot and to save one.
+    pub snapshot: bool,
+}
+
+/// More would starve each other on a machine of two processors.
+pub const MOST_NODES: u8 = 7;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kernel: VmOptions::default().kernel,
+            nodes: 3,
+            time_limit: Duration::from_secs(300),
+            fencing: true,
+            snapshot: true,
+        }
+    }
+}
+
+/// A running cluster. Its nodes count from 1. Dropping it ends all machines.
+#[derive(Debug)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    recipe: Recipe,
+    hub: hub::Hub,
+    /// The machine of each node; none while it is off.
+    nodes: Mutex<Vec<Option<Arc<Vm>>>>,
+    fenced: fence::Record,
+    deadline: Instant,
+}
+
+impl Cluster {
+    /// Starts a cluster whose nodes are all members, from a snapshot if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be had, or a node does not come up; then with the logs of all nodes.
+    pub fn start(options: &Options) -> Result<Self> {
+        if options.nodes == 0 || options.nodes > MOST_NODES {
+            bail!("a cluster here has 1 to {MOST_NODES} nodes");
+        }
+        start::start(options)
+    }
+
+    /// How many nodes there are, switched on or not.
+    #[must_use]
+    pub fn size(&self) -> u8 {
+        self.shared.recipe.nodes
+    }
+
+    /// The numbers of the nodes.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> + use<> {
+        1..=self.size()
+    }
+
+    /// The machine of a node. After a reboot it is another one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such node, or it is switched off.
+    pub fn node(&self, number: u8) -> Result<Arc<Vm>> {
+        self.shared.node(number)
+    }
+
+    /// The network, of which links can be cut.
+    #[must_use]
+    pub fn network(&self) -> &hub::Hub {
+        &self.shared.hub
+    }
+
+    /// Switches a node off, as a power failure does.
+    pub fn kill(&self, number: u8) {
+        self.shared.switch_off(number);
+    }
+
+    /// Stops a node in its tracks: its machine gets no processor any more.
+    ///
+    /// # Errors
+    ///
+    /// When it is switched off.
+    pub fn freeze(&self, number: u8) -> Result<()> {
+        self.node(number)?.freeze();
+        Ok(())
+    }
+
+    /// Lets a frozen node go on.
+    ///
+    /// # Errors
+    ///
+    /// When it is switched off.
+    pub fn thaw(&self, number: u8) -> Result<()> {
+        self.node(number)?.thaw();
+        Ok(())
+    }
+
+    /// Switches a node on that is off, and waits until it is a member again with all others that
+    /// are on.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub fn reboot(&self, number: u8) -> Result<()> {
+        self.shared.reboot(number).map_err(|error| self.explain(&error))
+    }
+
+    /// The nodes that were fenced so far, in order.
+    #[must_use]
+    pub fn fenced(&self) -> Vec<Fenced> {
+        self.shared.fenced.list()
+    }
+
+    /// Waits until a node has been fenced and switched off; the machine is not switched on again
+    /// by itself.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen in time.
+    pub fn await_fenced(&self, number: u8, limit: Duration) -> Result<Fenced> {
+        let fenced = self.shared.fenced.wait(number, limit);
+        fenced
+            .with_context(|| format!("node {number} was not fenced"))
+            .map_err(|e| self.explain(&e))
+    }
+}
+
+impl Shared {
+    fn node(&self, number: u8) -> Result<Arc<Vm>> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = nodes.get(usize::from(number).wrapping_sub(1));
+        let node = node.with_context(|| format!("no node {number}"))?;
+        node.clone().with_context(|| format!("node {number} is switched off"))
+    }
+
+    fn set(&self, number: u8, vm: Option<Arc<Vm>>) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(node) = nodes.get_mut(usize::from(number).wrapping_sub(1)) {
+            *node = vm;
+        }
+    }
+
+    /// Kills the machine, also when somebody still uses its handle.
+    fn switch_off(&self, number: u8) {
+        if let Ok(vm) = self.node(number) {
+            vm.kill();
+            self.set(number, None);
+        }
+    }
+}
+
+/// A shell script as a command.
+#[must_use]
+pub fn sh(script: &str) -> Command {
+    Command::new("sh").args(["-c", script])
+}
