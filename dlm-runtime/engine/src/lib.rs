@@ -1,0 +1,88 @@
+//! A lock manager in the process that speaks the device bytes of the Linux DLM.
+//!
+//! An [`Engine`] plays the kernel's part: it takes the bytes that a program writes to a device and
+//! gives the bytes that the program reads. It takes the rules from Linux 6.1 or 6.12
+//! ([`Profile`]), down to which results are merged and whose words they carry, so that what works
+//! on it works on the kernel. It performs no system call, needs no `std` and contains no `unsafe`.
+//!
+//! # Example
+//!
+//! ```
+//! use dlm_engine::{Config, Engine, Profile};
+//! use dlm_proto::{
+//!     Abi, Cookies, LockRequest, LockResult, LockspaceFlags, LockStatus, MAX_REQUEST_LEN,
+//!     MAX_RESULT_LEN, Minor, Mode, NodeId, Request, Token,
+//! };
+//!
+//! let (node, abi) = (NodeId(1), Abi::V6_64);
+//! let mut engine = Engine::new(Config::single(Profile::Linux6_12));
+//! let mut bytes = [0; MAX_REQUEST_LEN];
+//! let create = Request::CreateLockspace { name: b"demo", flags: LockspaceFlags::empty() };
+//! let minor = engine.control(node, create.encode(abi, &mut bytes)?)?;
+//! let session = engine.open(node, Minor(u32::try_from(minor)?))?;
+//!
+//! let cookies = Cookies::for_token(Token::new(7, 1), 1);
+//! let request = LockRequest::new(b"disk0", Mode::Ex, cookies);
+//! let id = engine.write(session, request.encode(abi, &mut bytes)?)?;
+//!
+//! let mut buffer = [0; MAX_RESULT_LEN];
+//! let len = engine.read(session, &mut buffer)?;
+//! let result = LockResult::decode(abi, &buffer[..len])?;
+//! assert_eq!((i64::from(result.lock.0), result.status), (id, LockStatus::Granted));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! # What is modelled
+//!
+//! | of the kernel | here |
+//! |---|---|
+//! | lengths, versions and widths of requests and results | as on a 64-bit kernel that takes 32-bit programs; device version 5 with its own layout |
+//! | LOCK, CONVERT, UNLOCK, CANCEL, DEADLOCK, PURGE, adoption | all of it: checks in their order, what refused calls leave behind, sticky flags |
+//! | grant, convert and wait queue, deadlocks of conversions, alternate modes | all of it |
+//! | lock value blocks | all of it on one node; the mark of an invalid block outlives the last lock of its resource until 1,024 other marks came, and not for 10 seconds |
+//! | results: order, merging, six for a lock on 6.1, stale notices, words, blocks | all of it |
+//! | lock ids: the lowest that is free, and when it becomes free | all of it |
+//! | CREATE and REMOVE | counts, EBUSY and force; names with `/` are taken, where a kernel hangs; the caller is always privileged |
+//! | a REMOVE waits for sessions to be closed | it does not wait: see [`Engine::removed`] |
+//! | minor numbers | those of a machine with few other misc devices |
+//! | reads beyond a request, writes beyond a buffer of 52 to 71 bytes | zeros are read; such a result is lost, with EFAULT |
+//! | crashes: PURGE of an orphan that never was granted, UNLOCK of an orphan by its id | the lock goes |
+//! | names that differ in NULs at their end | one resource on 6.12, several on 6.1 (where one pair in a thousand is one) |
+//! | LKF_TIMEOUT | ignored, as in Debian's kernels |
+//! | permissions, signals, blocking reads | the host's part |
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod chain;
+mod check;
+mod config;
+mod count;
+mod dump;
+mod engine;
+mod errno;
+mod frame;
+mod grant;
+mod lock;
+mod owner;
+mod pass;
+mod queue;
+mod read;
+mod request;
+mod resource;
+mod results;
+mod session;
+mod slab;
+mod space;
+mod unlock;
+mod value;
+
+pub use config::{Config, Profile};
+pub use dump::{Dump, LockDump, ResourceDump};
+pub use engine::Engine;
+pub use errno::Errno;
+pub use session::SessionId;

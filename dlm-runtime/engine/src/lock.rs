@@ -1,0 +1,110 @@
+//! One lock.
+
+use bitflags::bitflags;
+use dlm_proto::{Cookies, LockFlags, Mode, StatusFlags, ValueBlock};
+
+use crate::chain::Link;
+use crate::results::Unread;
+
+/// The queue of its resource that a lock is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Queue {
+    /// None: before it is queued, and after it is gone.
+    #[default]
+    None,
+    Granted,
+    Convert,
+    Waiting,
+}
+
+/// The list that keeps a lock for an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Owner {
+    #[default]
+    None,
+    /// The session's locks.
+    Session,
+    /// The session's locks whose unlock was taken, but is not complete.
+    Unlocking,
+    /// The orphans of the lockspace.
+    Orphans,
+}
+
+bitflags! {
+    /// What else is known of a lock.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub(crate) struct Bits: u16 {
+        /// It has ended, and results of its may be unread. No call may name it any more.
+        const ENDED = 1;
+        /// Its session is closed; no results are queued.
+        const DEAD = 2;
+        /// It outlived its session; no results are queued until it is adopted.
+        const ORPHAN = 4;
+        /// The next cancel ends with the status of a deadlock.
+        const DEADLOCK = 8;
+        /// The lock itself exists, apart from lists that it is in.
+        const EXISTS = 16;
+        /// The value block is one that the lock's operations use: one was accepted since it was
+        /// made.
+        const LVB_IN_USE = 32;
+        /// The value block exists.
+        const LVB = 64;
+    }
+}
+
+/// A lock, as its node has it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lock {
+    pub(crate) live: bool,
+    pub(crate) queue: Queue,
+    pub(crate) owner: Owner,
+    pub(crate) granted: Option<Mode>,
+    pub(crate) requested: Option<Mode>,
+    /// The highest mode that the holder was notified of since it was granted.
+    pub(crate) noticed: Notice,
+    pub(crate) status: StatusFlags,
+    pub(crate) bits: Bits,
+    /// Those of the last lock, conversion or adoption, and those of unlocks since.
+    pub(crate) flags: LockFlags,
+    /// The resource, as a place in the table of the lockspace.
+    pub(crate) resource: u32,
+    /// The session, as a place in the table of the lockspace.
+    pub(crate) session: u32,
+    /// The thread that wrote the last lock, conversion or adoption.
+    pub(crate) task: u32,
+    pub(crate) queue_link: Link,
+    pub(crate) owner_link: Link,
+    pub(crate) results_link: Link,
+    pub(crate) cookies: Cookies,
+    pub(crate) lvb: ValueBlock,
+    pub(crate) unread: Unread,
+}
+
+/// A mode, NL to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Notice(pub(crate) Mode);
+
+impl Default for Notice {
+    fn default() -> Self {
+        Self(Mode::Nl)
+    }
+}
+
+impl Lock {
+    /// Flags with which a queued conversion may be granted, refused or skipped out of its turn.
+    const UNUSUAL: LockFlags = LockFlags::NOORDER
+        .union(LockFlags::ALTPR)
+        .union(LockFlags::ALTCW)
+        .union(LockFlags::CONVDEADLK)
+        .union(LockFlags::NODLCKWT)
+        .union(LockFlags::HEADQUE);
+
+    /// Whether passes over the queue must look at this lock for itself.
+    pub(crate) fn is_unusual(&self) -> bool {
+        self.flags.intersects(Self::UNUSUAL)
+    }
+
+    pub(crate) fn is_demoted(&self) -> bool {
+        self.status.contains(StatusFlags::DEMOTED)
+    }
+}

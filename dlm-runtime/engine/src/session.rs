@@ -1,0 +1,101 @@
+//! Open devices.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::chain::List;
+use crate::results::Snapshot;
+
+/// An open lockspace device. It is never reused: each one that is opened has a value of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId {
+    pub(crate) space: u32,
+    pub(crate) index: u32,
+    pub(crate) serial: u64,
+}
+
+/// The thread that a session's requests come from until [`set_task`](crate::Engine::set_task) says
+/// otherwise.
+pub(crate) const FIRST_TASK: u32 = 1;
+
+/// What belongs to an open device.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) serial: u64,
+    /// The thread that writes.
+    pub(crate) task: u32,
+    /// A 32-bit request was written: results are 32-bit ones from then on.
+    pub(crate) compat: bool,
+    /// The host was told that results are there, and has not asked since.
+    pub(crate) announced: bool,
+    pub(crate) locks: List,
+    pub(crate) unlocking: List,
+    /// 6.12: results, as they were queued.
+    pub(crate) results: VecDeque<Snapshot>,
+    /// 6.1: locks that have results.
+    pub(crate) pending: List,
+}
+
+impl Session {
+    pub(crate) fn new(serial: u64) -> Self {
+        Self {
+            serial,
+            task: FIRST_TASK,
+            compat: false,
+            announced: false,
+            locks: List::default(),
+            unlocking: List::default(),
+            results: VecDeque::new(),
+            pending: List::default(),
+        }
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.results.is_empty() || !self.pending.is_empty()
+    }
+}
+
+/// The sessions of a lockspace on a node.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    table: Vec<Option<Session>>,
+    open: usize,
+}
+
+impl Sessions {
+    pub(crate) fn open(&mut self, serial: u64) -> Option<u32> {
+        let place = self.table.iter().position(Option::is_none).unwrap_or(self.table.len());
+        let index = u32::try_from(place).ok()?;
+        if place == self.table.len() {
+            self.table.push(None);
+        }
+        *self.table.get_mut(place)? = Some(Session::new(serial));
+        self.open += 1;
+        Some(index)
+    }
+
+    pub(crate) fn close(&mut self, index: u32) {
+        let slot = usize::try_from(index).ok().and_then(|index| self.table.get_mut(index));
+        if slot.and_then(Option::take).is_some() {
+            self.open -= 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&Session> {
+        self.table.get(usize::try_from(index).ok()?)?.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Session> {
+        self.table.get_mut(usize::try_from(index).ok()?)?.as_mut()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
+        (0..).zip(&self.table).filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
+    }
+}
