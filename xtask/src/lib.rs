@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cargo;
 pub mod cluster;
 pub mod demo;
+pub mod dist;
 pub mod fuzz;
 pub mod size;
 pub mod test;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND [ARG]...
     abi       compares dlm-proto with the kernel's headers
     bench     measures what locks and records cost, beside the C libraries
     demo      shows a lock changing hands on a real kernel
+    dist      lays out what programs in C need: header, manual, udev rules
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines
@@ -75,6 +77,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("abi") => abi::run(rest),
         Some("bench") => bench::run(rest),
         Some("demo") => demo::run(rest),
+        Some("dist") => dist::run(rest),
         Some("fuzz") => fuzz::run(rest),
         Some("size") => size::run(rest),
         Some("test") => test::run(rest),

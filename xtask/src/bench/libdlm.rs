@@ -8,10 +8,7 @@ use std::process::Command;
 
 use crate::vm::apt::output;
 use crate::vm::store::workspace_root;
-use crate::vm::unpacked::unpacked;
-
-/// The libraries, and the header with what it takes to link them.
-const PACKAGES: [&str; 2] = ["libdlm3", "libdlm-dev"];
+use crate::vm::unpacked;
 
 /// Where the packages put libraries.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
@@ -22,7 +19,7 @@ const PROGRAMS: [(&str, &[&str]); 2] =
 
 /// Puts the programs into a folder, and the libraries into its folder `lib`.
 pub(super) fn build(folder: &Path) -> Result<()> {
-    let root = unpacked("libdlm", &PACKAGES)?;
+    let root = unpacked::libdlm()?;
     let (headers, libraries) = (root.join("usr/include"), root.join(LIBRARIES));
     let source = workspace_root().join("dlm-runtime/benches/libdlm.c");
     fs::create_dir_all(folder.join("lib"))?;
@@ -41,7 +38,7 @@ pub(super) fn build(folder: &Path) -> Result<()> {
         )?;
         let library = format!("{name}.so.3");
         fs::copy(libraries.join(&library), folder.join("lib").join(&library))
-            .with_context(|| format!("package {} has no {library}", PACKAGES[0]))?;
+            .with_context(|| format!("package libdlm3 has no {library}"))?;
     }
     Ok(())
 }

@@ -62,3 +62,12 @@ pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathB
     remove_all(&work)?;
     Ok(folder)
 }
+
+/// C libdlm of Debian: its libraries, its header, and its manual.
+///
+/// # Errors
+///
+/// As for [`unpacked`].
+pub fn libdlm() -> Result<PathBuf> {
+    unpacked("libdlm", &["libdlm3", "libdlm-dev"])
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask dist`: what programs in C need, in a tree that is copied to its place as it is.
+
+pub mod manual;
+pub mod tree;
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::vm::store::workspace_root;
+use tree::{Content, Placed, Tree};
+
+/// How to use it.
+pub const USAGE: &str = "\
+usage: cargo xtask dist [--out DIR]
+
+Lays out what belongs to libdlm and libdlm_lt: header, pkg-config files, manual pages, udev rules;
+not yet the libraries. The tree is target/dist unless another folder is given, whose content is
+replaced.
+";
+
+/// Documents that come along, from the root of the workspace.
+const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
+
+/// The folder of what is for programs in C.
+#[must_use]
+pub fn sources() -> PathBuf {
+    workspace_root().join("dlm-runtime/capi")
+}
+
+/// Puts everything that needs not be built.
+///
+/// # Errors
+///
+/// When a file is missing or cannot be written.
+pub fn lay(tree: &mut Tree) -> Result<()> {
+    let sources = sources();
+    tree.copy(&sources.join("include/libdlm.h"), "include/libdlm.h")?;
+    for name in ["libdlm.pc", "libdlm_lt.pc"] {
+        tree.copy(&sources.join("pkgconfig").join(name), Path::new("lib/pkgconfig").join(name))?;
+    }
+    let folder = Path::new("share/man/man3");
+    for page in manual::pages(&sources.join("man"))? {
+        tree.copy(&page.path, folder.join(format!("{}.3", page.name)))?;
+        for other in page.others() {
+            let text = format!(".so man3/{}.3\n", page.name);
+            tree.write(&text, folder.join(format!("{other}.3")))?;
+        }
+    }
+    tree.copy(&sources.join("udev/51-dlm.rules"), "lib/udev/rules.d/51-dlm.rules")?;
+    for name in DOCUMENTS {
+        tree.copy(&workspace_root().join(name), Path::new("share/doc/libdlm").join(name))?;
+    }
+    Ok(())
+}
+
+/// Makes the tree in a folder.
+///
+/// # Errors
+///
+/// When a file is missing or cannot be written.
+pub fn make(root: &Path) -> Result<Vec<Placed>> {
+    let mut tree = Tree::begin(root)?;
+    lay(&mut tree)?;
+    Ok(tree.finish())
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// [`crate::Usage`] for wrong arguments; as for [`make`].
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let Some(root) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let placed = make(&root)?;
+    for one in &placed {
+        println!("{one}");
+    }
+    let bytes: u64 = placed
+        .iter()
+        .map(|one| match one.content {
+            Content::Bytes(bytes) => bytes,
+            Content::Link(_) => 0,
+        })
+        .sum();
+    println!("{bytes:>10}  in {} places in {}", placed.len(), root.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder to make the tree in, or `None` when help was asked for.
+fn parse(arguments: Vec<OsString>) -> Result<Option<PathBuf>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut root = None;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("out") if root.is_none() => root = Some(PathBuf::from(parser.value()?)),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(root.unwrap_or_else(|| workspace_root().join("target/dist"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_can_be_chosen() {
+        let parse = |words: &[&str]| parse(words.iter().map(OsString::from).collect());
+        assert!(parse(&[]).unwrap().unwrap().ends_with("target/dist"));
+        assert_eq!(parse(&["--out", "/x"]).unwrap().unwrap(), Path::new("/x"));
+        assert!(parse(&["--help"]).unwrap().is_none());
+        for bad in [&["x"][..], &["--out"], &["--out", "a", "--out", "b"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}
