@@ -3,6 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use dlm_proto::LockFlags;
+
 use crate::chain::{self, Chain, List, OnOwner, OnQueue, OnResults};
 use crate::count::{ModeCounts, NoticeCounts};
 use crate::engine::Engine;
@@ -162,7 +164,9 @@ impl Space {
             held.add(it.granted);
         }
         let head = resource.waiting.head;
-        if head != NIL && resource.converting.is_empty() {
+        // With HEADQUE a request goes to the head of a queue without being looked at again.
+        let asks_first = |head: Ref| self.locks[head].flags.contains(LockFlags::HEADQUE);
+        if head != NIL && resource.converting.is_empty() && !asks_first(head) {
             let wanted = self.locks[head].requested;
             let blocked = wanted.is_some_and(|mode| held.conflicts(mode, None));
             ensure(blocked, || format!("lock {} waits for nothing", head.id()))?;
@@ -212,7 +216,7 @@ impl Resource {
 mod tests {
     use super::*;
     use crate::{Config, Profile};
-    use dlm_proto::{LockFlags, Mode};
+    use dlm_proto::Mode;
 
     use crate::space::Space;
 

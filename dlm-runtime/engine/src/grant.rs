@@ -94,7 +94,8 @@ impl Space {
         let Lock { granted, requested, resource, queue, .. } = self.locks[lock];
         let resource = &self.resources[resource];
         let own = if queue == Queue::Convert { requested } else { None };
-        if granted.is_none_or(|granted| !resource.conversions.conflicts(granted, own)) {
+        let blocks = granted.is_some_and(|held| resource.conversions.conflicts(held, own));
+        if !blocks && !self.walks {
             return false;
         }
         let mut behind = false;

@@ -66,6 +66,8 @@ mod dump;
 mod engine;
 mod errno;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod lock;
 mod owner;

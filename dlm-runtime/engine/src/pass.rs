@@ -54,7 +54,8 @@ impl Space {
         self.pass_waiting(resource, &mut blocked);
         let Some(highest) = blocked.highest else { return };
         let here = &self.resources[resource];
-        if !here.noticed.any(|granted, noticed| needs_notice(granted, noticed, blocked)) {
+        let needed = here.noticed.any(|granted, noticed| needs_notice(granted, noticed, blocked));
+        if !needed && !self.walks {
             return;
         }
         let mut at = here.granted.head;
@@ -78,7 +79,7 @@ impl Space {
 
     fn pass_converting(&mut self, resource: u32) -> Blocked {
         let mut blocked = Blocked::default();
-        if self.resources[resource].unusual_conversions == 0 {
+        if self.resources[resource].unusual_conversions == 0 && !self.walks {
             // Only the first one can be granted, and none is in a deadlock: a conversion that would
             // have been was refused when it came.
             self.grant_heads(|space| space.resources[resource].converting);
@@ -127,7 +128,7 @@ impl Space {
     }
 
     fn pass_waiting(&mut self, resource: u32, blocked: &mut Blocked) {
-        if self.resources[resource].unusual_requests == 0 {
+        if self.resources[resource].unusual_requests == 0 && !self.walks {
             self.grant_heads(|space| space.resources[resource].waiting);
             let requests = &self.resources[resource].requests;
             blocked.highest = blocked.highest.max(requests.highest());
@@ -177,7 +178,8 @@ impl Space {
         let Some(wanted) = asking.requested else { return };
         let here = &self.resources[asking.resource];
         let on_granted = list.head == here.granted.head;
-        if on_granted && !here.noticed.any(|held, noticed| needs_notice_of(held, noticed, wanted)) {
+        let needed = here.noticed.any(|held, noticed| needs_notice_of(held, noticed, wanted));
+        if on_granted && !needed && !self.walks {
             return;
         }
         let mut at = list.head;

@@ -19,6 +19,8 @@ pub(crate) struct Space {
     pub(crate) resources: Resources,
     pub(crate) sessions: Sessions,
     pub(crate) orphans: List,
+    /// Each queue is walked where a count would do. The fuzz target holds one way against the other.
+    pub(crate) walks: bool,
     /// Sessions that became readable and were not told of yet.
     pub(crate) readable: Vec<u32>,
 }
@@ -31,6 +33,7 @@ impl Space {
             resources: Resources::default(),
             sessions: Sessions::default(),
             orphans: List::default(),
+            walks: false,
             readable: Vec::new(),
         }
     }
