@@ -142,8 +142,7 @@ impl Shared {
         loop {
             match self.pump(Reader::Passes)? {
                 Pumped::Empty => return Ok(()),
-                Pumped::Handled | Pumped::Mine(_) => {}
-                Pumped::Due(due) => self.due.push(due),
+                Pumped::Handled | Pumped::Ran | Pumped::Mine(_) => {}
             }
         }
     }

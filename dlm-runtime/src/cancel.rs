@@ -65,8 +65,7 @@ impl Shared {
         }
         for _ in 0..TURN {
             match self.pump(Reader::Passes) {
-                Ok(Pumped::Due(due)) => self.due.push(due),
-                Ok(Pumped::Handled | Pumped::Mine(_)) => {}
+                Ok(Pumped::Handled | Pumped::Ran | Pumped::Mine(_)) => {}
                 Ok(Pumped::Empty) | Err(_) => return,
             }
         }

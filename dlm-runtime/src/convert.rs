@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, Token, ValueBlock};
 
-use crate::entry::{BlockingSlot, Contract, Entry};
+use crate::entry::{BlockingSlot, Claim, Entry, Waiting};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::legal;
 use crate::lent::BlockedLock;
 use crate::lock::{CONVERT_WITH_LVB, Lock};
 use crate::shared::Shared;
-use crate::sync::now;
+use crate::sync::{lock, now};
 use crate::wait::Written;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
@@ -37,15 +37,6 @@ impl fmt::Debug for ConvertRequest<'_> {
             .field("flags", &self.flags)
             .finish_non_exhaustive()
     }
-}
-
-/// What the user asked for.
-#[derive(Clone, Copy)]
-struct Asked {
-    mode: Mode,
-    flags: LockFlags,
-    written: Option<ValueBlock>,
-    persistent: bool,
 }
 
 /// What is written to the kernel, and who hears of the end.
@@ -147,8 +138,9 @@ impl<'a> ConvertRequest<'a> {
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Completion, Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let written = self.submit(Contract::Wait)?;
-        let ended = lock.shared().finish(&written, deadline);
+        let written = self.submit(Waiting)?;
+        let first = lock.shared().first(&written);
+        let ended = lock.shared().finish(&written, first, deadline);
         let completion = ended.map_err(failed)?;
         if completion.is_granted() {
             Ok(completion)
@@ -180,7 +172,7 @@ impl<'a> ConvertRequest<'a> {
 
     fn start_under(self, callback: CompletionCallback) -> Result<(), Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let written = self.submit(Contract::Callback(callback))?;
+        let written = self.submit(callback)?;
         lock.shared().written(written.token, written.serial, None);
         if let Some(at) = deadline {
             let set = lock.shared().set_deadline(at, written.token, written.serial);
@@ -193,7 +185,7 @@ impl<'a> ConvertRequest<'a> {
     pub(crate) fn begin(self, waker: &Waker) -> Result<(&'a Lock, u64), Error> {
         let (lock, deadline) = (self.lock, self.deadline);
         let token = lock.token();
-        let begun = self.prepare(Contract::Wake(waker.clone()))?;
+        let begun = self.prepare(waker.clone()).map_err(failed)?;
         let serial = begun.serial;
         if let Some(at) = deadline {
             if let Err(errno) = lock.shared().set_deadline(at, token, begun.serial) {
@@ -209,27 +201,65 @@ impl<'a> ConvertRequest<'a> {
         Ok((lock, serial))
     }
 
-    fn submit(self, contract: Contract) -> Result<Written, Error> {
+    fn submit(self, claim: impl Claim) -> Result<Written, Error> {
         let lock = self.lock;
-        let begun = self.prepare(contract)?;
+        let begun = self.prepare(claim).map_err(failed)?;
         begun.write(lock.shared(), lock.token()).map_err(|kind| {
             begun.undo(lock, &kind);
             failed(kind)
         })
     }
 
-    fn prepare(self, contract: Contract) -> Result<Begun, Error> {
-        let shared = self.lock.shared();
-        let Self { mode, flags, written, blocking, lock, persistent, deadline: _ } = self;
-        let prepare = || {
-            shared.check_fork()?;
-            // What is left in these, or replaced, is dropped when nothing is locked.
-            let (mut contract, mut blocking) = (contract, blocking);
-            let asked = Asked { mode, flags, written, persistent };
-            lock.with(|entry| begin(shared, entry, asked, &mut contract, &mut blocking))
-                .ok_or(ErrorKind::LockGone)?
-        };
-        prepare().map_err(failed)
+    fn prepare<C: Claim>(mut self, claim: C) -> Result<Begun, ErrorKind> {
+        let (shared, token) = (self.lock.shared(), self.lock.token());
+        let Self { mode, written, .. } = self;
+        shared.check_fork()?;
+        // The claim is dropped behind the guard if it is not wanted, and a callback that is
+        // replaced: nothing is locked then.
+        let mut table = lock(&shared.table);
+        let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
+        let flags = self.check(entry)?;
+        let id = entry.state.begin_convert(mode, flags, written)?;
+        let callback = C::NEEDS_DELIVERY;
+        shared.expect(callback);
+        let serial = entry.begin(claim);
+        if let Some(new) = &mut self.blocking {
+            let (before, after) = (entry.blocking.interest(), new.interest());
+            std::mem::swap(&mut entry.blocking, new);
+            if let Some(callback) = after {
+                shared.expect(callback);
+            }
+            if let Some(callback) = before {
+                shared.expect_no_more(callback);
+            }
+        }
+        let block = written.unwrap_or_default();
+        let notices = entry.blocking.interest().is_some();
+        let transaction = entry.state.transaction();
+        let behind_cancel = entry.state.is_cancelling();
+        Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial, behind_cancel })
+    }
+
+    /// Checks the conversion against the lock as it is now. Returns the flags that it takes.
+    fn check(&self, entry: &Entry) -> Result<LockFlags, ErrorKind> {
+        let Self { mode, flags, .. } = *self;
+        let from = entry.state.idle_mode()?;
+        if entry.outcome.is_some() {
+            // Its thread or future has not been told yet, and would miss it.
+            return Err(ErrorKind::InFlight);
+        }
+        legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
+        if flags.contains(LockFlags::VALBLK) {
+            check_lvb(from, mode, self.written.is_some()).map_err(ErrorKind::Illegal)?;
+        }
+        if entry.state.is_uncertain() && flags.intersects(LockFlags::VALBLK | LockFlags::QUECVT) {
+            return Err(ErrorKind::Illegal(
+                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
+                 converted once more, without its value block and QUECVT",
+            ));
+        }
+        let persistent = self.persistent || entry.state.is_persistent();
+        Ok(if persistent { flags | LockFlags::PERSISTENT } else { flags })
     }
 }
 
@@ -263,53 +293,6 @@ impl Begun {
         // It may be gone.
         lock.shared().watchers.wake(lock.token());
     }
-}
-
-/// Checks the conversion against the lock as it is now, and begins it.
-fn begin(
-    shared: &Shared,
-    entry: &mut Entry,
-    Asked { mode, mut flags, written, persistent }: Asked,
-    contract: &mut Contract,
-    blocking: &mut Option<BlockingSlot>,
-) -> Result<Begun, ErrorKind> {
-    let from = entry.state.idle_mode()?;
-    if entry.outcome.is_some() {
-        // Its thread or future has not been told yet, and would miss it.
-        return Err(ErrorKind::InFlight);
-    }
-    legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
-    if flags.contains(LockFlags::VALBLK) {
-        check_lvb(from, mode, written.is_some()).map_err(ErrorKind::Illegal)?;
-    }
-    if entry.state.is_uncertain() && flags.intersects(LockFlags::VALBLK | LockFlags::QUECVT) {
-        return Err(ErrorKind::Illegal(
-            "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
-             converted once more, without its value block and QUECVT",
-        ));
-    }
-    if persistent || entry.state.is_persistent() {
-        flags |= LockFlags::PERSISTENT;
-    }
-    let id = entry.state.begin_convert(mode, flags, written)?;
-    let callback = contract.needs_delivery();
-    shared.expect(callback);
-    let serial = entry.begin(contract);
-    if let Some(new) = blocking {
-        let (before, after) = (entry.blocking.interest(), new.interest());
-        std::mem::swap(&mut entry.blocking, new);
-        if let Some(callback) = after {
-            shared.expect(callback);
-        }
-        if let Some(callback) = before {
-            shared.expect_no_more(callback);
-        }
-    }
-    let block = written.unwrap_or_default();
-    let notices = entry.blocking.interest().is_some();
-    let transaction = entry.state.transaction();
-    let behind_cancel = entry.state.is_cancelling();
-    Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial, behind_cancel })
 }
 
 fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {

@@ -32,10 +32,7 @@ impl Shared {
                 break;
             }
             match self.pump(Reader::Dispatches)? {
-                Pumped::Due(due) => {
-                    self.run(due);
-                    ran += 1;
-                }
+                Pumped::Ran => ran += 1,
                 Pumped::Handled | Pumped::Mine(_) => {}
                 Pumped::Empty if turn == 0 => {
                     self.lookout.check()?;
@@ -68,7 +65,7 @@ impl Shared {
     }
 
     /// Runs a callback. Nothing is locked meanwhile.
-    fn run(&self, due: Due) {
+    pub(crate) fn run(&self, due: Due) {
         match due {
             Due::Now(callback, completion) => callback.run(completion),
             Due::Completion(token, callback, completion) => {

@@ -35,6 +35,49 @@ impl Contract {
     }
 }
 
+/// Who is to be told of an operation that begins. It becomes a [`Contract`] when nothing can refuse
+/// it any more; by its type each kind of operation has code of its own.
+pub(crate) trait Claim: Into<Contract> {
+    /// As [`Contract::needs_delivery`].
+    const NEEDS_DELIVERY: bool;
+}
+
+/// The claim of a thread that waits in the call.
+pub(crate) struct Waiting;
+
+impl From<Waiting> for Contract {
+    #[inline]
+    fn from(Waiting: Waiting) -> Self {
+        Self::Wait
+    }
+}
+
+impl From<CompletionCallback> for Contract {
+    #[inline]
+    fn from(callback: CompletionCallback) -> Self {
+        Self::Callback(callback)
+    }
+}
+
+impl From<Waker> for Contract {
+    #[inline]
+    fn from(waker: Waker) -> Self {
+        Self::Wake(waker)
+    }
+}
+
+impl Claim for Waiting {
+    const NEEDS_DELIVERY: bool = false;
+}
+
+impl Claim for CompletionCallback {
+    const NEEDS_DELIVERY: bool = true;
+}
+
+impl Claim for Waker {
+    const NEEDS_DELIVERY: bool = true;
+}
+
 /// The blocking callback of a lock.
 #[derive(Default)]
 pub(crate) enum BlockingSlot {
@@ -108,14 +151,16 @@ impl Entry {
         &mut self,
         name: &ResourceName,
         state: LockState,
-        contract: Contract,
-        blocking: BlockingSlot,
+        contract: impl Into<Contract>,
+        blocking: &mut BlockingSlot,
     ) {
         self.name.clone_from(name);
         self.state = state;
-        // A vacant entry has nothing to drop.
-        std::mem::forget(std::mem::replace(&mut self.contract, contract));
-        std::mem::forget(std::mem::replace(&mut self.blocking, blocking));
+        // A vacant entry has nothing to drop, and wants no notices.
+        std::mem::forget(std::mem::replace(&mut self.contract, contract.into()));
+        if blocking.interest().is_some() {
+            std::mem::swap(&mut self.blocking, blocking);
+        }
         self.started = Started::now();
     }
 
@@ -146,9 +191,10 @@ impl Entry {
     }
 
     /// A new operation begins.
-    pub(crate) fn begin(&mut self, contract: &mut Contract) -> u64 {
-        std::mem::swap(&mut self.contract, contract);
-        self.outcome = None;
+    #[inline]
+    pub(crate) fn begin(&mut self, contract: impl Into<Contract>) -> u64 {
+        // Nobody is left to be told of the last one: there is nothing to drop.
+        std::mem::forget(std::mem::replace(&mut self.contract, contract.into()));
         self.timed_out = false;
         self.started = Started::now();
         self.serial += 1;

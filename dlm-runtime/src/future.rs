@@ -196,8 +196,7 @@ impl Shared {
                     self.abandon(token);
                     return Poll::Ready(Err(kind));
                 }
-                Ok(Pumped::Handled) => {}
-                Ok(Pumped::Due(due)) => self.due.push(due),
+                Ok(Pumped::Handled | Pumped::Ran) => {}
                 Ok(Pumped::Empty) => match self.register(token, cx.waker()) {
                     // Closed between the read and here: nobody wakes this task any more.
                     Registered::Waits if self.slot.get().is_err() => {}

@@ -8,7 +8,7 @@ use dlm_proto::{LockFlags, LockId, Mode, Request, ResourceName, Token, ValueBloc
 
 use crate::convert::ConvertRequest;
 use crate::device::Device;
-use crate::entry::{Contract, Entry};
+use crate::entry::{Claim, Entry, Waiting};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::{Completion, CompletionCallback, CompletionHandler};
 use crate::lvb::Lvb;
@@ -61,6 +61,7 @@ impl fmt::Debug for Lock {
 }
 
 impl Lock {
+    #[inline]
     pub(crate) fn new(shared: Arc<Shared>, token: Token) -> Self {
         Self { shared, token, released: false }
     }
@@ -189,11 +190,13 @@ impl Lock {
     /// # Errors
     ///
     /// [`UnlockError`] with the lock, if it could not be unlocked.
+    #[inline]
     pub fn unlock(self) -> Result<(), UnlockError> {
         self.release().wait()
     }
 
     /// Starts an unlock that does more: write the lock value block, or report to a callback.
+    #[inline]
     pub fn release(self) -> UnlockRequest {
         UnlockRequest { lock: self, lvb: UnlockLvb::Keep }
     }
@@ -250,15 +253,11 @@ impl UnlockRequest {
     /// [`UnlockError`] with the lock: an operation is in flight, the value block cannot be written
     /// from this mode, or the kernel refused.
     pub fn wait(self) -> Result<(), UnlockError> {
-        let (lock, device) = self.submit(Contract::Wait)?;
+        let (lock, device) = self.submit(Waiting)?;
         let (shared, token) = (&lock.shared, lock.token);
         // Most unlocks end at once: the next result is the completion.
         let ended = match shared.pump_from(&device, Reader::Waits(token)) {
             Ok(Pumped::Mine(ended)) => Ok(Some(ended.into())),
-            Ok(Pumped::Due(due)) => {
-                shared.due.push(due);
-                shared.wait(token, None)
-            }
             Ok(_) => shared.wait(token, None),
             Err(kind) => Err(kind),
         };
@@ -293,12 +292,12 @@ impl UnlockRequest {
     }
 
     fn start_under(self, callback: CompletionCallback) -> Result<(), UnlockError> {
-        self.submit(Contract::Callback(callback)).map(|_| ())
+        self.submit(callback).map(|_| ())
     }
 
     /// Begins the unlock for a future. The lock is only a name then.
     pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, UnlockError> {
-        match self.prepare(Contract::Wake(waker.clone())) {
+        match self.prepare(waker.clone()) {
             Ok(begun) => {
                 self.lock.released = true;
                 let token = self.lock.token;
@@ -314,47 +313,49 @@ impl UnlockRequest {
     }
 
     /// Writes the unlock. The lock is only a name then.
-    fn submit(mut self, contract: Contract) -> Result<(Lock, Arc<Device>), UnlockError> {
-        let submit = || {
-            let begun = self.prepare(contract)?;
-            let written = begun.write(&self.lock.shared, self.lock.token);
-            written.inspect_err(|kind| begun.undo(&self.lock, kind))
+    #[inline(always)]
+    fn submit(mut self, claim: impl Claim) -> Result<(Lock, Arc<Device>), UnlockError> {
+        let begun = match self.prepare(claim) {
+            Ok(begun) => begun,
+            Err(kind) => return Err(self.failed(kind)),
         };
-        match submit() {
+        match begun.write(&self.lock.shared, self.lock.token) {
             Ok(device) => {
                 self.lock.released = true;
                 Ok((self.lock, device))
             }
-            Err(kind) => Err(self.failed(kind)),
+            Err(kind) => {
+                begun.undo(&self.lock, &kind);
+                Err(self.failed(kind))
+            }
         }
     }
 
+    #[cold]
     fn failed(self, kind: ErrorKind) -> UnlockError {
         UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
     }
 
-    fn prepare(&self, contract: Contract) -> Result<Begun, ErrorKind> {
-        let shared = &self.lock.shared;
+    #[inline(always)]
+    fn prepare<C: Claim>(&self, claim: C) -> Result<Begun, ErrorKind> {
+        let Lock { shared, token, .. } = &self.lock;
         shared.check_fork()?;
-        let callback = contract.needs_delivery();
-        // What is left in it is dropped when nothing is locked.
-        let mut contract = contract;
-        self.lock
-            .with(|entry| {
-                let (flags, block) = entry.state.unlock_lvb(self.lvb);
-                entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
-                if entry.outcome.is_some() {
-                    // As for a conversion: its owner has not been told yet.
-                    return Err(ErrorKind::InFlight);
-                }
-                let (id, force) = entry.state.begin_unlock()?;
-                entry.begin(&mut contract);
-                shared.expect(callback);
-                let notices = entry.blocking.interest().is_some();
-                let behind_cancel = entry.state.is_cancelling();
-                Ok(Begun { id, flags: flags | force, block, notices, callback, behind_cancel })
-            })
-            .ok_or(ErrorKind::LockGone)?
+        // The claim is dropped behind the guard if it is not wanted: nothing is locked then.
+        let mut table = lock(&shared.table);
+        let entry = table.get_mut(*token).ok_or(ErrorKind::LockGone)?;
+        let (flags, block) = entry.state.unlock_lvb(self.lvb);
+        entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
+        if entry.outcome.is_some() {
+            // As for a conversion: its owner has not been told yet.
+            return Err(ErrorKind::InFlight);
+        }
+        let (id, force) = entry.state.begin_unlock()?;
+        entry.begin(claim);
+        let callback = C::NEEDS_DELIVERY;
+        shared.expect(callback);
+        let notices = entry.blocking.interest().is_some();
+        let behind_cancel = entry.state.is_cancelling();
+        Ok(Begun { id, flags: flags | force, block, notices, callback, behind_cancel })
     }
 }
 
@@ -370,6 +371,7 @@ struct Begun {
 }
 
 impl Begun {
+    #[inline(always)]
     fn write(&self, shared: &Shared, token: Token) -> Result<Arc<Device>, ErrorKind> {
         let cookies = shared.cookies(token, self.notices)?;
         if self.behind_cancel {

@@ -49,8 +49,7 @@ impl BlockingNotices<'_> {
             }
             match shared.pump(Reader::Passes) {
                 Err(_) => return Poll::Ready(None),
-                Ok(Pumped::Handled | Pumped::Mine(_)) => {}
-                Ok(Pumped::Due(due)) => shared.due.push(due),
+                Ok(Pumped::Handled | Pumped::Ran | Pumped::Mine(_)) => {}
                 Ok(Pumped::Empty) => return self.register(shared, cx),
             }
         }

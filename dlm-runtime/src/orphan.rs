@@ -81,12 +81,12 @@ impl<'a> AdoptRequest<'a> {
     }
 
     fn adopt(self) -> Result<Lock, ErrorKind> {
-        let Self { shared, name, mode, blocking } = self;
+        let Self { shared, name, mode, mut blocking } = self;
         shared.check_fork()?;
         let name = name?;
         // The mode is put right before each attempt.
         let state = LockState::adopted(Mode::Nl);
-        let (token, notices) = shared.insert(&name, state, Contract::Forget, blocking)?;
+        let (token, notices) = shared.insert(&name, state, Contract::Forget, &mut blocking)?;
         let attempt = |mode| attempt(shared, token, &name, mode, notices);
         let answer = match mode {
             Some(mode) => attempt(mode),

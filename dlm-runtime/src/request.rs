@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
 use dlm_sys::Accepted;
 
-use crate::entry::{BlockingSlot, Contract};
+use crate::entry::{BlockingSlot, Claim, Waiting};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::legal;
 use crate::lent::BlockedLock;
 use crate::lock::Lock;
+use crate::route::Pumped;
 use crate::shared::Shared;
-use crate::state::LockState;
+use crate::state::{Ended, LockState};
 use crate::sync::{lock, now};
 use crate::trace;
 use crate::wait::Written;
@@ -26,7 +27,10 @@ use crate::wait::Written;
 #[must_use = "nothing is requested before wait() or start()"]
 pub struct LockRequest<'a> {
     shared: &'a Arc<Shared>,
-    name: Result<ResourceName, NameError>,
+    name: ResourceName,
+    /// What is wrong with the name that was given. (Apart from it, as a result that holds one or
+    /// the other is many instructions to move.)
+    bad_name: Option<NameError>,
     mode: Mode,
     flags: LockFlags,
     blocking: BlockingSlot,
@@ -37,7 +41,7 @@ pub struct LockRequest<'a> {
 impl fmt::Debug for LockRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LockRequest")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .field("mode", &self.mode)
             .field("flags", &self.flags)
             .finish_non_exhaustive()
@@ -45,17 +49,28 @@ impl fmt::Debug for LockRequest<'_> {
 }
 
 impl<'a> LockRequest<'a> {
+    #[inline]
     pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
-        let name = ResourceName::new(name);
-        let blocking = BlockingSlot::Unwanted;
+        let (name, bad_name) = match ResourceName::new(name) {
+            Ok(name) => (name, None),
+            Err(error) => (ResourceName::default(), Some(error)),
+        };
         Self {
             shared,
             name,
+            bad_name,
             mode,
             flags: LockFlags::empty(),
-            blocking,
+            blocking: BlockingSlot::Unwanted,
             deadline: None,
             transaction: 0,
+        }
+    }
+
+    fn name(&self) -> Result<&ResourceName, NameError> {
+        match self.bad_name {
+            None => Ok(&self.name),
+            Some(error) => Err(error),
         }
     }
 
@@ -139,12 +154,17 @@ impl<'a> LockRequest<'a> {
         self.wait_granted().map_err(|kind| Error::new(Operation::Lock, kind))
     }
 
+    #[inline]
     fn wait_granted(self) -> Result<Lock, ErrorKind> {
         let (shared, deadline) = (self.shared, self.deadline);
-        let written = self.submit(Contract::Wait)?;
+        let written = self.submit(Waiting)?;
         // Dropped, it takes back what has failed.
         let lock = Lock::new(Arc::clone(shared), written.token);
-        let ended = shared.finish(&written, deadline)?;
+        let first = shared.first(&written);
+        if let Ok(Pumped::Mine(Ended { mode: Some(_), .. })) = first {
+            return Ok(lock);
+        }
+        let ended = shared.finish(&written, first, deadline)?;
         if ended.mode.is_some() {
             Ok(lock)
         } else {
@@ -182,7 +202,7 @@ impl<'a> LockRequest<'a> {
 
     fn start_under(self, callback: CompletionCallback) -> Result<Lock, Error> {
         let (shared, deadline) = (self.shared, self.deadline);
-        let submitted = self.submit(Contract::Callback(callback));
+        let submitted = self.submit(callback);
         let written = submitted.map_err(|kind| Error::new(Operation::Lock, kind))?;
         let lock = Lock::new(Arc::clone(shared), written.token);
         shared.written(written.token, written.serial, written.id);
@@ -197,7 +217,7 @@ impl<'a> LockRequest<'a> {
     pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, Error> {
         let failed = |kind| Error::new(Operation::Lock, kind);
         let (shared, deadline) = (self.shared, self.deadline);
-        let prepared = self.prepare(Contract::Wake(waker.clone())).map_err(failed)?;
+        let prepared = self.prepare(waker.clone()).map_err(failed)?;
         let token = prepared.token;
         if let Some(at) = deadline {
             if let Err(errno) = shared.set_deadline(at, token, FIRST) {
@@ -206,31 +226,31 @@ impl<'a> LockRequest<'a> {
             }
         }
         let lock = Lock::new(Arc::clone(shared), token);
-        if let Ok(name) = self.name {
-            shared.defer(move |shared| match prepared.write(shared, &name) {
-                Ok(written) => shared.written(token, written.serial, written.id),
-                Err(kind) => shared.fail(token, kind),
-            });
-        }
+        let name = self.name;
+        shared.defer(move |shared| match prepared.write(shared, &name) {
+            Ok(written) => shared.written(token, written.serial, written.id),
+            Err(kind) => shared.fail(token, kind),
+        });
         Ok(lock)
     }
 
-    fn submit(mut self, contract: Contract) -> Result<Written, ErrorKind> {
-        let prepared = self.prepare(contract)?;
-        let written = prepared.write(self.shared, self.name.as_ref().map_err(|error| *error)?);
+    #[inline(always)]
+    fn submit(mut self, claim: impl Claim) -> Result<Written, ErrorKind> {
+        let prepared = self.prepare(claim)?;
+        let written = prepared.write(self.shared, &self.name);
         written.inspect_err(|_| prepared.undo(self.shared))
     }
 
-    fn prepare(&mut self, contract: Contract) -> Result<Prepared, ErrorKind> {
+    #[inline(always)]
+    fn prepare<C: Claim>(&mut self, claim: C) -> Result<Prepared, ErrorKind> {
         let Self { shared, mode, flags, transaction, .. } = *self;
         shared.check_fork()?;
-        let name = self.name.as_ref().map_err(|error| *error)?;
+        self.name()?;
         legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
-        let callback = contract.needs_delivery();
         // A result may be read by another thread before the write returns: the entry is first.
         let state = LockState::requested(mode, flags, transaction);
-        let blocking = std::mem::take(&mut self.blocking);
-        let (token, notices) = shared.insert(name, state, contract, blocking)?;
+        let (token, notices) = shared.insert(&self.name, state, claim, &mut self.blocking)?;
+        let callback = C::NEEDS_DELIVERY;
         shared.expect(callback);
         Ok(Prepared { token, mode, flags, transaction, notices, callback })
     }
@@ -250,6 +270,7 @@ struct Prepared {
 }
 
 impl Prepared {
+    #[inline(never)]
     fn write(&self, shared: &Shared, name: &ResourceName) -> Result<Written, ErrorKind> {
         let device = shared.slot.get()?;
         let cookies = shared.cookies(self.token, self.notices)?;

@@ -27,13 +27,14 @@ pub(crate) enum Reader {
 }
 
 /// What reading one result led to.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Pumped {
     /// Nothing to read now.
     Empty,
-    /// Something that needs no callback.
+    /// Something that needs no callback, or one that is left to those who run callbacks.
     Handled,
-    /// A callback is due.
-    Due(Due),
+    /// A callback was due, and the reader has run it.
+    Ran,
     /// The end of the operation that the reader waits for, if it did not move the value block:
     /// that is in the entry. Nobody else is told.
     Mine(Ended),
@@ -61,6 +62,8 @@ enum Task {
     Tell(Token),
     /// Wake a task.
     Wake(Waker),
+    /// Run a callback, or leave it to others.
+    Call(Due),
 }
 
 /// The completion of an operation.
@@ -81,35 +84,37 @@ impl Shared {
 
     /// As [`Shared::pump`], for who has the device in hand.
     pub(crate) fn pump_from(&self, device: &Device, reader: Reader) -> Result<Pumped, ErrorKind> {
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let Some(len) = device.read_result(&mut buffer)? else { return Ok(Pumped::Empty) };
         let mut aside = Aside::default();
-        let pumped = {
-            let mut buffer = [0; MAX_RESULT_LEN];
-            let _gate = lock(&self.gate);
-            let Some(len) = device.read_result(&mut buffer)? else { return Ok(Pumped::Empty) };
-            self.route(buffer.get(..len).unwrap_or(&buffer), reader, &mut aside)
-        };
-        let Aside { task, trash, note } = aside;
-        if !trash.is_empty() {
-            drop(trash);
-        }
-        if let Some(note) = note {
-            note.tell();
-        }
-        match task {
-            Task::Nothing => {}
-            task => self.run_task(task),
-        }
-        Ok(pumped)
+        let pumped = self.route(buffer.get(..len).unwrap_or(&buffer), reader, &mut aside);
+        drop(gate);
+        Ok(match aside {
+            Aside { task: Task::Nothing, trash, note: None } if trash.is_empty() => pumped,
+            aside => self.see_to(aside, reader, pumped),
+        })
     }
 
     #[inline(never)]
-    fn run_task(&self, task: Task) {
+    fn see_to(&self, aside: Aside, reader: Reader, pumped: Pumped) -> Pumped {
+        let Aside { task, trash, note } = aside;
+        drop(trash);
+        if let Some(note) = note {
+            note.tell();
+        }
         match task {
             Task::Nothing | Task::Drop(_) => {}
             Task::Release(token) => self.defer(move |shared| shared.release_dropped(token)),
             Task::Tell(token) => self.leadership.wake(token),
             Task::Wake(waker) => waker.wake(),
+            Task::Call(due) if reader == Reader::Dispatches => {
+                self.run(due);
+                return Pumped::Ran;
+            }
+            Task::Call(due) => self.due.push(due),
         }
+        pumped
     }
 
     /// Hands a result to its lock. What is not ours, or not understood, is counted and dropped.
@@ -141,16 +146,18 @@ impl Shared {
         let Some(mut ended) = entry.state.complete(status, flags, lvb) else {
             return Pumped::Handled;
         };
-        if entry.timed_out && ended.status == LockStatus::Cancelled {
-            ended.status = LockStatus::TimedOut;
-        }
         match status {
             LockStatus::Granted => {
                 entry.blocked = None;
                 self.counts.grants.add();
             }
             LockStatus::Unlocked => {}
-            _ => self.counts.refusals.add(),
+            _ => {
+                if entry.timed_out && status == LockStatus::Cancelled {
+                    ended.status = LockStatus::TimedOut;
+                }
+                self.counts.refusals.add();
+            }
         }
         aside.note = Note::ended(&entry.name, ended.status, ended.mode, entry.started);
         // What most operations come to.
@@ -209,13 +216,15 @@ impl Shared {
                 // One that is run at once needs no entry any more. Otherwise the entry stays, even
                 // of a lock that is gone, to tell if its handle was dropped.
                 let completion = entry.state.completion(ended);
-                if reader != Reader::Dispatches {
-                    return Pumped::Due(Due::Completion(token, callback, completion));
-                }
-                if is_gone {
-                    self.forget_into(aside, table, token);
-                }
-                return Pumped::Due(Due::Now(callback, completion));
+                let due = if reader == Reader::Dispatches {
+                    if is_gone {
+                        self.forget_into(aside, table, token);
+                    }
+                    Due::Now(callback, completion)
+                } else {
+                    Due::Completion(token, callback, completion)
+                };
+                aside.task = Task::Call(due);
             }
             Contract::Forget | Contract::Release if is_gone => {
                 self.forget_into(aside, table, token);
@@ -236,7 +245,7 @@ impl Shared {
         self.watchers.wake(token);
         aside.note = Note::blocking(&entry.name, mode);
         match &mut entry.blocking {
-            BlockingSlot::Idle(_) => return Pumped::Due(Due::Blocking(token, mode)),
+            BlockingSlot::Idle(_) => aside.task = Task::Call(Due::Blocking(token, mode)),
             BlockingSlot::Running(backlog) => backlog.push(mode),
             BlockingSlot::Noted => {
                 entry.unseen = entry.unseen.max(Some(mode));
@@ -263,6 +272,8 @@ impl Shared {
 
     #[inline]
     fn forget_into(&self, aside: &mut Aside, table: &mut Table<Entry>, token: Token) {
-        aside.trash = self.forget(table, token).unwrap_or_default();
+        if let Some(trash) = self.forget(table, token).filter(|trash| !trash.is_empty()) {
+            aside.trash = trash;
+        }
     }
 }

@@ -154,8 +154,7 @@ impl Settled<'_> {
                 return Poll::Ready(Ok(()));
             }
             match shared.pump(Reader::Passes)? {
-                Pumped::Handled | Pumped::Mine(_) => {}
-                Pumped::Due(due) => shared.due.push(due),
+                Pumped::Handled | Pumped::Ran | Pumped::Mine(_) => {}
                 Pumped::Empty => {
                     if !std::mem::replace(&mut self.is_interested, true) {
                         shared.interested();

@@ -109,11 +109,13 @@ impl Shared {
         }))
     }
 
+    #[inline]
     pub(crate) fn check_fork(&self) -> Result<(), ErrorKind> {
         if self.forks == dlm_sys::fork_count() { Ok(()) } else { Err(ErrorKind::Forked) }
     }
 
     /// The words that name a lock in requests and results.
+    #[inline]
     pub(crate) fn cookies(&self, token: Token, blocking: bool) -> Result<Cookies, ErrorKind> {
         let cookies = Cookies::for_token_in(token, self.owner, self.abi.width);
         Ok(cookies.ok_or(ErrorKind::TooManyLocks)?.with_blocking(blocking))
@@ -126,6 +128,7 @@ impl Shared {
     }
 
     /// As [`Shared::submit`], for who has the device in hand.
+    #[inline(always)]
     pub(crate) fn submit_to(
         &self,
         device: &Device,
@@ -143,12 +146,13 @@ impl Shared {
     }
 
     /// Makes an entry for a lock. Tells whether there will be blocking notices.
+    #[inline(always)]
     pub(crate) fn insert(
         &self,
         name: &ResourceName,
         state: LockState,
-        contract: Contract,
-        blocking: BlockingSlot,
+        contract: impl Into<Contract>,
+        blocking: &mut BlockingSlot,
     ) -> Result<(Token, bool), ErrorKind> {
         let notices = blocking.interest();
         let token = {
@@ -164,6 +168,7 @@ impl Shared {
     }
 
     /// Something will be there to read. `callback`: for dispatch or the delivery thread.
+    #[inline]
     pub(crate) fn expect(&self, callback: bool) {
         self.expected.fetch_add(1, Ordering::AcqRel);
         if callback {
@@ -189,6 +194,7 @@ impl Shared {
     }
 
     /// The opposite of [`Shared::expect`].
+    #[inline]
     pub(crate) fn expect_no_more(&self, callback: bool) {
         self.expected.fetch_sub(1, Ordering::AcqRel);
         if callback {

@@ -67,6 +67,7 @@ pub(crate) struct LockState {
 
 impl LockState {
     /// A lock that is about to be requested.
+    #[inline]
     pub(crate) fn requested(mode: Mode, flags: LockFlags, transaction: u64) -> Self {
         Self {
             id: LockId(0),
@@ -120,6 +121,7 @@ impl LockState {
     }
 
     /// Learns the id, from the return of `write` or from a result, whichever comes first.
+    #[inline]
     pub(crate) fn note_id(&mut self, id: LockId) {
         // After an unlock was accepted the number may belong to another lock at once.
         if self.pending != Some(Pending::Unlock) {
@@ -145,6 +147,7 @@ impl LockState {
 
     /// Starts an unlock of a lock with nothing in flight. Returns the id, and the flags that this
     /// takes.
+    #[inline]
     pub(crate) fn begin_unlock(&mut self) -> Result<(LockId, LockFlags), ErrorKind> {
         self.idle_mode()?;
         self.pending = Some(Pending::Unlock);
@@ -252,6 +255,7 @@ impl LockState {
     }
 
     /// Checks what an unlock is to do to the value block.
+    #[inline]
     pub(crate) fn check_unlock_lvb(&self, wish: UnlockLvb) -> Result<(), &'static str> {
         let writes = matches!(self.granted, None | Some(Mode::Pw | Mode::Ex));
         match wish {
@@ -266,6 +270,7 @@ impl LockState {
 
     /// What an unlock must carry so that the value block becomes what was asked for, and nothing
     /// else changes it.
+    #[inline]
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
         match wish {
             UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
@@ -297,6 +302,7 @@ impl LockState {
 
     /// A completion came. Returns how the operation in flight ended, or `None` if it goes on or
     /// if nothing is in flight.
+    #[inline]
     pub(crate) fn complete(
         &mut self,
         status: LockStatus,
@@ -353,10 +359,12 @@ impl LockState {
         }
         if moved.is_some() {
             self.known_lvb = moved;
+            self.lvb_is_current = true;
         }
-        self.lvb_is_current |= moved.is_some();
-        // A lock that was perhaps demoted writes the block only if it was not.
-        self.lvb_is_current &= self.granted.max(self.perhaps).is_some_and(keeps_writers_out);
+        if self.lvb_is_current {
+            // A lock that was perhaps demoted writes the block only if it was not.
+            self.lvb_is_current = self.granted.max(self.perhaps).is_some_and(keeps_writers_out);
+        }
         self.pending = None;
         Some(Ended { status, flags, mode: self.granted, moved: moved.is_some() })
     }

@@ -178,29 +178,31 @@ pub(crate) struct Written {
 }
 
 impl Shared {
-    /// Waits for an operation that was begun under [`Contract::Wait`](crate::entry::Contract). When the deadline has passed
-    /// it cancels the operation, and waits for what comes of that: an operation that was granted
-    /// all the same is granted.
+    /// Reads the next result, for who waits for the operation that he has just written: most
+    /// operations end at once.
+    #[inline]
+    pub(crate) fn first(&self, written: &Written) -> Result<Pumped, ErrorKind> {
+        self.pump_from(&written.device, Reader::Waits(written.token))
+    }
+
+    /// Waits for an operation that was begun under [`Contract::Wait`](crate::entry::Contract), when
+    /// the first result was read. When the deadline has passed it cancels the operation, and waits
+    /// for what comes of that: an operation that was granted all the same is granted.
+    #[inline(never)]
     pub(crate) fn finish(
         &self,
         written: &Written,
+        first: Result<Pumped, ErrorKind>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
-        let Written { token, serial, id, device } = written;
-        // Most operations end at once: the next result is their completion.
-        let first = self.pump_from(device, Reader::Waits(*token));
         if let Ok(Pumped::Mine(ended)) = first {
             return Ok(ended.into());
         }
-        self.written(*token, *serial, *id);
-        let ended = first.and_then(|pumped| {
-            if let Pumped::Due(due) = pumped {
-                self.due.push(due);
-            }
-            self.end_of(*token, deadline)
-        });
+        let Written { token, serial, id, .. } = *written;
+        self.written(token, serial, id);
+        let ended = first.and_then(|_| self.end_of(token, deadline));
         if ended.is_err() {
-            self.abandon(*token);
+            self.abandon(token);
         }
         ended
     }
@@ -236,11 +238,7 @@ impl Shared {
             }
             match self.pump(Reader::Waits(token))? {
                 Pumped::Mine(ended) => return Ok(Some(ended.into())),
-                Pumped::Handled => continue,
-                Pumped::Due(due) => {
-                    self.due.push(due);
-                    continue;
-                }
+                Pumped::Handled | Pumped::Ran => continue,
                 Pumped::Empty => {}
             }
             if deadline.is_some_and(has_passed) {

@@ -16,6 +16,7 @@ extern "C" fn count_fork() {
 /// A handle that remembers the count at its opening knows by another count that it was inherited:
 /// the device is shared with the parent then, and either process would read the other's results.
 /// Only `fork(3)` of the C library is counted, not a bare `clone(2)`.
+#[inline]
 pub fn fork_count() -> u32 {
     if !REGISTERED.load(Ordering::Relaxed) && !REGISTERED.swap(true, Ordering::Relaxed) {
         // Out of memory is the only failure; forks then go unnoticed, as with a bare clone.

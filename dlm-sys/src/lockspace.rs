@@ -115,6 +115,7 @@ impl LockspaceDevice {
     ///
     /// The kernel's answer; EINVAL, EBUSY, ENOENT and ENOBUFS depend on the request.
     /// [`Cause::Return`] if the value makes no sense.
+    #[inline]
     pub fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error> {
         let call = Call::Submit(command);
         let value = self.fd.write(request).map_err(|errno| Error::os(call, errno))?;
@@ -140,6 +141,7 @@ impl LockspaceDevice {
     /// # Errors
     ///
     /// The kernel's answer.
+    #[inline]
     pub fn read_result(&self, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<Option<usize>, Error> {
         match self.fd.read(buffer) {
             Ok(len) => Ok(Some(len)),

@@ -33,6 +33,7 @@ fn last_errno() -> Errno {
 }
 
 /// Repeats a call that a signal interrupted.
+#[inline]
 fn retry(mut call: impl FnMut() -> isize) -> Result<isize, Errno> {
     loop {
         let value = call();
@@ -59,6 +60,7 @@ pub(crate) fn open(path: &CStr, nonblock: bool) -> Result<Fd, Errno> {
 
 impl Fd {
     /// `read(2)`.
+    #[inline]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let (pointer, len) = (buffer.as_mut_ptr().cast::<c_void>(), buffer.len());
         // SAFETY: `pointer` and `len` describe `buffer`, which is exclusively borrowed across the
@@ -69,6 +71,7 @@ impl Fd {
     }
 
     /// `write(2)`, with the return value as the device gave it: it is no byte count.
+    #[inline]
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<isize, Errno> {
         let (pointer, len) = (bytes.as_ptr().cast::<c_void>(), bytes.len());
         // SAFETY: `pointer` and `len` describe `bytes`, which is borrowed across the call; the
