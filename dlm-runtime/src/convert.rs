@@ -194,7 +194,7 @@ impl<'a> ConvertRequest<'a> {
                 return Err(failed(kind));
             }
         }
-        lock.shared().defer(move |shared| match begun.write(shared, token) {
+        lock.shared().defer_shared(move |shared| match begun.write(shared, token) {
             Ok(_) => shared.written(token, serial, None),
             Err(kind) => shared.fail(token, kind),
         });

@@ -67,7 +67,6 @@ impl Shared {
     /// Runs a callback. Nothing is locked meanwhile.
     pub(crate) fn run(&self, due: Due) {
         match due {
-            Due::Now(callback, completion) => callback.run(completion),
             Due::Completion(token, callback, completion) => {
                 if self.is_wanted(token, completion.mode.is_none()) {
                     callback.run(completion);

@@ -5,10 +5,10 @@ use std::task::Waker;
 use dlm_proto::{Mode, ResourceName};
 
 use crate::error::ErrorKind;
-use crate::event::{BlockingCallback, Completion, CompletionCallback};
+use crate::event::{BlockingCallback, CompletionCallback};
 use crate::settle::Leaving;
 use crate::shared::Shared;
-use crate::state::LockState;
+use crate::state::{Ended, LockState};
 use crate::trace::Started;
 
 /// Who is told that an operation ended.
@@ -109,7 +109,8 @@ pub(crate) struct Entry {
     pub(crate) state: LockState,
     pub(crate) contract: Contract,
     /// What a waiting thread or a future finds: the end, or a write that was put off and failed.
-    pub(crate) outcome: Option<Result<Completion, ErrorKind>>,
+    /// No other operation begins before it is found. (Such a failure is rare, and large.)
+    pub(crate) outcome: Option<Result<Ended, Box<ErrorKind>>>,
     pub(crate) blocking: BlockingSlot,
     /// The strongest mode that somebody was told to wait for since the last grant.
     pub(crate) blocked: Option<Mode>,

@@ -84,8 +84,6 @@ pub(crate) type BlockingCallback = Box<dyn BlockingCall>;
 
 /// A callback that is due.
 pub(crate) enum Due {
-    /// Whoever has read it runs it.
-    Now(CompletionCallback, Completion),
     /// It is left to others, and not run if the lock is dropped before.
     Completion(Token, CompletionCallback, Completion),
     Blocking(Token, Mode),

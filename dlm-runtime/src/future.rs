@@ -89,11 +89,13 @@ impl Future for LockFuture<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(request) = this.request.take() {
+        let request = this.request.take();
+        let is_new = request.is_some();
+        if let Some(request) = request {
             this.lock = Some(request.begin(cx.waker())?);
         }
         let Some(lock) = &this.lock else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx) {
+        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -111,11 +113,13 @@ impl Future for ConvertFuture<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(request) = this.request.take() {
+        let request = this.request.take();
+        let is_new = request.is_some();
+        if let Some(request) = request {
             this.pending = Some(request.begin(cx.waker())?);
         }
         let Some((lock, _)) = this.pending else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx) {
+        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -144,11 +148,13 @@ impl Future for UnlockFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Some(request) = this.request.take() {
+        let request = this.request.take();
+        let is_new = request.is_some();
+        if let Some(request) = request {
             this.pending = Some(request.begin(cx.waker())?);
         }
         let Some(lock) = &this.pending else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx) {
+        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -180,19 +186,26 @@ fn refusal(status: LockStatus) -> ErrorKind {
 
 impl Shared {
     /// Looks for the outcome of an operation that was begun under
-    /// [`Contract::Wake`], reading what is there to read.
+    /// [`Contract::Wake`], reading what is there to read. `is_new`: it was begun in this poll.
     fn poll_outcome(
         &self,
         token: Token,
         cx: &mut Context<'_>,
+        is_new: bool,
     ) -> Poll<Result<Completion, ErrorKind>> {
-        for _ in 0..TURN {
-            if let Some(outcome) = self.take_outcome(token) {
-                return Poll::Ready(outcome);
+        for turn in 0..TURN {
+            // That of an operation that has just begun is still to be read, as a rule.
+            if !(is_new && turn == 0) {
+                if let Some(outcome) = self.take_outcome(token) {
+                    return Poll::Ready(outcome);
+                }
             }
             match self.pump(Reader::Waits(token)) {
                 Ok(Pumped::Mine(ended)) => return Poll::Ready(Ok(ended.into())),
                 Err(kind) => {
+                    if let Some(outcome) = self.take_outcome(token) {
+                        return Poll::Ready(outcome);
+                    }
                     self.abandon(token);
                     return Poll::Ready(Err(kind));
                 }
@@ -246,10 +259,20 @@ impl Shared {
 
     /// Runs a job that writes: in the writing thread if there is one, or else here.
     pub(crate) fn defer(&self, job: impl FnOnce(&Arc<Self>) + Send + 'static) {
-        let Some(shared) = self.me.upgrade() else { return };
+        if let Some(shared) = self.me.upgrade() {
+            shared.defer_shared(job);
+        }
+    }
+
+    /// As [`Shared::defer`], for who has a handle.
+    #[inline]
+    pub(crate) fn defer_shared(self: &Arc<Self>, job: impl FnOnce(&Arc<Self>) + Send + 'static) {
         match &self.writer {
-            Some(writer) => writer.push(move || job(&shared)),
-            None => job(&shared),
+            Some(writer) => {
+                let shared = Arc::clone(self);
+                writer.push(move || job(&shared));
+            }
+            None => job(self),
         }
     }
 
@@ -259,7 +282,7 @@ impl Shared {
             let mut table = lock(&self.table);
             let Some(entry) = table.get_mut(token) else { return };
             entry.state.abort(&kind);
-            entry.outcome = Some(Err(kind));
+            entry.outcome = Some(Err(Box::new(kind)));
             (std::mem::take(&mut entry.contract), entry.dropped.is_some())
         };
         self.expect_no_more(waker.needs_delivery());

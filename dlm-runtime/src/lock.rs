@@ -301,7 +301,7 @@ impl UnlockRequest {
             Ok(begun) => {
                 self.lock.released = true;
                 let token = self.lock.token;
-                self.lock.shared.defer(move |shared| {
+                self.lock.shared.defer_shared(move |shared| {
                     if let Err(kind) = begun.write(shared, token) {
                         shared.fail(token, kind);
                     }

@@ -227,7 +227,7 @@ impl<'a> LockRequest<'a> {
         }
         let lock = Lock::new(Arc::clone(shared), token);
         let name = self.name;
-        shared.defer(move |shared| match prepared.write(shared, &name) {
+        shared.defer_shared(move |shared| match prepared.write(shared, &name) {
             Ok(written) => shared.written(token, written.serial, written.id),
             Err(kind) => shared.fail(token, kind),
         });

@@ -8,7 +8,7 @@ use dlm_proto::{Event, LockId, LockResult, LockStatus, MAX_RESULT_LEN, Mode, Sta
 use crate::device::Device;
 use crate::entry::{BlockingSlot, Contract, Entry, Trash};
 use crate::error::ErrorKind;
-use crate::event::Due;
+use crate::event::{Completion, CompletionCallback, Due};
 use crate::shared::Shared;
 use crate::state::Ended;
 use crate::sync::lock;
@@ -62,7 +62,9 @@ enum Task {
     Tell(Token),
     /// Wake a task.
     Wake(Waker),
-    /// Run a callback, or leave it to others.
+    /// Run a callback.
+    Run(CompletionCallback, Completion),
+    /// Run a callback, or leave it to those who do.
     Call(Due),
 }
 
@@ -90,24 +92,31 @@ impl Shared {
         let mut aside = Aside::default();
         let pumped = self.route(buffer.get(..len).unwrap_or(&buffer), reader, &mut aside);
         drop(gate);
-        Ok(match aside {
-            Aside { task: Task::Nothing, trash, note: None } if trash.is_empty() => pumped,
-            aside => self.see_to(aside, reader, pumped),
-        })
+        if matches!(aside.task, Task::Nothing) && aside.trash.is_empty() && aside.note.is_none() {
+            // There is nothing to drop.
+            std::mem::forget(aside);
+            return Ok(pumped);
+        }
+        Ok(self.see_to(aside, reader, pumped))
     }
 
     #[inline(never)]
     fn see_to(&self, aside: Aside, reader: Reader, pumped: Pumped) -> Pumped {
-        let Aside { task, trash, note } = aside;
-        drop(trash);
-        if let Some(note) = note {
+        if !aside.trash.is_empty() {
+            drop(aside.trash);
+        }
+        if let Some(note) = aside.note {
             note.tell();
         }
-        match task {
+        match aside.task {
             Task::Nothing | Task::Drop(_) => {}
             Task::Release(token) => self.defer(move |shared| shared.release_dropped(token)),
             Task::Tell(token) => self.leadership.wake(token),
             Task::Wake(waker) => waker.wake(),
+            Task::Run(callback, completion) => {
+                callback.run(completion);
+                return Pumped::Ran;
+            }
             Task::Call(due) if reader == Reader::Dispatches => {
                 self.run(due);
                 return Pumped::Ran;
@@ -191,7 +200,7 @@ impl Shared {
         let is_gone = ended.mode.is_none();
         match contract {
             Contract::Wait => {
-                entry.outcome = Some(Ok(entry.state.completion(ended)));
+                entry.outcome = Some(Ok(ended));
                 aside.task = Task::Tell(token);
             }
             Contract::Wake(_) if reader == Reader::Waits(token) && !ended.moved => {
@@ -202,7 +211,7 @@ impl Shared {
                 return Pumped::Mine(ended);
             }
             Contract::Wake(waker) => {
-                entry.outcome = Some(Ok(entry.state.completion(ended)));
+                entry.outcome = Some(Ok(ended));
                 aside.task = Task::Wake(waker);
             }
             // Said before the unlock that follows, by `give_up`.
@@ -216,15 +225,14 @@ impl Shared {
                 // One that is run at once needs no entry any more. Otherwise the entry stays, even
                 // of a lock that is gone, to tell if its handle was dropped.
                 let completion = entry.state.completion(ended);
-                let due = if reader == Reader::Dispatches {
-                    if is_gone {
-                        self.forget_into(aside, table, token);
-                    }
-                    Due::Now(callback, completion)
-                } else {
-                    Due::Completion(token, callback, completion)
-                };
-                aside.task = Task::Call(due);
+                if reader != Reader::Dispatches {
+                    aside.task = Task::Call(Due::Completion(token, callback, completion));
+                    return Pumped::Handled;
+                }
+                aside.task = Task::Run(callback, completion);
+                if is_gone {
+                    self.forget_into(aside, table, token);
+                }
             }
             Contract::Forget | Contract::Release if is_gone => {
                 self.forget_into(aside, table, token);

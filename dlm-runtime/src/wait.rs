@@ -296,9 +296,15 @@ impl Shared {
         // Dropped after the table is unlocked.
         let _trash;
         let mut table = lock(&self.table);
-        let outcome = table.get_mut(token)?.outcome.take()?;
-        let is_gone = matches!(outcome, Ok(Completion { mode: None, .. }));
-        _trash = if is_gone { self.forget(&mut table, token) } else { None };
-        Some(outcome)
+        let entry = table.get_mut(token)?;
+        match entry.outcome.take()? {
+            Ok(ended) => {
+                let completion = entry.state.completion(ended);
+                let is_gone = ended.mode.is_none();
+                _trash = if is_gone { self.forget(&mut table, token) } else { None };
+                Some(Ok(completion))
+            }
+            Err(kind) => Some(Err(*kind)),
+        }
     }
 }
