@@ -24,6 +24,8 @@ pub enum Call {
     Poll,
     /// Take the lock that keeps creations and removals of lockspaces apart.
     SerialiseCreate,
+    /// Take the lock that keeps requests for new locks apart.
+    SerialiseRequests,
     /// Read `/proc/misc`.
     ListDevices,
     /// Watch a device node.
@@ -47,6 +49,7 @@ impl fmt::Display for Call {
             Self::ReadResult => "read a result",
             Self::Poll => "wait for a result",
             Self::SerialiseCreate => "lock the control device",
+            Self::SerialiseRequests => "lock the lockspace device",
             Self::ListDevices => "read /proc/misc",
             Self::WatchNode => "watch the device node",
             Self::SetPermissions => "change the permissions of the device node",

@@ -50,6 +50,6 @@ pub use errno::Errno;
 pub use error::{Call, Cause, Error};
 #[cfg(feature = "std")]
 pub use fork::fork_count;
-pub use lockspace::{Accepted, LockspaceDevice};
+pub use lockspace::{Accepted, Alone, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;

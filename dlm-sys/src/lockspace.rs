@@ -126,6 +126,23 @@ impl LockspaceDevice {
         }
     }
 
+    /// Waits until no other open device of this node is alone with its lockspace, by an exclusive
+    /// `flock` on the node.
+    ///
+    /// Kernels since 6.10 make two resources of one name if two requests for it come at the same
+    /// time while there is none, and grant EX on both. Requests for new locks that are each written
+    /// like this do not meet, as far as one node is concerned. It keeps apart open devices, not the
+    /// threads that share one.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's answer.
+    pub fn alone(&self) -> Result<Alone<'_>, Error> {
+        let fail = |errno| Error::os(Call::SerialiseRequests, errno);
+        self.fd.lock_exclusive().map_err(fail)?;
+        Ok(Alone(&self.fd))
+    }
+
     /// Writes bytes to the device and returns the kernel's answer, whatever it means. For tests of
     /// the kernel's own checks: the kernel trusts what it is told, and some requests crash it.
     ///
@@ -179,6 +196,17 @@ impl LockspaceDevice {
     pub fn is_removed(&self) -> Result<bool, Error> {
         let node = self.fd.node().map_err(|errno| Error::os(Call::WatchNode, errno))?;
         Ok(node.links == 0)
+    }
+}
+
+/// Keeps others from [`LockspaceDevice::alone`] until it is dropped.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped"]
+pub struct Alone<'d>(&'d Fd);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.0.unlock();
     }
 }
 

@@ -24,6 +24,7 @@
 
 mod kernel;
 mod lockspace;
+mod meeting;
 mod outcome;
 mod privilege;
 pub mod process;
@@ -36,6 +37,7 @@ mod wait;
 
 pub use kernel::Kernel;
 pub use lockspace::{Lockspace, Stopped, control_device};
+pub use meeting::Meeting;
 pub use outcome::Outcome;
 pub use privilege::as_nobody;
 pub use request::{block, cookies, encode, encode_as};
