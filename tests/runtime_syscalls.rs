@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlm_runtime::{CompletionHandler, Lockspace, Mode};
+use dlm_runtime::{CompletionHandler, Lockspace, LockspaceOptions, Mode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Set in the process that is counted.
@@ -76,6 +76,28 @@ fn a_blocking_operation_is_one_write_and_one_read() {
     mark();
     for _ in 0..OPERATIONS / 4 {
         let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
+        lock.convert(Mode::Nl).wait().unwrap();
+        lock.convert(Mode::Pr).wait().unwrap();
+        lock.unlock().unwrap();
+    }
+    mark();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn serialized_requests_cost_two_calls_more_and_conversions_none() {
+    let test = "serialized_requests_cost_two_calls_more_and_conversions_none";
+    if !is_counted() {
+        let requests = OPERATIONS / 4;
+        let wanted = [("flock", 2 * requests), ("read", OPERATIONS), ("write", OPERATIONS)];
+        return expect(&count(test), &wanted);
+    }
+    let ls = LockspaceOptions::new().serialize_new_requests().create("sc-serialized").unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    mark();
+    for _ in 0..OPERATIONS / 4 {
+        let lock = ls.lock("r", Mode::Ex).wait().unwrap();
         lock.convert(Mode::Nl).wait().unwrap();
         lock.convert(Mode::Pr).wait().unwrap();
         lock.unlock().unwrap();

@@ -13,9 +13,9 @@ use crate::signal::{AsFd, Source};
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
-pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
+pub(crate) use crate::model::device::{Alone, LockspaceDevice, RemovalWatch};
 #[cfg(not(dlm_model))]
-pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
+pub(crate) use dlm_sys::{Alone, LockspaceDevice, RemovalWatch};
 
 /// A lockspace's device.
 #[derive(Debug)]
@@ -80,6 +80,16 @@ impl Device {
             (device, _) => device.submit(command, request),
             other => other.submit(command, request)
         )
+    }
+
+    /// Keeps apart from the other open devices of the lockspace on this node that ask for the same.
+    /// Only the kernel has a need for it.
+    pub(crate) fn alone(&self) -> Result<Option<Alone<'_>>, dlm_sys::Error> {
+        match &self.kind {
+            Kind::Kernel(device, _) => device.alone().map(Some),
+            #[cfg(not(dlm_model))]
+            Kind::Other(_) => Ok(None),
+        }
     }
 
     /// Reads one result, if there is one.

@@ -31,6 +31,8 @@
 //!   ends that.
 //! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
+//! * Kernels since 6.10 can grant EX twice when the first requests for a resource come at the same
+//!   time: see [two resources of one name](manual#two-resources-of-one-name).
 
 #![forbid(unsafe_code)]
 

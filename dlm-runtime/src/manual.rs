@@ -40,6 +40,39 @@
 //! | LKF_HEADQUE, LKF_NOORDER, LKF_NOQUEUEBAST | either |
 //! | LKF_NODLCKBLK | refused: kernels ignore it |
 //!
+//! # Two resources of one name
+//!
+//! A resource is made by the first request for it, and goes some time after its last lock. Kernels
+//! since 6.10 look for it and make it in two steps, and do not look again: if two requests come at
+//! the same time while there is no resource of that name, each may get a resource of its own. The
+//! locks on one know nothing of those on the other, and **both may be EX**. Later requests find one
+//! of the two. It takes two processors; threads of one program, two programs and any lock library
+//! are concerned alike.
+//!
+//! | kernel | two threads ask for EX on a fresh name at once | a mistake was |
+//! |---|---|---|
+//! | 6.1.176 | one gets it | never seen, and its source excludes it |
+//! | 6.12.95 | often both get it | seen in 45 to 88 of 100 rounds |
+//! | 6.12.117 | the source is the same | not tried |
+//!
+//! The change came with 6.10, and nobody seems to have noticed: take every kernel since for
+//! affected, and those of distributions that have it backported. So a version number does not tell.
+//!
+//! What is safe:
+//!
+//! * A resource that is there. A lock in NL, granted before anybody else asks, keeps it: such as
+//!   one taken by whoever creates the lockspace, before others are let in. It is **not** enough that
+//!   each user takes a lock in NL first: those requests are the first, and two users that go on to
+//!   convert their locks may hold EX on two resources for as long as they like.
+//! * [`LockspaceOptions::serialize_new_requests`] in all programs that use the lockspace, if these
+//!   are on one node. [`simple`](crate::simple) has it switched on.
+//!
+//! On a cluster the option keeps the programs of each node apart, and not the nodes. By the
+//! source, a request of the node that keeps the name's directory entry can still meet that of
+//! another node, within microseconds; this was not tried. The lock in NL is safe there, too.
+//!
+//! The tests are `kernel_first_requests` and `runtime_first_requests`.
+//!
 //! # What users of C libdlm complain about
 //!
 //! The tests named here are those of the package `dlm-tests`, which run on real kernels.
@@ -78,6 +111,7 @@
 //! [`Lockspace::start_delivery`]: crate::Lockspace::start_delivery
 //! [`LockspaceOptions::create`]: crate::LockspaceOptions::create
 //! [`LockspaceOptions::open_or_create`]: crate::LockspaceOptions::open_or_create
+//! [`LockspaceOptions::serialize_new_requests`]: crate::LockspaceOptions::serialize_new_requests
 //! [`LockRequest::start`]: crate::LockRequest::start
 //! [`LockRequest::wait`]: crate::LockRequest::wait
 //! [`LockRequest::flags`]: crate::LockRequest::flags

@@ -24,6 +24,7 @@ pub struct LockspaceOptions {
     flags: LockspaceFlags,
     timeout: Duration,
     background_writes: bool,
+    serialize_new_requests: bool,
     permissions: Option<u32>,
 }
 
@@ -34,6 +35,7 @@ impl Default for LockspaceOptions {
             flags: LockspaceFlags::empty(),
             timeout: CREATE_TIMEOUT,
             background_writes: false,
+            serialize_new_requests: false,
             permissions: None,
         }
     }
@@ -77,6 +79,21 @@ impl LockspaceOptions {
     #[must_use]
     pub fn background_writes(mut self) -> Self {
         self.background_writes = true;
+        self
+    }
+
+    /// Writes requests for new locks one at a time, among all open lockspaces of this name and node
+    /// that have this option.
+    ///
+    /// Kernels since 6.10 need it where exclusion matters: see
+    /// [two resources of one name](crate::manual#two-resources-of-one-name). It costs two system
+    /// calls (`flock` on the device node) for each [`Lockspace::lock`]; conversions and unlocks cost
+    /// what they did. Programs without it, and those that have another node for the same device
+    /// (`mknod`, some containers), are not kept apart. While the kernel has stopped the lockspace,
+    /// the first request is held up in its `write` and the others behind it.
+    #[must_use]
+    pub fn serialize_new_requests(mut self) -> Self {
+        self.serialize_new_requests = true;
         self
     }
 
@@ -166,7 +183,8 @@ impl LockspaceOptions {
 
     fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = self.manager.open(&name, minor, self.timeout)?;
-        let shared = Shared::new(name, device, self.background_writes)?;
+        let shared =
+            Shared::new(name, device, self.background_writes, self.serialize_new_requests)?;
         Ok(Lockspace { shared, manager: self.manager.clone() })
     }
 }

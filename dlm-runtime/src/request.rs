@@ -276,7 +276,7 @@ impl Prepared {
         let cookies = shared.cookies(self.token, self.notices)?;
         let request = dlm_proto::LockRequest::new(name, self.mode, cookies).with(self.flags);
         let request = dlm_proto::LockRequest { xid: self.transaction, ..request };
-        let accepted = shared.submit_to(&device, &Request::Lock(request))?;
+        let accepted = shared.submit_new(&device, &Request::Lock(request))?;
         shared.counts.requests.add();
         trace::requested(name, self.mode, self.flags);
         let id = match accepted {

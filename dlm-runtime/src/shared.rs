@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) owner: u32,
     forks: u32,
     pub(crate) slot: Slot,
+    /// Whose turn it is to request a new lock, if they are to come one after the other.
+    new_requests: Option<Mutex<()>>,
     pub(crate) table: Mutex<Table<Entry>>,
     /// Told when a cancel was written.
     pub(crate) cancel_written: Condvar,
@@ -73,6 +75,7 @@ impl Shared {
         name: LockspaceName,
         device: Device,
         background_writes: bool,
+        serialize_new_requests: bool,
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
@@ -91,6 +94,7 @@ impl Shared {
             owner: std::process::id(),
             forks: dlm_sys::fork_count(),
             slot: Slot::new(device),
+            new_requests: serialize_new_requests.then(|| Mutex::new(())),
             table: Mutex::new(Table::new(abi.width)),
             cancel_written: Condvar::new(),
             gate: Mutex::new(()),
@@ -138,6 +142,21 @@ impl Shared {
         let bytes = request.encode(self.abi, &mut buffer)?;
         let command = request.command();
         Ok(trace::timed_write(command, || device.submit(command, bytes))?)
+    }
+
+    /// As [`Shared::submit_to`], for a request that may make a new resource: one at a time on this
+    /// node, if that is wanted.
+    #[inline]
+    pub(crate) fn submit_new(
+        &self,
+        device: &Device,
+        request: &Request<'_>,
+    ) -> Result<Accepted, ErrorKind> {
+        let Some(turn) = &self.new_requests else { return self.submit_to(device, request) };
+        // The device keeps open devices apart, and all threads here share one.
+        let _turn = lock(turn);
+        let _alone = device.alone()?;
+        self.submit_to(device, request)
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), ErrorKind> {

@@ -39,6 +39,11 @@ impl LockspaceDevice {
         self.space.submit(&self.open, command, request)
     }
 
+    /// The lockspace of a schedule has no need for it.
+    pub(crate) fn alone(&self) -> Result<Alone<'_>, Error> {
+        Ok(Alone(self))
+    }
+
     pub(crate) fn read_result(
         &self,
         buffer: &mut [u8; MAX_RESULT_LEN],
@@ -66,6 +71,10 @@ impl Drop for LockspaceDevice {
         self.space.close(&self.open);
     }
 }
+
+/// Stands for the `flock` on a device.
+#[derive(Debug)]
+pub(crate) struct Alone<'d>(#[expect(dead_code, reason = "borrowed")] &'d LockspaceDevice);
 
 /// Stands for the watch on a device's node.
 #[derive(Debug)]
