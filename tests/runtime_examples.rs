@@ -105,6 +105,8 @@ fn demo_changes_hands() {
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn election_counts_each_term_once() {
+    // The candidates' requests are the first for the resource, and come at once: right on kernels
+    // since 6.10 because the example serialises them.
     for _ in 0..5 {
         check("election");
     }
@@ -407,7 +409,8 @@ fn many_processes_count_under_dlmlock_and_lose_nothing() {
     fs::write(&file, "0\n").unwrap();
     let lock = DlmLock("dlmlock-count");
     let step = format!("read n < {0}; echo $((n + 1)) > {0}", file.display());
-    // All at once: the lockspace is not there yet, and they create it together.
+    // All at once: the lockspace is not there yet, and they create it together. Then they ask for a
+    // resource that is not there yet: right on kernels since 6.10 because dlmlock serialises that.
     std::thread::scope(|scope| {
         for _ in 0..PROCESSES {
             scope.spawn(|| {

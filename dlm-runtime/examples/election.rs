@@ -18,7 +18,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use dlm_runtime::{Lockspace, Mode, ValueBlock};
+use dlm_runtime::{Lockspace, LockspaceOptions, Mode, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -106,7 +106,9 @@ fn run() -> Result<()> {
 /// A candidate's life. Returns how often it had to rebuild the term.
 fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
     // Each open lockspace is a party of its own. Usually they are in different processes or nodes.
-    let lockspace = Lockspace::open(LOCKSPACE)?;
+    // All candidates stand at the same moment, and the resource is not there yet: since 6.10 the
+    // kernel could make one for each of them, and elect them all.
+    let lockspace = LockspaceOptions::new().serialize_new_requests().open(LOCKSPACE)?;
     // NL competes with nobody. It keeps the resource, and with it the lock value block, alive.
     let lock = lockspace.lock("leader", Mode::Nl).note_blocking().wait()?;
     let mut rebuilt = 0;
