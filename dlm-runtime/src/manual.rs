@@ -46,17 +46,18 @@
 //! since 6.10 look for it and make it in two steps, and do not look again: if two requests come at
 //! the same time while there is no resource of that name, each may get a resource of its own. The
 //! locks on one know nothing of those on the other, and **both may be EX**. Later requests find one
-//! of the two. It takes two processors; threads of one program, two programs and any lock library
-//! are concerned alike.
+//! of the two. On one processor it was not seen. Threads of a program, programs, and users of other
+//! libraries are concerned alike.
 //!
 //! | kernel | two threads ask for EX on a fresh name at once | a mistake was |
 //! |---|---|---|
-//! | 6.1.176 | one gets it | never seen, and its source excludes it |
-//! | 6.12.95 | often both get it | seen in 45 to 88 of 100 rounds |
-//! | 6.12.117 | the source is the same | not tried |
+//! | 6.1.176 | one gets it | never seen; the source of its time excludes it |
+//! | 6.12.95 | often both get it | seen in 44 to 88 of 100 rounds |
+//! | 6.12.117 | not tried | to be expected by the source |
 //!
-//! The change came with 6.10, and nobody seems to have noticed: take every kernel since for
-//! affected, and those of distributions that have it backported. So a version number does not tell.
+//! It came with the hash table for resources, in 6.10, and no repair is known here: take every
+//! kernel since for affected, and those of distributions into which that table was ported back. So
+//! a version number does not tell.
 //!
 //! What is safe:
 //!
@@ -69,7 +70,7 @@
 //!
 //! On a cluster the option keeps the programs of each node apart, and not the nodes. By the
 //! source, a request of the node that keeps the name's directory entry can still meet that of
-//! another node, within microseconds; this was not tried. The lock in NL is safe there, too.
+//! another node, within microseconds, and a lock in NL helps there, too; neither was tried.
 //!
 //! The tests are `kernel_first_requests` and `runtime_first_requests`.
 //!
