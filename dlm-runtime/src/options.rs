@@ -89,7 +89,8 @@ impl LockspaceOptions {
     /// [two resources of one name](crate::manual#two-resources-of-one-name). It costs two system
     /// calls (`flock` on the device node) for each [`Lockspace::lock`]; conversions and unlocks cost
     /// what they did. Programs without it, and those that have another node for the same device
-    /// (`mknod`, some containers), are not kept apart. While the kernel has stopped the lockspace,
+    /// (`mknod`, some containers), are not kept apart. With a `backend`, it keeps apart the threads that
+    /// share an open lockspace only. While the kernel has stopped the lockspace,
     /// the first request is held up in its `write` and the others behind it.
     #[must_use]
     pub fn serialize_new_requests(mut self) -> Self {
