@@ -122,10 +122,11 @@ impl DueQueue {
     fn pop_locked(&self) -> Option<Due> {
         let mut queue = lock(&self.queue);
         let due = queue.pop_front()?;
-        self.len.store(queue.len(), Ordering::Release);
         if queue.is_empty() {
             self.ready.clear();
         }
+        // Last: who finds it readable must not find it empty, and come back at once for ever.
+        self.len.store(queue.len(), Ordering::Release);
         Some(due)
     }
 
