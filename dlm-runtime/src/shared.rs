@@ -152,11 +152,24 @@ impl Shared {
         device: &Device,
         request: &Request<'_>,
     ) -> Result<Accepted, ErrorKind> {
-        let Some(turn) = &self.new_requests else { return self.submit_to(device, request) };
+        match &self.new_requests {
+            None => self.submit_to(device, request),
+            Some(turn) => self.submit_in_turn(turn, device, *request),
+        }
+    }
+
+    /// The request is passed by value: one whose address is taken must be in memory on either way.
+    #[inline(never)]
+    fn submit_in_turn(
+        &self,
+        turn: &Mutex<()>,
+        device: &Device,
+        request: Request<'_>,
+    ) -> Result<Accepted, ErrorKind> {
         // The device keeps open devices apart, and all threads here share one.
         let _turn = lock(turn);
         let _alone = device.alone()?;
-        self.submit_to(device, request)
+        self.submit_to(device, &request)
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), ErrorKind> {
