@@ -3,12 +3,14 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use dlm_proto::{Abi, LockspaceFlags, Minor, NodeId, RemoveFlags, Request};
+use dlm_proto::{Abi, Minor, NodeId, Request};
 
-use crate::config::{Config, Profile};
+use crate::config::Config;
 use crate::dump::Dump;
 use crate::errno::Errno;
 use crate::frame::{self, Framed, Unframed};
+use crate::message::Message;
+use crate::network::{Network, Packet};
 use crate::read;
 use crate::session::SessionId;
 use crate::space::Space;
@@ -22,12 +24,17 @@ pub struct Engine {
     pub(crate) spaces: Vec<Option<Device>>,
     opened: u64,
     readable: Vec<SessionId>,
+    pub(crate) network: Network,
+    /// Lockspaces that were made, on all nodes together.
+    pub(crate) groups: u64,
 }
 
 /// A node: which lockspaces have a device on it.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
     pub(crate) by_minor: BTreeMap<u32, u32>,
+    /// It crashed.
+    pub(crate) is_down: bool,
 }
 
 /// A lockspace on a node, with its device.
@@ -36,8 +43,21 @@ pub(crate) struct Device {
     pub(crate) node: NodeId,
     pub(crate) name: Vec<u8>,
     /// How many CREATEs have no REMOVE yet. With 0 it is removed, and only sessions are left.
-    created: u32,
+    pub(crate) created: u32,
+    /// The lockspace, by a number that the nodes have in common.
+    pub(crate) group: u64,
+    /// The other nodes do without it.
+    pub(crate) has_left: bool,
+    /// Messages that came while it is stopped.
+    pub(crate) inbox: Vec<Packet>,
     pub(crate) space: Space,
+}
+
+impl Device {
+    /// Whether it takes part in the lockspace of the cluster.
+    pub(crate) fn is_member(&self) -> bool {
+        !self.has_left
+    }
 }
 
 impl Engine {
@@ -45,7 +65,15 @@ impl Engine {
     #[must_use]
     pub fn new(config: Config) -> Self {
         let nodes = (0..config.nodes).map(|_| Node::default()).collect();
-        Self { config, nodes, spaces: Vec::new(), opened: 0, readable: Vec::new() }
+        Self {
+            config,
+            nodes,
+            spaces: Vec::new(),
+            opened: 0,
+            readable: Vec::new(),
+            network: Network::new(config.seed),
+            groups: 0,
+        }
     }
 
     /// How the engine was made.
@@ -54,11 +82,22 @@ impl Engine {
         self.config
     }
 
-    fn node(&self, node: NodeId) -> Option<&Node> {
-        self.nodes.get(usize::try_from(node.0).ok()?.checked_sub(1)?)
+    /// A node that is up.
+    pub(crate) fn node(&self, node: NodeId) -> Option<&Node> {
+        let node = self.nodes.get(usize::try_from(node.0).ok()?.checked_sub(1)?);
+        node.filter(|node| !node.is_down)
     }
 
-    fn node_mut(&mut self, node: NodeId) -> Option<&mut Node> {
+    /// The place of the lockspace with this minor number.
+    pub(crate) fn device_at(&self, node: NodeId, minor: Minor) -> Option<u32> {
+        self.node(node)?.by_minor.get(&minor.0).copied()
+    }
+
+    pub(crate) fn slot(&mut self, space: u32) -> Option<&mut Option<Device>> {
+        self.spaces.get_mut(usize::try_from(space).ok()?)
+    }
+
+    pub(crate) fn node_mut(&mut self, node: NodeId) -> Option<&mut Node> {
         self.nodes.get_mut(usize::try_from(node.0).ok()?.checked_sub(1)?)
     }
 
@@ -68,131 +107,6 @@ impl Engine {
 
     pub(crate) fn device_mut(&mut self, space: u32) -> Option<&mut Device> {
         self.spaces.get_mut(usize::try_from(space).ok()?)?.as_mut()
-    }
-
-    /// A `write` to a node's control device. CREATE returns the minor number, REMOVE 0.
-    ///
-    /// The caller counts as privileged. A REMOVE does not wait until all sessions are closed, as
-    /// the kernel's does; they go on, see [`removed`](Self::removed).
-    ///
-    /// # Errors
-    ///
-    /// As the kernel's; ENODEV for a node that does not exist.
-    pub fn control(&mut self, node: NodeId, request: &[u8]) -> Result<i64, Errno> {
-        if self.node(node).is_none() {
-            return Err(Errno::ENODEV);
-        }
-        let abi = self.config.abi;
-        let mut pad = frame::PAD;
-        let framed = match frame::decode(abi, request) {
-            Err(Unframed::Unusual) => frame::decode_loosely(abi, request, &mut pad),
-            framed => framed,
-        };
-        match framed {
-            Ok((Request::CreateLockspace { name, flags }, _)) => {
-                self.create(node, name, flags).map(|minor| i64::from(minor.0))
-            }
-            Ok((Request::RemoveLockspace { minor, flags }, _)) => {
-                self.remove(node, minor, flags).map(|()| 0)
-            }
-            Ok(_) | Err(Unframed::Unknown { .. } | Unframed::Unusual) => Err(Errno::EINVAL),
-            Err(Unframed::Refused(errno)) => Err(errno),
-        }
-    }
-
-    /// A `read` from a node's control device: 12 bytes for the version, nothing else.
-    ///
-    /// # Errors
-    ///
-    /// EINVAL for any other length; ENODEV for a node that does not exist.
-    pub fn control_read(&self, node: NodeId, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.node(node).ok_or(Errno::ENODEV)?;
-        read::version(self.config.abi, buffer).ok_or(Errno::EINVAL)
-    }
-
-    /// The minor number of the lockspace with this name on a node.
-    #[must_use]
-    pub fn find(&self, node: NodeId, name: &[u8]) -> Option<Minor> {
-        let minors = &self.node(node)?.by_minor;
-        let named = |&(_, &space): &(_, &u32)| self.device(space).is_some_and(|it| it.name == name);
-        minors.iter().find(named).map(|(&minor, _)| Minor(minor))
-    }
-
-    fn create(&mut self, node: NodeId, name: &[u8], flags: LockspaceFlags) -> Result<Minor, Errno> {
-        // For users in the kernel only, and unknown to 6.1.
-        const SOFTIRQ: u32 = 0x10;
-        let refused = match self.config.profile {
-            Profile::Linux6_1 => 0,
-            Profile::Linux6_12 => SOFTIRQ,
-        };
-        if flags.bits() & refused != 0 || name.is_empty() || name.len() > 64 {
-            return Err(Errno::EINVAL);
-        }
-        if let Some(minor) = self.find(node, name) {
-            if flags.contains(LockspaceFlags::NEWEXCL) {
-                return Err(Errno::EEXIST);
-            }
-            let space = self.node(node).and_then(|node| node.by_minor.get(&minor.0)).copied();
-            if let Some(device) = space.and_then(|space| self.device_mut(space)) {
-                device.created += 1;
-            }
-            return Ok(minor);
-        }
-        let minor = self.free_minor(node).ok_or(Errno::EBUSY)?;
-        let place = self.spaces.iter().position(Option::is_none).unwrap_or(self.spaces.len());
-        let index = u32::try_from(place).map_err(|_| Errno::EBUSY)?;
-        let space = Space::new(self.config.profile);
-        let device = Some(Device { node, name: name.to_vec(), created: 1, space });
-        match self.spaces.get_mut(place) {
-            Some(slot) => *slot = device,
-            None => self.spaces.push(device),
-        }
-        if let Some(node) = self.node_mut(node) {
-            node.by_minor.insert(minor.0, index);
-        }
-        Ok(minor)
-    }
-
-    /// The number that the misc devices of a kernel hand out next, beside the six that a machine
-    /// has before the first lockspace.
-    fn free_minor(&self, node: NodeId) -> Option<Minor> {
-        let taken = &self.node(node)?.by_minor;
-        let free = |minor: &u32| !taken.contains_key(minor);
-        let minor = match self.config.profile {
-            Profile::Linux6_1 => (0..=121).rev().find(free),
-            Profile::Linux6_12 => (263..=0xf_ffff).find(free),
-        };
-        minor.map(Minor)
-    }
-
-    fn remove(&mut self, node: NodeId, minor: Minor, flags: RemoveFlags) -> Result<(), Errno> {
-        let spaces = &self.node(node).ok_or(Errno::ENODEV)?.by_minor;
-        let space = *spaces.get(&minor.0).ok_or(Errno::ENOENT)?;
-        let device = self.device_mut(space).ok_or(Errno::ENOENT)?;
-        if device.created == 1 {
-            if device.space.locks.len() != 0 && !flags.contains(RemoveFlags::FORCEFREE) {
-                return Err(Errno::EBUSY);
-            }
-            device.created = 0;
-            if let Some(node) = self.node_mut(node) {
-                node.by_minor.remove(&minor.0);
-            }
-            self.forget_unused(space);
-        } else {
-            device.created -= 1;
-        }
-        Ok(())
-    }
-
-    /// Frees a lockspace that is removed and has no session any more.
-    fn forget_unused(&mut self, space: u32) {
-        let unused = |it: &Device| it.created == 0 && it.space.sessions.is_empty();
-        if self.device(space).is_some_and(unused) {
-            let slot = usize::try_from(space).ok().and_then(|space| self.spaces.get_mut(space));
-            if let Some(slot) = slot {
-                *slot = None;
-            }
-        }
     }
 
     /// An `open` of the device with this minor number.
@@ -245,7 +159,7 @@ impl Engine {
             }
             framed => self.carry_out(session, framed),
         };
-        self.collect_readable(session.space);
+        self.after(session.space);
         answer
     }
 
@@ -254,9 +168,17 @@ impl Engine {
         session: SessionId,
         framed: Result<Framed<'_>, Unframed>,
     ) -> Result<i64, Errno> {
-        let nodes = self.config.nodes;
         let node = self.device(session.space).map_or(NodeId(0), |device| device.node);
+        let is_frozen = self.network.is_frozen(node.0);
+        let hint = match &framed {
+            Ok((Request::Lock(lock), _)) => self.master_of(session.space, lock.name),
+            _ => 0,
+        };
         let space = self.space_mut(session).ok_or(Errno::EBADF)?;
+        if is_frozen {
+            return Err(Errno::STOPPED);
+        }
+        space.master_hint = hint;
         let index = session.index;
         let (request, compat) = match framed {
             Ok((request, compat)) => (Some(request), compat),
@@ -275,27 +197,26 @@ impl Engine {
             Some(Request::Deadlock { lock, flags }) => space.deadlock(lock, flags).map(|()| 0),
             Some(Request::Purge { node: wanted, pid }) => {
                 if wanted.0 == 0 || wanted == node {
-                    space.purge(index, pid);
-                    Ok(0)
-                } else if wanted.0 <= nodes {
-                    self.purge_on(node, wanted, session.space, pid)
+                    space.purge(index, pid).map(|()| 0)
                 } else {
-                    Err(Errno::ENOBUFS)
+                    self.purge_on(session.space, wanted, pid)
                 }
             }
             _ => Err(Errno::EINVAL),
         }
     }
 
-    /// PURGE of another node.
-    fn purge_on(
-        &mut self,
-        _from: NodeId,
-        _to: NodeId,
-        _space: u32,
-        _pid: u32,
-    ) -> Result<i64, Errno> {
-        Err(Errno::ENOBUFS)
+    /// PURGE of another node: a message, if there is such a node.
+    fn purge_on(&mut self, space: u32, to: NodeId, pid: u32) -> Result<i64, Errno> {
+        let group = self.device(space).map(|it| it.group);
+        let mut others = self.spaces.iter().flatten();
+        if !others.any(|it| it.node == to && Some(it.group) == group && it.is_member()) {
+            return Err(Errno::ENOBUFS);
+        }
+        if let Some(device) = self.device_mut(space) {
+            device.space.outbox.push((to.0, Message::Purge { pid }));
+        }
+        Ok(0)
     }
 
     /// A `read` of one result, or of the version for a buffer of 12 bytes. A buffer of
@@ -325,8 +246,15 @@ impl Engine {
     /// The last close of the device: the session's locks end, and persistent ones become orphans.
     pub fn close(&mut self, session: SessionId) {
         if let Some(space) = self.space_mut(session) {
+            if space.stopped {
+                // It is done when the lockspace goes on. A kernel holds up the call.
+                if !space.closing.contains(&session.index) {
+                    space.closing.push(session.index);
+                }
+                return;
+            }
             space.close(session.index);
-            self.collect_readable(session.space);
+            self.after(session.space);
             self.forget_unused(session.space);
         }
     }
@@ -338,7 +266,7 @@ impl Engine {
             && self.device(session.space).is_some_and(|device| device.created == 0)
     }
 
-    fn collect_readable(&mut self, index: u32) {
+    pub(crate) fn collect_readable(&mut self, index: u32) {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let Some(Some(device)) = self.spaces.get_mut(place) else { return };
         let Space { readable, sessions, .. } = &mut device.space;

@@ -44,6 +44,7 @@ impl Space {
         }
         let converts = granted.is_some();
         match when {
+            _ if converts && self.recovering => true,
             When::Now if converts => {
                 !flags.contains(LockFlags::QUECVT) || resource.converting.is_empty()
             }
@@ -112,6 +113,11 @@ impl Space {
     /// Grants what the lock asks for.
     pub(crate) fn grant(&mut self, lock: Ref) {
         self.transfer_block(lock);
+        self.move_to_granted(lock);
+    }
+
+    /// Moves the lock to where it is granted what it asks for.
+    pub(crate) fn move_to_granted(&mut self, lock: Ref) {
         let Lock { granted, requested, .. } = self.locks[lock];
         if granted == requested {
             // It stays where it is, even in the convert queue.

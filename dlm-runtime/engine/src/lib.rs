@@ -32,6 +32,15 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! # Clusters
+//!
+//! With [`Config::nodes`] above one, sessions are opened on nodes. A resource is granted by the
+//! node that locks it first, its master, and the others send messages. Messages take a time that
+//! is drawn from [`Config::seed`], and arrive when the host says so ([`Engine::advance`],
+//! [`Engine::step`]): so a run repeats exactly. Nodes [crash](Engine::crash),
+//! [freeze](Engine::freeze) and are [divided](Engine::partition); lockspaces stop, recover and go
+//! on. A call that a kernel would hold up meanwhile returns [`Errno::STOPPED`].
+//!
 //! # What is modelled
 //!
 //! | of the kernel | here |
@@ -50,6 +59,11 @@
 //! | names that differ in NULs at their end | one resource on 6.12, several on 6.1 (where one pair in a thousand is one) |
 //! | LKF_TIMEOUT | ignored, as in Debian's kernels |
 //! | permissions, signals, blocking reads | the host's part |
+//! | locks of other nodes: copies on the master, answers, grants, overlapping unlocks and cancels, conversions down without an answer | all of it |
+//! | the directory of masters, and its lookups | the master is known at once; the requests that meet another master are sent again |
+//! | recovery: locks that go with a node, new masters, operations that are sent again, conversions in any order, value blocks | all of it, at one moment 10 to 50 milliseconds after the crash; the new master is drawn among those who have locks |
+//! | nodes that join a lockspace or leave it | nobody stops for a node that joins or that leaves without locks |
+//! | two masters of a new resource, of requests of one node at the same time (since 6.10) | does not happen |
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -60,7 +74,9 @@ extern crate std;
 
 mod chain;
 mod check;
+mod cluster;
 mod config;
+mod control;
 mod count;
 mod dump;
 mod engine;
@@ -70,10 +86,15 @@ mod frame;
 pub mod fuzzing;
 mod grant;
 mod lock;
+mod master;
+mod message;
+mod network;
 mod owner;
 mod pass;
 mod queue;
 mod read;
+mod recover;
+mod remote;
 mod request;
 mod resource;
 mod results;

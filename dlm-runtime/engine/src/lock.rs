@@ -1,7 +1,7 @@
 //! One lock.
 
 use bitflags::bitflags;
-use dlm_proto::{Cookies, LockFlags, Mode, StatusFlags, ValueBlock};
+use dlm_proto::{Cookies, LockFlags, LockId, Mode, StatusFlags, ValueBlock};
 
 use crate::chain::Link;
 use crate::results::Unread;
@@ -49,6 +49,14 @@ bitflags! {
         const LVB_IN_USE = 32;
         /// The value block exists.
         const LVB = 64;
+        /// It stands for the lock of another node, of whose resource this node is the master.
+        const COPY = 128;
+        /// An unlock was written while another operation is on its way.
+        const OVERLAP_UNLOCK = 256;
+        /// A cancel was written while another operation is on its way.
+        const OVERLAP_CANCEL = 512;
+        /// Its operation was on its way to a node that is gone, and is to be sent again.
+        const RESEND = 1024;
     }
 }
 
@@ -78,6 +86,37 @@ pub(crate) struct Lock {
     pub(crate) cookies: Cookies,
     pub(crate) lvb: ValueBlock,
     pub(crate) unread: Unread,
+    /// What the node says that the lock's other half is on: its holder's for a copy, its master's
+    /// for what a copy stands for. 0 for a lock of this node alone.
+    pub(crate) node: u32,
+    /// The id of the other half.
+    pub(crate) peer: LockId,
+    /// The operation that was sent to the master and is not answered.
+    pub(crate) wait: Option<Op>,
+    /// Answers that are to come.
+    pub(crate) answers: u8,
+    /// A copy's operation that is to be answered.
+    pub(crate) serves: Option<Serves>,
+    /// How new the value block is.
+    pub(crate) lvb_seq: u32,
+}
+
+/// An operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Request,
+    Convert,
+    Unlock,
+    Cancel,
+}
+
+/// What is done for a copy at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// An operation that is to be answered.
+    Op(Op),
+    /// A conversion down, which is granted where it comes from and needs no answer.
+    Quietly,
 }
 
 /// A mode, NL to begin with.

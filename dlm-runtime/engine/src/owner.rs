@@ -17,9 +17,9 @@ impl Space {
             if self.locks[lock].flags.contains(LockFlags::PERSISTENT) {
                 self.locks[lock].bits.insert(Bits::ORPHAN);
                 self.set_owner(lock, Owner::Orphans);
-                if self.check_unlock(lock, LockFlags::empty()).is_ok() {
-                    self.cancel(lock);
-                }
+                // If it cannot be cancelled it is not waiting.
+                let _ =
+                    self.check_unlock(lock, LockFlags::empty()).and_then(|()| self.cancel(lock));
             } else {
                 self.locks[lock].bits.insert(Bits::DEAD);
                 self.remove_by_force(lock);
@@ -64,20 +64,22 @@ impl Space {
     /// ever, as in the kernel.
     fn remove_by_force(&mut self, lock: Ref) {
         let flags = LockFlags::FORCEUNLOCK | LockFlags::IVVALBLK;
-        if self.check_unlock(lock, flags).is_ok() {
-            self.remove(lock);
-        }
+        let _ = self.check_unlock(lock, flags).and_then(|()| self.remove(lock));
     }
 
     /// PURGE of this node: the session's own locks if `pid` is the thread that asks, otherwise the
     /// orphans that this thread made, or all for 0.
-    pub(crate) fn purge(&mut self, session: u32, pid: u32) {
+    pub(crate) fn purge(&mut self, session: u32, pid: u32) -> Result<(), Errno> {
+        if self.stopped {
+            return Err(Errno::STOPPED);
+        }
         let task = self.sessions.get(session).map(|session| session.task);
         if task == Some(pid) {
             self.purge_own(session);
         } else {
             self.purge_orphans(pid);
         }
+        Ok(())
     }
 
     pub(crate) fn purge_orphans(&mut self, pid: u32) {

@@ -79,7 +79,7 @@ impl Space {
 
     fn pass_converting(&mut self, resource: u32) -> Blocked {
         let mut blocked = Blocked::default();
-        if self.resources[resource].unusual_conversions == 0 && !self.walks {
+        if self.resources[resource].unusual_conversions == 0 && !self.walks && !self.recovering {
             // Only the first one can be granted, and none is in a deadlock: a conversion that would
             // have been was refused when it came.
             self.grant_heads(|space| space.resources[resource].converting);

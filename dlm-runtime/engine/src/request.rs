@@ -7,7 +7,8 @@ use dlm_proto::{
 
 use crate::errno::Errno;
 use crate::grant::{Verdict, When};
-use crate::lock::{Bits, Owner, Queue};
+use crate::lock::{Bits, Op, Owner, Queue};
+use crate::message::Answer;
 use crate::slab::Ref;
 use crate::space::Space;
 
@@ -32,6 +33,10 @@ impl Space {
         let Cookies { completion_addr, lksb, .. } = request.cookies;
         if completion_addr == 0 || lksb == 0 {
             return Err(Errno::EINVAL);
+        }
+        // Orphans are adopted even then.
+        if self.stopped && !request.flags.contains(LockFlags::ORPHAN) {
+            return Err(Errno::STOPPED);
         }
         if request.flags.contains(LockFlags::CONVERT) {
             self.convert(session, request).map(|()| 0)
@@ -63,18 +68,10 @@ impl Space {
         if request.flags.contains(LockFlags::VALBLK) {
             it.bits.insert(Bits::LVB | Bits::LVB_IN_USE);
         }
-        if self.judge(lock, When::Now) == Verdict::Yes {
-            self.grant(lock);
-            self.complete(lock, LockStatus::Granted);
-        } else if !request.flags.contains(LockFlags::NOQUEUE) {
-            self.enqueue(lock, Queue::Waiting);
-            self.notify_holders(lock);
-        } else {
-            self.complete(lock, LockStatus::Again);
-            if request.flags.contains(LockFlags::NOQUEUEBAST) {
-                self.notify_all(lock);
-            }
-            self.locks[lock].bits.remove(Bits::EXISTS);
+        if self.is_remote(resource) {
+            // It is answered later.
+            self.send(lock, Op::Request)?;
+        } else if !self.start_request(lock) {
             self.release(lock);
             return Ok(lock.id());
         }
@@ -82,8 +79,29 @@ impl Space {
         Ok(lock.id())
     }
 
+    /// Grants, queues or refuses a new lock. `false` if it is refused: then it is gone.
+    pub(crate) fn start_request(&mut self, lock: Ref) -> bool {
+        let flags = self.locks[lock].flags;
+        if self.judge(lock, When::Now) == Verdict::Yes {
+            self.grant(lock);
+            self.complete(lock, LockStatus::Granted);
+        } else if !flags.contains(LockFlags::NOQUEUE) {
+            self.enqueue(lock, Queue::Waiting);
+            self.answer(lock, Answer::Queued);
+            self.notify_holders(lock);
+        } else {
+            self.complete(lock, LockStatus::Again);
+            if flags.contains(LockFlags::NOQUEUEBAST) {
+                self.notify_all(lock);
+            }
+            self.locks[lock].bits.remove(Bits::EXISTS);
+            return false;
+        }
+        true
+    }
+
     fn convert(&mut self, session: u32, request: &LockRequest<'_>) -> Result<(), Errno> {
-        let lock = self.locks.find(request.lock).ok_or(Errno::ENOENT)?;
+        let lock = self.find(request.lock)?;
         // The lock has the new words and block even if the conversion is refused further down.
         let it = &mut self.locks[lock];
         if request.flags.contains(LockFlags::VALBLK) && !it.bits.contains(Bits::LVB) {
@@ -95,7 +113,8 @@ impl Space {
         }
         it.cookies = request.cookies;
         let mode = sense(request)?;
-        if it.queue != Queue::Granted {
+        let overlap = Bits::OVERLAP_UNLOCK | Bits::OVERLAP_CANCEL;
+        if it.queue != Queue::Granted || it.answers != 0 || it.bits.intersects(overlap) {
             return Err(Errno::EBUSY);
         }
         let ordered = request.flags.contains(LockFlags::QUECVT);
@@ -109,11 +128,15 @@ impl Space {
         if it.bits.contains(Bits::LVB) {
             it.bits.insert(Bits::LVB_IN_USE);
         }
+        if self.is_remote(self.locks[lock].resource) {
+            return self.send(lock, Op::Convert);
+        }
         self.start_conversion(lock);
         Ok(())
     }
 
-    fn start_conversion(&mut self, lock: Ref) {
+    /// Grants, queues or refuses a conversion.
+    pub(crate) fn start_conversion(&mut self, lock: Ref) {
         let (flags, resource) = (self.locks[lock].flags, self.locks[lock].resource);
         let verdict = self.judge(lock, When::Now);
         if verdict == Verdict::Deadlock && !flags.contains(LockFlags::NODLCKWT) {
@@ -133,6 +156,7 @@ impl Space {
         } else if !flags.contains(LockFlags::NOQUEUE) {
             self.dequeue(lock);
             self.enqueue(lock, Queue::Convert);
+            self.answer(lock, Answer::Queued);
             self.notify_holders(lock);
         } else {
             // The lock goes on asking for the mode, which only shows in the order of the granted

@@ -12,6 +12,19 @@ use crate::count::{ModeCounts, NoticeCounts};
 /// No resource.
 const NONE: u32 = u32::MAX;
 
+/// What is to be done for a resource before its lockspace goes on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Recovery {
+    /// This node has become its master.
+    pub(crate) new_master: bool,
+    /// A lock that was gone with its node could have written the value block.
+    pub(crate) lvb_lost: bool,
+    /// Others may be granted now.
+    pub(crate) grants: bool,
+    /// The granted mode of a conversion between PR and CW is not known.
+    pub(crate) conversions: bool,
+}
+
 /// What locks compete for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Resource {
@@ -34,7 +47,12 @@ pub(crate) struct Resource {
     pub(crate) requests: ModeCounts,
     pub(crate) unusual_conversions: u32,
     pub(crate) unusual_requests: u32,
+    /// The node that grants its locks; 0 for this one.
+    pub(crate) master: u32,
     pub(crate) lvb: Option<ValueBlock>,
+    /// How new the value block is.
+    pub(crate) lvb_seq: u32,
+    pub(crate) recovery: Recovery,
     /// The value block is marked as not valid.
     pub(crate) lvb_invalid: bool,
 }
@@ -103,6 +121,12 @@ impl Resources {
         let next = core::mem::replace(bucket, place);
         self[place] = Resource { name, hash, next, lvb_invalid, ..Resource::default() };
         Some(place)
+    }
+
+    /// The resource of this name, if there is one.
+    pub(crate) fn find(&self, profile: Profile, name: &[u8]) -> Option<u32> {
+        let key = key(profile, name);
+        self.find_hashed(profile, key, hash(key))
     }
 
     fn find_hashed(&self, profile: Profile, key: &[u8], hash: u64) -> Option<u32> {

@@ -6,6 +6,7 @@ use crate::chain::{self, OnResults};
 use crate::config::Profile;
 use crate::count::compatible;
 use crate::lock::{Bits, Lock, Owner};
+use crate::message::Message;
 use crate::slab::{NIL, Ref};
 use crate::space::Space;
 
@@ -119,6 +120,10 @@ impl Space {
     /// An operation of the lock ended.
     pub(crate) fn complete(&mut self, lock: Ref, status: LockStatus) {
         let it = &mut self.locks[lock];
+        if it.bits.contains(Bits::COPY) {
+            self.answer(lock, status.into());
+            return;
+        }
         let deadlock = status == LockStatus::Cancelled && it.bits.contains(Bits::DEADLOCK);
         if deadlock {
             it.bits.remove(Bits::DEADLOCK);
@@ -141,6 +146,10 @@ impl Space {
     /// Another lock waits for a mode that this one keeps it from.
     pub(crate) fn notify(&mut self, lock: Ref, mode: Mode) {
         let it = &self.locks[lock];
+        if it.bits.contains(Bits::COPY) {
+            self.post(lock, |peer, at| Message::Notice { peer, at, mode });
+            return;
+        }
         if it.bits.intersects(Bits::ORPHAN | Bits::DEAD) || it.cookies.blocking_addr == 0 {
             return;
         }

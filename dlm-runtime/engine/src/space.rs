@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
-use dlm_proto::{LockFlags, Mode};
+use dlm_proto::{LockFlags, LockId, Mode, ResourceName};
 
 use crate::chain::{self, List, OnOwner};
 use crate::config::Profile;
 use crate::lock::{Bits, Lock, Owner, Queue};
+use crate::message::Message;
 use crate::resource::Resources;
 use crate::session::Sessions;
 use crate::slab::{Locks, Ref};
@@ -19,6 +20,18 @@ pub(crate) struct Space {
     pub(crate) resources: Resources,
     pub(crate) sessions: Sessions,
     pub(crate) orphans: List,
+    /// The id of the node.
+    pub(crate) node: u32,
+    /// What is to be sent to other nodes.
+    pub(crate) outbox: Vec<(u32, Message)>,
+    /// The master of a resource that is not known yet; 0 for this node.
+    pub(crate) master_hint: u32,
+    /// Operations are held up.
+    pub(crate) stopped: bool,
+    /// Sessions that were closed meanwhile.
+    pub(crate) closing: Vec<u32>,
+    /// Conversions are granted in any order, as their order is not known after a recovery.
+    pub(crate) recovering: bool,
     /// Each queue is walked where a count would do. The fuzz target holds one way against the other.
     pub(crate) walks: bool,
     /// Sessions that became readable and were not told of yet.
@@ -26,9 +39,15 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(profile: Profile) -> Self {
+    pub(crate) fn new(profile: Profile, node: u32) -> Self {
         Self {
             profile,
+            node,
+            outbox: Vec::new(),
+            master_hint: 0,
+            stopped: false,
+            closing: Vec::new(),
+            recovering: false,
             locks: Locks::default(),
             resources: Resources::default(),
             sessions: Sessions::default(),
@@ -91,8 +110,33 @@ impl Space {
         }
     }
 
+    /// The resource of a lock, by the lock's id.
+    pub(crate) fn name_of(&self, id: LockId) -> Option<ResourceName> {
+        Some(self.resources[self.locks[self.locks.find(id)?].resource].name)
+    }
+
+    /// Whether locks on a resource are granted by this node. A resource without locks has no
+    /// master.
+    pub(crate) fn is_master_of(&self, name: &[u8]) -> bool {
+        self.resources.find(self.profile, name).is_some_and(|place| !self.is_remote(place))
+    }
+
+    /// Whether there are locks on a resource whose master is gone.
+    pub(crate) fn has_lost_master_of(&self, name: &[u8], gone: &[u32]) -> bool {
+        let place = self.resources.find(self.profile, name);
+        place.is_some_and(|place| gone.contains(&self.resources[place].master))
+    }
+
+    /// Whether another node grants the resource's locks.
+    pub(crate) fn is_remote(&self, resource: u32) -> bool {
+        self.resources[resource].master != 0
+    }
+
     /// Puts a fresh lock onto a resource.
     pub(crate) fn attach(&mut self, lock: Ref, resource: u32) {
+        if self.resources[resource].attached == 0 {
+            self.resources[resource].master = self.master_hint;
+        }
         self.locks[lock].resource = resource;
         self.locks[lock].bits.insert(Bits::EXISTS);
         self.resources[resource].attached += 1;
@@ -100,11 +144,12 @@ impl Space {
 
     /// Frees a lock, and its resource, if nothing keeps it.
     pub(crate) fn release(&mut self, lock: Ref) {
-        let Lock { queue, owner, bits, resource, ref unread, live, .. } = self.locks[lock];
+        let Lock { queue, owner, bits, resource, ref unread, live, answers, .. } = self.locks[lock];
         let kept = bits.contains(Bits::EXISTS)
             || queue != Queue::None
             || owner != Owner::None
-            || !unread.is_empty();
+            || !unread.is_empty()
+            || answers != 0;
         if kept || !live {
             return;
         }

@@ -19,7 +19,10 @@ impl Space {
         };
         match transfer {
             LvbTransfer::Read => match resource.lvb {
-                Some(lvb) if uses => lock.lvb = lvb,
+                Some(lvb) if uses => {
+                    lock.lvb = lvb;
+                    lock.lvb_seq = resource.lvb_seq;
+                }
                 _ => return,
             },
             LvbTransfer::Write if lock.flags.contains(LockFlags::IVVALBLK) => {
@@ -28,6 +31,8 @@ impl Space {
             }
             LvbTransfer::Write if uses => {
                 resource.lvb = Some(lock.lvb);
+                resource.lvb_seq = resource.lvb_seq.wrapping_add(1);
+                lock.lvb_seq = resource.lvb_seq;
                 resource.lvb_invalid = false;
             }
             LvbTransfer::Write => return,
@@ -50,6 +55,7 @@ impl Space {
             resource.lvb_invalid = true;
         } else if flags.contains(LockFlags::VALBLK) && bits.contains(Bits::LVB_IN_USE) {
             resource.lvb = Some(lvb);
+            resource.lvb_seq = resource.lvb_seq.wrapping_add(1);
             resource.lvb_invalid = false;
         }
     }

@@ -1,0 +1,281 @@
+//! Several nodes: messages, time, and what goes wrong.
+
+use alloc::vec::Vec;
+
+use dlm_proto::{LockId, Minor, NodeId, ResourceName};
+
+use crate::engine::{Device, Engine};
+use crate::message::{Answer, Message};
+use crate::network::{Event, Packet};
+use crate::session::SessionId;
+
+impl Engine {
+    /// The time of the cluster in microseconds. It stands still but in [`advance`](Self::advance)
+    /// and [`step`](Self::step).
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.network.now
+    }
+
+    /// When the next message arrives or the next recovery is done, if anything is to happen.
+    #[must_use]
+    pub fn next_event(&self) -> Option<u64> {
+        self.network.next_time()
+    }
+
+    /// Lets the next thing happen, and returns its time.
+    pub fn step(&mut self) -> Option<u64> {
+        let event = self.network.next(u64::MAX)?;
+        self.happen(event);
+        Some(self.network.now)
+    }
+
+    /// Lets all happen that is due until `to`, which is the time then.
+    pub fn advance(&mut self, to: u64) {
+        while let Some(event) = self.network.next(to) {
+            self.happen(event);
+        }
+        self.network.now = self.network.now.max(to);
+    }
+
+    /// Lets all happen that follows from what was done so far.
+    pub fn settle(&mut self) {
+        while self.step().is_some() {}
+    }
+
+    /// A node is gone at once, with its sessions and locks. The others' lockspaces that it was in
+    /// are stopped until they have recovered.
+    pub fn crash(&mut self, node: NodeId) {
+        let devices: Vec<u32> = self.devices_of(|device| device.node == node);
+        for space in devices {
+            self.leave(space);
+            if let Some(slot) = self.slot(space) {
+                *slot = None;
+            }
+        }
+        self.network.lose(node.0, None);
+        if let Some(it) = self.node_mut(node) {
+            it.by_minor.clear();
+            it.is_down = true;
+        }
+    }
+
+    /// A node that crashed is there again, without lockspaces.
+    pub fn restart(&mut self, node: NodeId) {
+        if let Some(it) = self.node_mut(node) {
+            it.is_down = false;
+        }
+    }
+
+    /// A node stands still: it gets no messages, and what it sent before is kept, too. Requests of
+    /// its sessions are held up.
+    pub fn freeze(&mut self, node: NodeId) {
+        self.network.freeze(node);
+    }
+
+    /// A node goes on.
+    pub fn thaw(&mut self, node: NodeId) {
+        self.network.thaw(node);
+    }
+
+    /// Divides the network: messages from one part to another are kept. A node in no part is in one
+    /// with all such nodes. Nobody is declared dead by that: crash the nodes that a cluster manager
+    /// would fence.
+    pub fn partition(&mut self, parts: &[&[NodeId]]) {
+        self.network.divide(parts);
+    }
+
+    /// Ends all divisions.
+    pub fn heal(&mut self) {
+        self.network.divide(&[]);
+    }
+
+    /// Stops a lockspace on a node, as a 0 written to its `control` file does.
+    pub fn stop(&mut self, node: NodeId, minor: Minor) {
+        if let Some(device) = self.device_at(node, minor).and_then(|it| self.device_mut(it)) {
+            device.space.stopped = true;
+        }
+    }
+
+    /// Starts a lockspace on a node again, unless it is to recover.
+    pub fn start(&mut self, node: NodeId, minor: Minor) {
+        let Some(space) = self.device_at(node, minor) else { return };
+        let group = self.device(space).map(|device| device.group);
+        if group.is_some_and(|group| !self.network.is_recovering(group)) {
+            self.go_on(space);
+        }
+    }
+
+    /// Whether requests of the session are held up, as its lockspace is stopped or its node frozen.
+    #[must_use]
+    pub fn stopped(&self, session: SessionId) -> bool {
+        self.device(session.space)
+            .is_some_and(|it| it.space.stopped || self.network.is_frozen(it.node.0))
+    }
+
+    fn devices_of(&self, wanted: impl Fn(&Device) -> bool) -> Vec<u32> {
+        let devices = (0..).zip(&self.spaces);
+        devices
+            .filter(|(_, slot)| slot.as_ref().is_some_and(&wanted))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The lockspaces of a group that take part in it.
+    fn members(&self, group: u64) -> Vec<u32> {
+        self.devices_of(|device| device.group == group && device.is_member())
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Arrival(packet) => {
+                if !self.network.hold(packet) {
+                    self.deliver(packet);
+                }
+            }
+            Event::Recovery(group, gone) => self.recover(group, &gone),
+        }
+    }
+
+    fn deliver(&mut self, packet: Packet) {
+        let to = |it: &Device| it.node.0 == packet.to && it.group == packet.group && it.is_member();
+        let Some(&space) = self.devices_of(to).first() else { return };
+        // A request may have come to a node that is not the master any more, or not yet.
+        let named = match &packet.message {
+            Message::Request { name, .. } => Some(*name),
+            Message::Answer { answer: Answer::NotMaster, at, .. } => {
+                self.device(space).and_then(|device| device.space.name_of(*at))
+            }
+            _ => None,
+        };
+        let master = named.map_or(0, |name| self.master_of(space, &name));
+        let Some(device) = self.device_mut(space) else { return };
+        if device.space.stopped {
+            device.inbox.push(packet);
+            return;
+        }
+        match packet.message {
+            Message::Answer { answer: Answer::NotMaster, at, .. } => {
+                device.space.learn_master(packet.from, at, master);
+            }
+            Message::Answer { .. } | Message::Grant { .. } | Message::Notice { .. } => {
+                device.space.learn(packet.from, packet.message);
+            }
+            message => device.space.serve(packet.from, master != 0, message),
+        }
+        self.after(space);
+    }
+
+    /// The node that is the master of a resource, as seen from a lockspace; 0 for itself, and if
+    /// there is none.
+    pub(crate) fn master_of(&self, space: u32, name: &[u8]) -> u32 {
+        if self.config.nodes < 2 {
+            return 0;
+        }
+        let Some(here) = self.device(space) else { return 0 };
+        let others = self
+            .spaces
+            .iter()
+            .flatten()
+            .filter(|it| it.group == here.group && it.node != here.node && it.is_member());
+        others.filter(|it| it.space.is_master_of(name)).map(|it| it.node.0).next().unwrap_or(0)
+    }
+
+    /// After a lockspace did something: its messages are sent, and its readers told.
+    pub(crate) fn after(&mut self, space: u32) {
+        let Some(device) = self.device_mut(space) else { return };
+        let (from, group) = (device.node.0, device.group);
+        if !device.space.outbox.is_empty() {
+            for (to, message) in core::mem::take(&mut device.space.outbox) {
+                self.network.send(Packet { from, to, group, message });
+            }
+        }
+        self.collect_readable(space);
+    }
+
+    /// A lockspace of a node is no member of its group any more: the others recover.
+    pub(crate) fn leave(&mut self, space: u32) {
+        let Some(device) = self.device(space).filter(|it| it.is_member()) else { return };
+        let (node, group) = (device.node, device.group);
+        let others: Vec<u32> =
+            self.members(group).into_iter().filter(|&other| other != space).collect();
+        if let Some(device) = self.device_mut(space) {
+            device.has_left = true;
+        }
+        self.network.lose(node.0, Some(group));
+        if others.is_empty() {
+            return;
+        }
+        for other in others {
+            if let Some(device) = self.device_mut(other) {
+                device.space.stopped = true;
+            }
+        }
+        self.network.plan_recovery(group, node.0);
+    }
+
+    fn recover(&mut self, group: u64, gone: &[u32]) {
+        let members = self.members(group);
+        let mut lost: Vec<ResourceName> = Vec::new();
+        for &member in &members {
+            let Some(device) = self.device_mut(member) else { continue };
+            device.inbox.retain(|packet| !gone.contains(&packet.from));
+            device.space.give_up_answers(gone);
+            device.space.drop_copies(gone);
+            lost.extend(device.space.orphaned_resources(gone));
+        }
+        lost.sort_unstable();
+        lost.dedup();
+        for name in lost {
+            self.find_master(&members, gone, &name);
+        }
+        for &member in &members {
+            if let Some(device) = self.device_mut(member) {
+                device.space.complete_resources();
+            }
+        }
+        for member in members {
+            self.go_on(member);
+        }
+    }
+
+    /// Makes one of those who have locks on a resource its master, and tells it of the locks.
+    fn find_master(&mut self, members: &[u32], gone: &[u32], name: &ResourceName) {
+        let has = |member: &u32| {
+            self.device(*member).is_some_and(|it| it.space.has_lost_master_of(name, gone))
+        };
+        let holders: Vec<u32> = members.iter().copied().filter(has).collect();
+        let chosen = self.network.below(holders.len() as u64);
+        let chosen = usize::try_from(chosen).unwrap_or(0);
+        let Some(&master) = holders.get(chosen) else { return };
+        let Some(node) = self.device(master).map(|it| it.node.0) else { return };
+        for &holder in &holders {
+            let Some(device) = self.device_mut(holder) else { continue };
+            let from = device.node.0;
+            for lock in device.space.set_master(name, node) {
+                let copy: Option<LockId> =
+                    self.device_mut(master).and_then(|it| it.space.rebuild(from, name, &lock));
+                if let (Some(copy), Some(device)) = (copy, self.device_mut(holder)) {
+                    device.space.set_peer(lock.id, copy);
+                }
+            }
+        }
+    }
+
+    /// A lockspace goes on: what waited for that is done.
+    fn go_on(&mut self, space: u32) {
+        let Some(device) = self.device_mut(space) else { return };
+        device.space.stopped = false;
+        let inbox = core::mem::take(&mut device.inbox);
+        for packet in inbox {
+            self.deliver(packet);
+        }
+        let Some(device) = self.device_mut(space) else { return };
+        device.space.go_on();
+        for session in core::mem::take(&mut device.space.closing) {
+            device.space.close(session);
+        }
+        self.after(space);
+        self.forget_unused(space);
+    }
+}

@@ -1,0 +1,167 @@
+//! The network between the nodes, and time.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use dlm_proto::NodeId;
+
+use crate::message::Message;
+
+/// A message on its way, to the same lockspace of another node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packet {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    /// The lockspace, by a number that all nodes know.
+    pub(crate) group: u64,
+    pub(crate) message: Message,
+}
+
+/// Microseconds that a message takes at least and at most.
+const DELAY: (u64, u64) = (50, 500);
+/// Microseconds that a recovery takes at least and at most.
+const RECOVERY: (u64, u64) = (10_000, 50_000);
+
+/// Messages that are on their way, and recoveries that are to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    pub(crate) now: u64,
+    random: u64,
+    sent: u64,
+    on_the_way: BTreeMap<(u64, u64), Packet>,
+    /// When the last message from a node to another one arrives: none overtakes another.
+    last: BTreeMap<(u32, u32), u64>,
+    /// Lockspaces that are to recover.
+    recoveries: BTreeMap<u64, Pending>,
+    frozen: Vec<u32>,
+    /// The part of the network that a node is in, if it is divided.
+    parts: BTreeMap<u32, usize>,
+    held: Vec<Packet>,
+}
+
+/// A recovery that is to be done.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pending {
+    pub(crate) at: u64,
+    pub(crate) gone: Vec<u32>,
+}
+
+/// What happens next.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Arrival(Packet),
+    Recovery(u64, Vec<u32>),
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: seed, ..Self::default() }
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % end.max(1)
+    }
+
+    fn time(&mut self, (least, most): (u64, u64)) -> u64 {
+        self.now + least + self.below(most - least + 1)
+    }
+
+    pub(crate) fn send(&mut self, packet: Packet) {
+        let time = self.time(DELAY);
+        let last = self.last.entry((packet.from, packet.to)).or_default();
+        let arrival = time.max(*last);
+        *last = arrival;
+        self.put(arrival, packet);
+    }
+
+    fn put(&mut self, at: u64, packet: Packet) {
+        self.on_the_way.insert((at, self.sent), packet);
+        self.sent += 1;
+    }
+
+    /// A lockspace is to recover from the loss of a node.
+    pub(crate) fn plan_recovery(&mut self, group: u64, gone: u32) {
+        let at = self.time(RECOVERY);
+        let pending = self.recoveries.entry(group).or_default();
+        pending.at = at;
+        pending.gone.push(gone);
+    }
+
+    pub(crate) fn is_recovering(&self, group: u64) -> bool {
+        self.recoveries.contains_key(&group)
+    }
+
+    pub(crate) fn next_time(&self) -> Option<u64> {
+        let arrival = self.on_the_way.keys().next().map(|key| key.0);
+        let recovery = self.recoveries.values().map(|pending| pending.at).min();
+        arrival.into_iter().chain(recovery).min()
+    }
+
+    /// Takes the next event, if it is due by then, and sets the time to it.
+    pub(crate) fn next(&mut self, until: u64) -> Option<Event> {
+        let at = self.next_time().filter(|&at| at <= until)?;
+        self.now = self.now.max(at);
+        let due = self.recoveries.iter().find(|(_, pending)| pending.at <= at);
+        if let Some(group) = due.map(|(&group, _)| group) {
+            let pending = self.recoveries.remove(&group)?;
+            return Some(Event::Recovery(group, pending.gone));
+        }
+        self.on_the_way.pop_first().map(|(_, packet)| Event::Arrival(packet))
+    }
+
+    /// Whether a packet cannot arrive now. Then it is kept.
+    pub(crate) fn hold(&mut self, packet: Packet) -> bool {
+        let part = |node: u32| self.parts.get(&node);
+        let cut = part(packet.from) != part(packet.to);
+        let held = cut || self.frozen.contains(&packet.from) || self.frozen.contains(&packet.to);
+        if held {
+            self.held.push(packet);
+        }
+        held
+    }
+
+    /// Sends what was kept on its way again.
+    fn let_go(&mut self) {
+        for packet in core::mem::take(&mut self.held) {
+            self.put(self.now, packet);
+        }
+    }
+
+    /// Loses all messages of a node.
+    pub(crate) fn lose(&mut self, node: u32, group: Option<u64>) {
+        let stays = |packet: &Packet| {
+            (packet.from != node && packet.to != node) || group.is_some_and(|it| it != packet.group)
+        };
+        self.on_the_way.retain(|_, packet| stays(packet));
+        self.held.retain(stays);
+        if group.is_none() {
+            self.frozen.retain(|&frozen| frozen != node);
+        }
+    }
+
+    pub(crate) fn freeze(&mut self, node: NodeId) {
+        if !self.frozen.contains(&node.0) {
+            self.frozen.push(node.0);
+        }
+    }
+
+    pub(crate) fn thaw(&mut self, node: NodeId) {
+        self.frozen.retain(|&frozen| frozen != node.0);
+        self.let_go();
+    }
+
+    pub(crate) fn is_frozen(&self, node: u32) -> bool {
+        self.frozen.contains(&node)
+    }
+
+    pub(crate) fn divide(&mut self, parts: &[&[NodeId]]) {
+        let numbered = (1..).zip(parts);
+        self.parts =
+            numbered.flat_map(|(part, nodes)| nodes.iter().map(move |it| (it.0, part))).collect();
+        self.let_go();
+    }
+}
