@@ -65,6 +65,9 @@ mod model;
 mod notices;
 mod options;
 mod orphan;
+#[cfg(not(dlm_model))]
+#[doc(hidden)]
+pub mod raw;
 mod request;
 mod route;
 mod settle;

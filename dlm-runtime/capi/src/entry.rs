@@ -1,0 +1,294 @@
+//! The bodies of the exported functions that lock and unlock.
+//!
+//! # Safety
+//!
+//! All of these are called by C programs, which have no other check than their header. What each
+//! expects of its pointers is what `libdlm.h` and the manual pages say, and no more: status blocks
+//! and AST routines as in the module `lksb`, names readable for their length, numbers readable or
+//! writable where a pointer to one is not NULL. Handles and ids may be anything.
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dlm_proto::{LockFlags, MAX_NAME_LEN};
+use libc::{EINVAL, ENOSYS};
+
+use crate::Flavour;
+use crate::errno::{Errno, guard};
+use crate::handles::{self, Handle};
+use crate::lksb::{Ast, AstRoutine, CallerLksb, Lksb};
+use crate::operate::LockCall;
+use crate::session::Session;
+
+/// sb_status of an unlock that succeeded.
+const EUNLOCK: c_int = 0x10002;
+
+/// The lockspace that a call is for.
+#[derive(Debug, Clone, Copy)]
+pub enum Space {
+    /// The default one.
+    Default,
+    /// That of a handle.
+    Of(Handle),
+}
+
+impl Space {
+    fn session(self) -> Result<Arc<Session>, Errno> {
+        match self {
+            Self::Default => handles::default_session(),
+            Self::Of(handle) => handles::get(handle),
+        }
+    }
+}
+
+/// What a lock call is given.
+#[derive(Debug, Clone, Copy)]
+pub struct LockArguments {
+    /// LKM_ number.
+    pub mode: u32,
+    /// Status block.
+    pub lksb: *mut Lksb,
+    /// LKF_ bits.
+    pub flags: u32,
+    /// Resource.
+    pub name: *const c_void,
+    /// Its length.
+    pub namelen: c_uint,
+    /// Completion AST; not for calls that wait.
+    pub ast: Option<AstRoutine>,
+    /// Its argument.
+    pub ast_argument: *mut c_void,
+    /// Blocking AST.
+    pub bast: Option<AstRoutine>,
+    /// Its argument.
+    pub bast_argument: *mut c_void,
+    /// Must be NULL.
+    pub range: *mut c_void,
+    /// Transaction id.
+    pub xid: *const u64,
+    /// Hundredths of a second.
+    pub timeout: *const u64,
+}
+
+/// What a waiting call returns for a status: the pthread build leaves it in the status block.
+fn told(flavour: Flavour, status: c_int) -> Result<c_int, Errno> {
+    match (flavour, status) {
+        (Flavour::Threaded, _) | (Flavour::Light, 0 | EUNLOCK) => Ok(0),
+        (Flavour::Light, status) => Err(Errno(status)),
+    }
+}
+
+/// All functions that lock or convert.
+///
+/// # Safety
+///
+/// As the module says.
+pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArguments) -> c_int {
+    guard(-1, || {
+        let session = space.session()?;
+        if !a.range.is_null() {
+            return Err(Errno(ENOSYS));
+        }
+        let flags = LockFlags::from_bits_retain(a.flags);
+        let waits = waits || flags.contains(LockFlags::WAIT);
+        if !waits && a.ast.is_none() {
+            return Err(Errno(EINVAL));
+        }
+        // SAFETY: passed on to the caller of this function.
+        let lksb = unsafe { CallerLksb::new(a.lksb, flags.contains(LockFlags::VALBLK)) }?;
+        let name: &[u8] = if flags.contains(LockFlags::CONVERT) {
+            &[]
+        } else {
+            // SAFETY: as above.
+            unsafe { bytes(a.name, a.namelen) }?
+        };
+        let deadline = if flags.contains(LockFlags::TIMEOUT) {
+            // SAFETY: as above.
+            unsafe { number(a.timeout) }.and_then(deadline)
+        } else {
+            None
+        };
+        // SAFETY: as above.
+        let xid = unsafe { number(a.xid) }.unwrap_or(0);
+        // SAFETY: as above.
+        let ast = unsafe { Ast::new(a.ast, a.ast_argument) };
+        // SAFETY: as above.
+        let bast = unsafe { Ast::new(a.bast, a.bast_argument) };
+        let call = LockCall { mode: a.mode, flags, name, lksb, ast, bast, xid, deadline };
+        let session = if flags.contains(LockFlags::CONVERT) {
+            handles::owner_of(session, lksb.id())
+        } else {
+            session
+        };
+        if waits {
+            told(flavour, session.lock_wait(&call)?)
+        } else {
+            session.lock(&call).map(|()| 0)
+        }
+    })
+}
+
+/// All functions that unlock or cancel.
+///
+/// # Safety
+///
+/// As the module says.
+pub unsafe fn unlock(
+    flavour: Flavour,
+    space: Space,
+    waits: bool,
+    (lkid, flags): (u32, u32),
+    lksb: *mut Lksb,
+    argument: *mut c_void,
+) -> c_int {
+    guard(-1, || {
+        let session = space.session()?;
+        let flags = LockFlags::from_bits_retain(flags);
+        if lkid == 0 {
+            return Err(Errno(EINVAL));
+        }
+        // SAFETY: passed on to the caller of this function.
+        let lksb = unsafe { CallerLksb::new(lksb, flags.contains(LockFlags::VALBLK)) }?;
+        let session = handles::owner_of(session, lkid);
+        if waits || flags.contains(LockFlags::WAIT) {
+            return told(flavour, session.unlock_wait(lkid, flags, lksb)?);
+        }
+        session.begin_unlock(lkid, flags, lksb, NonNull::new(argument), None).map(|_| 0)
+    })
+}
+
+/// `lock_resource`.
+///
+/// # Safety
+///
+/// As the module says.
+pub unsafe fn lock_resource(
+    resource: *const c_char,
+    mode: c_int,
+    flags: c_int,
+    lockid: *mut c_int,
+) -> c_int {
+    guard(-1, || {
+        if resource.is_null() || lockid.is_null() || !lockid.is_aligned() {
+            return Err(Errno(EINVAL));
+        }
+        let session = handles::default_session()?;
+        let flags = LockFlags::from_bits_retain(flags.cast_unsigned());
+        // SAFETY: not NULL, hence a string by the contract of the module.
+        let name = unsafe { CStr::from_ptr(resource) };
+        let mut block =
+            Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
+        if flags.contains(LockFlags::CONVERT) {
+            // SAFETY: not NULL and aligned, hence valid by the contract of the module.
+            block.sb_lkid = unsafe { lockid.read() }.cast_unsigned();
+        }
+        // SAFETY: `block` is there until the waiting call below has returned, which gives up the
+        // operation's hold on it, and is used through this pointer only.
+        let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
+        let call = LockCall {
+            mode: mode.cast_unsigned(),
+            flags,
+            name: name.to_bytes_with_nul(),
+            lksb,
+            ast: None,
+            bast: None,
+            xid: 0,
+            deadline: None,
+        };
+        let status = session.lock_wait(&call)?;
+        if status != 0 {
+            return Err(Errno(status));
+        }
+        // SAFETY: not NULL and aligned, hence valid by the contract of the module.
+        unsafe { lockid.write(lksb.id().cast_signed()) };
+        Ok(0)
+    })
+}
+
+/// `unlock_resource`.
+#[must_use]
+pub fn unlock_resource(lockid: c_int) -> c_int {
+    guard(-1, || {
+        let session = handles::opened_default()?;
+        let mut block =
+            Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
+        // SAFETY: as in `lock_resource`.
+        let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
+        match session.unlock_wait(lockid.cast_unsigned(), LockFlags::empty(), lksb)? {
+            0 | EUNLOCK => Ok(0),
+            status => Err(Errno(status)),
+        }
+    })
+}
+
+/// `dlm_ls_deadlock_cancel`.
+#[must_use]
+pub fn deadlock_cancel(ls: Handle, lkid: u32, flags: u32) -> c_int {
+    guard(-1, || {
+        let session = handles::owner_of(handles::get(ls)?, lkid);
+        session.deadlock_cancel(lkid, LockFlags::from_bits_retain(flags)).map(|()| 0)
+    })
+}
+
+/// `dlm_ls_purge`.
+#[must_use]
+pub fn purge(ls: Handle, nodeid: c_int, pid: c_int) -> c_int {
+    guard(-1, || handles::get(ls)?.purge(nodeid.cast_unsigned(), pid.cast_unsigned()).map(|()| 0))
+}
+
+/// `dlm_dispatch`.
+#[must_use]
+pub fn dispatch(fd: c_int) -> c_int {
+    guard(-1, || handles::by_descriptor(fd)?.dispatch().map(|()| 0))
+}
+
+/// `dlm_get_fd` and `dlm_ls_get_fd`.
+#[must_use]
+pub fn descriptor(space: Space) -> c_int {
+    guard(-1, || Ok(space.session()?.as_fd().as_raw_fd()))
+}
+
+/// `dlm_pthread_init` and `dlm_ls_pthread_init`.
+#[must_use]
+pub fn start_thread(space: Space) -> c_int {
+    guard(-1, || space.session()?.start_thread().map(|()| 0))
+}
+
+/// `length` bytes of a resource name.
+///
+/// # Safety
+///
+/// A pointer that is not NULL is readable for that many bytes.
+unsafe fn bytes<'a>(name: *const c_void, length: c_uint) -> Result<&'a [u8], Errno> {
+    let length = usize::try_from(length).map_err(|_| Errno(EINVAL))?;
+    match length {
+        0 => Ok(&[]),
+        1..=MAX_NAME_LEN if !name.is_null() => {
+            // SAFETY: not NULL, and readable for `length` bytes by this function's contract.
+            Ok(unsafe { std::slice::from_raw_parts(name.cast(), length) })
+        }
+        _ => Err(Errno(EINVAL)),
+    }
+}
+
+/// The number that a pointer leads to, if it is not NULL.
+///
+/// # Safety
+///
+/// A pointer that is not NULL leads to a number, aligned or not.
+unsafe fn number(place: *const u64) -> Option<u64> {
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, hence valid by this function's contract; read without alignment.
+    Some(unsafe { place.read_unaligned() })
+}
+
+/// 0, and what the clock cannot express, is no deadline.
+fn deadline(hundredths: u64) -> Option<Instant> {
+    let timeout = Duration::from_millis(hundredths.checked_mul(10)?);
+    Instant::now().checked_add(timeout).filter(|_| hundredths > 0)
+}

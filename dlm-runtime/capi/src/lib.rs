@@ -1,0 +1,62 @@
+//! The functions of C libdlm and libdlm_lt, on top of dlm-runtime.
+//!
+//! Programs built for C libdlm run on these unchanged. The two libraries differ as the originals
+//! do, see [`Flavour`]; each is a thin crate (`libdlm`, `libdlm_lt`) that exports the functions of
+//! this one, and `cargo xtask capi` links the shared libraries.
+//!
+//! What is kept of the originals' behaviour, and what is not, stands in README.md.
+//!
+//! # Inside
+//!
+//! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
+//! * `lksb`: the callers' memory, and the contract under which it is touched.
+//! * `handles`: open lockspaces by handle and by descriptor.
+//! * `session`, `table`, `record`: an open lockspace, its locks, and what is known of one.
+//! * `operate`: what is written; `dispatch`: what is read, and the ASTs that are run.
+//! * `waiting`, `wait`: calls that wait; `thread`: the AST thread; `deadline`: timeouts.
+
+mod deadline;
+mod dispatch;
+#[doc(hidden)]
+pub mod entry;
+mod errno;
+mod export;
+mod handles;
+mod lksb;
+mod operate;
+mod process;
+mod record;
+mod session;
+#[doc(hidden)]
+pub mod spaces;
+mod sync;
+mod table;
+mod thread;
+mod wait;
+mod waiting;
+
+/// Which of the two libraries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// libdlm, the pthread build: a call that waits returns 0 when the operation has ended, and its
+    /// status is in the status block.
+    Threaded,
+    /// libdlm_lt: a call that waits returns -1 with the status as `errno`, unless the lock was
+    /// granted, or unlocked.
+    Light,
+}
+
+/// What the export macros use.
+#[doc(hidden)]
+pub mod ffi {
+    pub use std::ffi::{c_char, c_int, c_uint, c_void};
+    pub use std::ptr::{null, null_mut};
+
+    pub use libc::mode_t;
+
+    pub use crate::Flavour;
+    pub use crate::entry::{self, LockArguments, Space};
+    pub use crate::handles::Handle;
+    pub use crate::lksb::{AstRoutine, Lksb};
+    pub use crate::spaces;
+}

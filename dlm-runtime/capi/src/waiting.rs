@@ -1,0 +1,175 @@
+//! Calls that wait for their operation.
+
+use std::ffi::c_int;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dlm_proto::{LockFlags, Token};
+use libc::{ENODEV, ETIMEDOUT};
+
+use crate::dispatch::Pumped;
+use crate::errno::Errno;
+use crate::lksb::CallerLksb;
+use crate::operate::{Begun, LockCall, Unlocking};
+use crate::session::Session;
+use crate::sync::{has_passed, lock, sleep};
+use crate::wait::{Seat, Waiter};
+
+/// How long a cancel may take to end an operation. Only a lost message between nodes takes longer.
+const GRACE: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// A lock call that waits. Returns the status.
+    pub(crate) fn lock_wait(&self, call: &LockCall<'_>) -> Result<c_int, Errno> {
+        let waiter = Waiter::take_spare();
+        let status = match self.begin_lock(call, Some(&waiter)) {
+            Ok(Some(begun)) => self.finish(&begun, &waiter, call.deadline),
+            Ok(None) => Ok(0),
+            Err(errno) => Err(errno),
+        };
+        waiter.put_back();
+        status
+    }
+
+    /// An unlock or cancel that waits. Returns the status.
+    pub(crate) fn unlock_wait(
+        &self,
+        id: u32,
+        flags: LockFlags,
+        lksb: CallerLksb,
+    ) -> Result<c_int, Errno> {
+        let waiter = Waiter::take_spare();
+        let status = match self.begin_unlock(id, flags, lksb, None, Some(&waiter)) {
+            Ok(Unlocking::Begun(begun)) => self.finish(&begun, &waiter, None),
+            Ok(Unlocking::Nothing) => {
+                lksb.set_status(0);
+                Ok(0)
+            }
+            Err(errno) => Err(errno),
+        };
+        waiter.put_back();
+        status
+    }
+
+    fn finish(
+        &self,
+        begun: &Begun,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+    ) -> Result<c_int, Errno> {
+        let mut ended = self.wait(begun, waiter, deadline);
+        if ended == Ok(None) {
+            self.time_out(begun.token, begun.serial);
+            ended = self.wait(begun, waiter, Instant::now().checked_add(GRACE));
+        }
+        match ended {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => {
+                self.abandon(begun.token, waiter);
+                Err(Errno(ETIMEDOUT))
+            }
+            Err(errno) => {
+                self.abandon(begun.token, waiter);
+                Err(errno)
+            }
+        }
+    }
+
+    /// Waits for the status, until the deadline: `None`. If no other thread runs ASTs, this one
+    /// does, as the caller may wait for what they do.
+    fn wait(
+        &self,
+        begun: &Begun,
+        waiter: &Arc<Waiter>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<c_int>, Errno> {
+        let leaves_asts = self.leaves_asts();
+        let handle = |due| if leaves_asts { self.due.push(due) } else { self.run(&due) };
+        // Most operations end at once: the next result is their completion.
+        if let Pumped::Due(due) = self.pump(&begun.open)? {
+            handle(due);
+        }
+        if let Some(status) = waiter.status() {
+            return Ok(Some(status));
+        }
+        self.learn(begun);
+        let mut seat = None;
+        loop {
+            if let Some(status) = waiter.status() {
+                return Ok(Some(status));
+            }
+            if !leaves_asts {
+                self.enforce_deadlines()?;
+                if let Some(due) = self.due.pop() {
+                    self.run(&due);
+                    continue;
+                }
+            }
+            self.open()?;
+            match self.pump(&begun.open)? {
+                Pumped::Due(due) => {
+                    handle(due);
+                    continue;
+                }
+                Pumped::Handled => continue,
+                Pumped::Empty => {}
+            }
+            if deadline.is_some_and(has_passed) {
+                return Ok(None);
+            }
+            let seat = seat.get_or_insert_with(|| Seat::new(&self.seats, waiter));
+            let leads = seat.try_lead();
+            // Somebody else may have read the completion before this thread could be told, or
+            // closed the lockspace: then the next turn says so.
+            if waiter.status().is_some() || self.open().is_err() {
+                continue;
+            }
+            if leads {
+                self.sleep_at_device(begun, leaves_asts, deadline)?;
+            } else {
+                waiter.sleep(deadline);
+            }
+        }
+    }
+
+    fn sleep_at_device(
+        &self,
+        begun: &Begun,
+        leaves_asts: bool,
+        deadline: Option<Instant>,
+    ) -> Result<(), Errno> {
+        let device = &begun.open.device;
+        let sources = [
+            device.removal(),
+            device.as_fd(),
+            self.gone.as_fd(),
+            self.seats.nudge.as_fd(),
+            self.deadlines.source(),
+            self.due.source(),
+        ];
+        let used = if leaves_asts { 4 } else { sources.len() };
+        let [removal, ..] = sleep(sources, used, deadline)?;
+        self.seats.nudge.clear();
+        if removal && device.was_removed()? { Err(Errno(ENODEV)) } else { Ok(()) }
+    }
+
+    /// Nobody waits for this operation any more: its status block is the caller's again.
+    fn abandon(&self, token: Token, waiter: &Arc<Waiter>) {
+        let is_ours = |other: &Option<Arc<Waiter>>| {
+            other.as_ref().is_some_and(|other| Arc::ptr_eq(other, waiter))
+        };
+        let mut table = lock(&self.table);
+        let Some(record) = table.get(token) else { return };
+        let mut op = record.op.as_mut();
+        while let Some(this) = op {
+            if is_ours(&this.waiter) {
+                this.lksb = None;
+            }
+            if this.canceller.as_ref().is_some_and(|(_, other)| is_ours(other)) {
+                this.canceller = None;
+            }
+            op = this.under.as_deref_mut();
+        }
+    }
+}
