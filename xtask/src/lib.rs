@@ -5,6 +5,7 @@
 
 pub mod abi;
 pub mod bench;
+pub mod capi;
 pub mod cargo;
 pub mod cluster;
 pub mod demo;
@@ -24,6 +25,7 @@ usage: cargo xtask COMMAND [ARG]...
 
     abi       compares dlm-proto with the kernel's headers
     bench     measures what locks and records cost, beside the C libraries
+    capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
     demo      shows a lock changing hands on a real kernel
     dist      lays out what programs in C need: header, manual, udev rules
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
@@ -76,6 +78,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
     match name.to_str() {
         Some("abi") => abi::run(rest),
         Some("bench") => bench::run(rest),
+        Some("capi") => capi::run(rest),
         Some("demo") => demo::run(rest),
         Some("dist") => dist::run(rest),
         Some("fuzz") => fuzz::run(rest),

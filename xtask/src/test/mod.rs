@@ -3,6 +3,7 @@
 mod embedded;
 mod guest;
 mod host;
+mod libraries;
 mod sanitizer;
 mod tally;
 
@@ -76,6 +77,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     if everything {
         embedded::run(choice.kernel.is_none(), &kernels, &mut tally)?;
+        libraries::run(choice.kernel.is_none(), &kernels, &mut tally);
     }
     guest::run(&kernels, choice.filter.as_deref(), choice.sanitizer, &mut tally)?;
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());

@@ -1,0 +1,154 @@
+//! `cargo xtask capi`: the libraries for C programs.
+
+mod compare;
+mod debian;
+mod link;
+mod programs;
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::fmt;
+use std::process::ExitCode;
+
+use crate::vm::kernels::{self, KERNELS};
+use debian::Debian;
+
+pub use link::build;
+
+/// How to use it.
+pub const USAGE: &str = "\
+usage: cargo xtask capi [--build | --host | --kernel NAME] [FILTER]
+
+Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/capi; compares what
+they export, their sonames, versions and structs with Debian's packages (libdlm3, libdlm-dev); and
+runs the C programs of tests/c in virtual machines, with Debian's libraries and with these:
+
+    tests/c/same        must succeed with both, and print the same
+    tests/c/defects     must succeed with these, and not with Debian's
+    tests/c/ours        must succeed with these; what Debian's do is undefined
+
+    --build         only builds them
+    --host          only what runs on this machine
+    --kernel NAME   only this kernel: 6.1 or 6.12
+    FILTER          only programs with this in their name
+";
+
+/// One check and what came of it.
+#[derive(Debug)]
+pub struct Row {
+    /// What was checked.
+    pub what: String,
+    /// What is wrong.
+    pub complaint: Option<String>,
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.complaint {
+            None => writeln!(f, "ok    {}", self.what),
+            Some(complaint) => writeln!(f, "WRONG {}\n{}", self.what, complaint.trim_end()),
+        }
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// [`crate::Usage`] for wrong arguments; what keeps the checks from running.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let Some(choice) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    if choice.build_only {
+        println!("{}", build()?.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let kernels: Vec<_> = match &choice.kernel {
+        Some(kernel) => vec![kernel.as_str()],
+        None if choice.host_only => Vec::new(),
+        None => KERNELS.iter().map(|row| row.name).collect(),
+    };
+    let mut wrong = 0;
+    let mut report = |row: &Row| {
+        print!("{row}");
+        wrong += usize::from(row.complaint.is_some());
+    };
+    check(choice.kernel.is_none(), &kernels, choice.filter.as_deref(), &mut report)?;
+    println!("{wrong} wrong");
+    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds the libraries and checks them.
+///
+/// # Errors
+///
+/// What keeps the checks from running.
+pub fn check(
+    on_host: bool,
+    kernels: &[&str],
+    filter: Option<&str>,
+    report: &mut dyn FnMut(&Row),
+) -> Result<()> {
+    let ours = build()?;
+    let debian = Debian::fetch()?;
+    if on_host {
+        let differences = compare::differences(&ours, &debian)?;
+        let complaint = (!differences.is_empty()).then(|| differences.join("\n"));
+        report(&Row { what: "exports, versions, sonames and structs".into(), complaint });
+    }
+    if !kernels.is_empty() {
+        programs::run(&ours, &debian, kernels, filter, report)?;
+    }
+    Ok(())
+}
+
+/// What to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Choice {
+    build_only: bool,
+    host_only: bool,
+    kernel: Option<String>,
+    filter: Option<String>,
+}
+
+/// `None` when help was asked for.
+fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut choice = Choice::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("build") => choice.build_only = true,
+            Long("host") => choice.host_only = true,
+            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some(choice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_can_be_chosen() {
+        let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
+        assert_eq!(parse("").unwrap().unwrap(), Choice::default());
+        let choice = parse("--kernel 6.12 wait").unwrap().unwrap();
+        assert_eq!(
+            (choice.kernel.as_deref(), choice.filter.as_deref()),
+            (Some("6.12"), Some("wait"))
+        );
+        assert!(parse("--build").unwrap().unwrap().build_only);
+        assert!(parse("--host").unwrap().unwrap().host_only);
+        assert!(parse("-h").unwrap().is_none());
+        for bad in ["--kernel 9", "a b", "--x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
