@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn fencing_can_be_switched_off() {
-        assert!(dlm(true).contains("\nenable_fencing=1\nfence_all "));
+        assert!(dlm(true).contains("\nenable_fencing=1\n"));
+        assert!(dlm(true).contains("\nfence_all "));
         assert!(dlm(false).contains("\nenable_fencing=0\n"));
         assert!(!dlm(false).contains("fence_all"));
     }

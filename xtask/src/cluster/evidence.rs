@@ -29,9 +29,10 @@ impl Cluster {
             }
         }
         for fenced in self.fenced() {
-            let ago = fenced.at.elapsed().as_secs_f64();
-            let text = format!("by node {}, {ago:.1} s ago", fenced.by);
-            evidence.push((format!("node {} was fenced", fenced.victim), text));
+            let ago = |at: Instant| format!("{:.1} s ago", at.elapsed().as_secs_f64());
+            let off = fenced.off.map_or("not yet".to_owned(), ago);
+            let text = format!("by node {}, asked {}, off {off}", fenced.by, ago(fenced.asked));
+            evidence.push((format!("fencing of node {}", fenced.victim), text));
         }
         let evidence: Vec<_> =
             evidence.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();

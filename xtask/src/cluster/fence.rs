@@ -3,44 +3,81 @@
 use super::{Shared, sh};
 use crate::vm::{Event, Job};
 use anyhow::Result;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-/// A node was switched off because another one asked for it.
+/// A node was to be switched off because another one asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fenced {
-    /// The one that was switched off.
+    /// The one to switch off.
     pub victim: u8,
     /// The one that asked.
     pub by: u8,
-    /// When it was off.
-    pub at: Instant,
+    /// When it asked.
+    pub asked: Instant,
+    /// When the victim was off.
+    pub off: Option<Instant>,
 }
 
-/// What was fenced so far.
+/// What was fenced so far, and whether fencing is held up.
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    list: Mutex<Vec<Fenced>>,
-    grown: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    list: Vec<Fenced>,
+    held: bool,
 }
 
 impl Record {
     pub(super) fn list(&self) -> Vec<Fenced> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().list.clone()
     }
 
-    fn add(&self, fenced: Fenced) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(fenced);
-        self.grown.notify_all();
+    /// Keeps all victims on and their fencers waiting, or lets them go on.
+    pub(super) fn hold(&self, held: bool) {
+        self.lock().held = held;
+        self.changed.notify_all();
     }
 
-    /// The last time that this node was fenced, waiting for it.
-    pub(super) fn wait(&self, victim: u8, limit: Duration) -> Option<Fenced> {
-        let find = |list: &[Fenced]| list.iter().rfind(|f| f.victim == victim).copied();
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |list: &mut Vec<Fenced>| find(list).is_none();
-        let waited = self.grown.wait_timeout_while(list, limit, missing);
+    /// The last request to fence this node, waiting for one that is as wanted.
+    pub(super) fn wait(
+        &self,
+        victim: u8,
+        wanted: impl Fn(&Fenced) -> bool,
+        limit: Duration,
+    ) -> Option<Fenced> {
+        let find = |state: &State| {
+            let fenced = |f: &&Fenced| f.victim == victim && wanted(f);
+            state.list.iter().rfind(fenced).copied()
+        };
+        let missing = |state: &mut State| find(state).is_none();
+        let waited = self.changed.wait_timeout_while(self.lock(), limit, missing);
         find(&waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// Notes a request, and waits while fencing is held up.
+    fn ask(&self, victim: u8, by: u8) {
+        let mut state = self.lock();
+        state.list.push(Fenced { victim, by, asked: Instant::now(), off: None });
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |state| state.held));
+    }
+
+    /// Notes that a node is off.
+    fn off(&self, victim: u8) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let open = |f: &&mut Fenced| f.victim == victim && f.off.is_none();
+        state.list.iter_mut().filter(open).for_each(|fenced| fenced.off = Some(now));
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,8 +105,9 @@ fn serve(shared: &Weak<Shared>, by: u8, job: &Job, until: Instant) {
             let line: Vec<u8> = text.drain(..=end).collect();
             let Some(shared) = shared.upgrade() else { return };
             if let Some((victim, answer)) = parse(&line) {
+                shared.fenced.ask(victim, by);
                 shared.switch_off(victim);
-                shared.fenced.add(Fenced { victim, by, at: Instant::now() });
+                shared.fenced.off(victim);
                 // If the asking node has ended meanwhile, nobody waits for the answer.
                 let say = sh("echo off > \"$ANSWER\"").env("ANSWER", answer);
                 let _ = shared.node(by).and_then(|vm| vm.spawn(&say));
@@ -96,15 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn the_last_fencing_of_a_node_is_found() {
-        let record = Record::default();
-        assert_eq!(record.wait(2, Duration::ZERO), None);
-        let first = Fenced { victim: 2, by: 1, at: Instant::now() };
-        let second = Fenced { by: 3, ..first };
-        record.add(first);
-        record.add(second);
-        record.add(Fenced { victim: 1, ..first });
-        assert_eq!(record.wait(2, Duration::from_secs(9)), Some(second));
-        assert_eq!(record.list().len(), 3);
+    fn a_held_fencing_is_seen_before_it_is_done() {
+        let record = Arc::new(Record::default());
+        let any = |_: &Fenced| true;
+        assert_eq!(record.wait(2, any, Duration::ZERO), None);
+        record.hold(true);
+        let asking = Arc::clone(&record);
+        let agent = std::thread::spawn(move || {
+            asking.ask(2, 1);
+            asking.off(2);
+        });
+        let asked = record.wait(2, any, Duration::from_secs(9)).unwrap();
+        assert_eq!((asked.by, asked.off), (1, None));
+        record.hold(false);
+        let fenced = record.wait(2, |f| f.off.is_some(), Duration::from_secs(9)).unwrap();
+        assert_eq!(fenced.asked, asked.asked);
+        agent.join().unwrap();
+        assert_eq!(record.list(), [fenced]);
     }
 }

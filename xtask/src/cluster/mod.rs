@@ -7,16 +7,19 @@ mod fence;
 pub mod hub;
 pub mod image;
 mod packages;
+mod peer;
 mod run;
 mod saved;
 mod start;
 
 use crate::vm::{Command, Vm, VmOptions};
 use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use fence::Fenced;
+pub use peer::{Line, Peer};
 use start::Recipe;
 
 /// What kind of cluster to start.
@@ -62,6 +65,8 @@ struct Shared {
     /// The machine of each node; none while it is off.
     nodes: Mutex<Vec<Option<Arc<Vm>>>>,
     fenced: fence::Record,
+    /// What every machine of a node gets, from where and as what.
+    programs: Mutex<Vec<(PathBuf, PathBuf)>>,
     deadline: Instant,
 }
 
@@ -76,6 +81,11 @@ impl Cluster {
             bail!("a cluster here has 1 to {MOST_NODES} nodes");
         }
         start::start(options)
+    }
+
+    /// When its time is over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.shared.deadline
     }
 
     /// How many nodes there are, switched on or not.
@@ -136,7 +146,7 @@ impl Cluster {
     ///
     /// When it does not come up.
     pub fn reboot(&self, number: u8) -> Result<()> {
-        self.shared.reboot(number).map_err(|error| self.explain(&error))
+        self.shared.reboot(number)
     }
 
     /// The nodes that were fenced so far, in order.
@@ -145,17 +155,36 @@ impl Cluster {
         self.shared.fenced.list()
     }
 
-    /// Waits until a node has been fenced and switched off; the machine is not switched on again
-    /// by itself.
+    /// Lets fence agents wait, as if the power switch did not answer, until this is called again.
+    pub fn hold_fencing(&self, held: bool) {
+        self.shared.fenced.hold(held);
+    }
+
+    /// Waits until somebody wants a node fenced.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen in time.
+    pub fn await_fencing(&self, number: u8, limit: Duration) -> Result<Fenced> {
+        let asked = self.shared.fenced.wait(number, |_| true, limit);
+        asked.with_context(|| format!("nobody wants node {number} fenced"))
+    }
+
+    /// Waits until a node has been fenced, which leaves it switched off.
     ///
     /// # Errors
     ///
     /// When that does not happen in time.
     pub fn await_fenced(&self, number: u8, limit: Duration) -> Result<Fenced> {
-        let fenced = self.shared.fenced.wait(number, limit);
-        fenced
-            .with_context(|| format!("node {number} was not fenced"))
-            .map_err(|e| self.explain(&e))
+        let fenced = self.shared.fenced.wait(number, |fenced| fenced.off.is_some(), limit);
+        fenced.with_context(|| format!("node {number} was not fenced"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // An agent that waits has the machines in use.
+        self.shared.fenced.hold(false);
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Shows the output of one node, each line with the node's number before it.
 struct Prefixed<'a> {
@@ -36,7 +36,7 @@ impl Prefixed<'_> {
             out.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
             out.push(b'\n');
         }
-        let mut to = self.to.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
         to.write_all(&out)?;
         to.flush()
     }
@@ -65,13 +65,13 @@ impl Cluster {
             })?;
             out.finish().and_then(|()| err.finish())?;
             if !exit.success() {
-                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                 failed.insert(node, exit);
             }
             Ok(())
         });
         result.map_err(|error| self.explain(&error))?;
-        let failed = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(failed.into_values().next().unwrap_or(Exit::Code(0)))
     }
 
@@ -84,20 +84,23 @@ impl Cluster {
         self.shared.each(|node| self.node(node)?.add_dir(from, to))
     }
 
-    /// [`crate::vm::Vm::add_program`] on all nodes.
+    /// [`crate::vm::Vm::add_program`] on all nodes, also after a reboot.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn add_program(&self, from: &Path, to: &Path) -> Result<()> {
-        self.shared.each(|node| self.node(node)?.add_program(from, to))
+        self.shared.each(|node| self.node(node)?.add_program(from, to))?;
+        let mut programs = self.shared.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.push((from.to_path_buf(), to.to_path_buf()));
+        Ok(())
     }
 
     /// Runs a shell script on a node, which must succeed, and returns its output.
     ///
     /// # Errors
     ///
-    /// When it fails; then with the logs of all nodes.
+    /// When it fails.
     pub fn sh(&self, node: u8, script: &str) -> Result<String> {
         let done = || -> Result<String> {
             let output = self.node(node)?.capture(&super::sh(script))?;
@@ -108,7 +111,7 @@ impl Cluster {
             }
             Ok(text)
         };
-        done().with_context(|| format!("node {node}: {script}")).map_err(|e| self.explain(&e))
+        done().with_context(|| format!("node {node}: {script}"))
     }
 }
 

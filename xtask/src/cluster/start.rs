@@ -11,7 +11,7 @@ use crate::vm::{Vm, apt, provision};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For corosync and dlm_controld of all nodes to find each other. Six seconds are usual, and
@@ -72,6 +72,7 @@ pub(super) fn start(options: &Options) -> Result<Cluster> {
         hub: Hub::new(options.nodes),
         nodes: Mutex::new(vec![None; options.nodes.into()]),
         fenced: fence::Record::default(),
+        programs: Mutex::default(),
         deadline: Instant::now() + options.time_limit,
         recipe,
     });
@@ -159,6 +160,9 @@ impl Shared {
     pub(super) fn reboot(self: &Arc<Self>, node: u8) -> Result<()> {
         self.switch_off(node);
         self.boot(node)?;
+        let vm = self.node(node)?;
+        let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        programs.iter().try_for_each(|(from, to)| vm.add_program(from, to))?;
         let members = self.nodes.lock().map_or(0, |nodes| nodes.iter().flatten().count());
         fence::watch(self, node)?;
         self.join(node, members)

@@ -38,7 +38,7 @@ impl Job {
     }
 
     /// Moves input in a thread of its own, as reading it may block longer than the command runs.
-    fn feed(&self, mut from: impl Read + Send + 'static) -> io::Result<()> {
+    pub(crate) fn feed(&self, mut from: impl Read + Send + 'static) -> io::Result<()> {
         let window = Arc::clone(&self.window);
         let send = self.call.sender();
         std::thread::Builder::new().name("input".into()).spawn(move || {
@@ -77,6 +77,12 @@ impl Job {
     /// When the machine has ended.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         self.call.send(&Request::Signal(number))
+    }
+
+    /// A sender of signals for while another thread waits for what the command does.
+    pub fn signals(&self) -> impl Fn(i32) -> io::Result<()> + Send + Sync + use<> {
+        let send = self.call.sender();
+        move |number| send(&Request::Signal(number))
     }
 
     /// The next thing it does.

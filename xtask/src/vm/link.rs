@@ -102,7 +102,7 @@ impl Call {
     }
 
     /// A sender of further parts for another thread.
-    pub fn sender(&self) -> impl Fn(&Request) -> io::Result<()> + Send + use<> {
+    pub fn sender(&self) -> impl Fn(&Request) -> io::Result<()> + Send + Sync + use<> {
         let (link, id) = (Arc::clone(&self.link), self.id);
         move |request| link.send(id, request)
     }

@@ -179,7 +179,25 @@ impl Vm {
     ///
     /// When the machine has ended.
     pub fn spawn(&self, command: &Command) -> Result<Job> {
+        let job = Job::new(self.begin(command, false)?, command.input.clone())?;
+        Ok(job)
+    }
+
+    /// Starts a command and returns what its input is written to. Dropping that ends the input.
+    ///
+    /// # Errors
+    ///
+    /// When the machine has ended.
+    pub fn spawn_fed(&self, command: &Command) -> Result<(Job, io::PipeWriter)> {
+        let job = Job::new(self.begin(command, true)?, Input::Empty)?;
+        let (reader, writer) = io::pipe()?;
+        job.feed(reader)?;
+        Ok((job, writer))
+    }
+
+    fn begin(&self, command: &Command, fed: bool) -> Result<Call> {
         let mut spawn = command.to_wire();
+        spawn.fed |= fed;
         let path = self.library_path.lock().unwrap_or_else(PoisonError::into_inner);
         if !path.is_empty() && !command.has_env("LD_LIBRARY_PATH") {
             let folders: Vec<OsString> = path.iter().map(|p| p.clone().into_os_string()).collect();
@@ -189,7 +207,7 @@ impl Vm {
         drop(path);
         let call = self.link.begin();
         call.send(&Request::Run(spawn)).map_err(|_| self.gone(&command.line()))?;
-        Ok(Job::new(call, command.input.clone())?)
+        Ok(call)
     }
 
     /// Runs a command, its output streaming to that of this process. When the reader of the

@@ -1,0 +1,95 @@
+//! What the kernel allows while the node that is master of a resource has not answered yet. The
+//! master is frozen for a moment, so that it cannot.
+//!
+//! Lines such as "l40" are those of the checklist from which the tests of one node were written.
+
+use super::{on_three, peers};
+use anyhow::{Result, ensure};
+use xtask::cluster::{Cluster, Peer};
+
+/// Makes node 1 master of `r`, and lets node 2 do something while node 1 does not answer.
+///
+/// A moment that is too long is a lost node, but takes seconds.
+fn while_frozen(
+    before: &str,
+    during: impl FnOnce(&Peer) -> Result<()>,
+    after: impl FnOnce(&Peer) -> Result<()>,
+) {
+    on_three(|cluster: &Cluster| {
+        let [one, two, _three] = peers(cluster)?;
+        one.ask("lock a r NL", "a granted NL")?;
+        // Opens the raw session.
+        two.ask("raw lock 9 other NL", "raw taken 9")?;
+        two.ask("raw next", "raw result 9 granted")?;
+        if !before.is_empty() {
+            two.ask(before, "raw taken 1")?;
+            two.ask("raw next", "raw result 1 granted")?;
+        }
+        cluster.freeze(1)?;
+        let done = during(&two);
+        cluster.thaw(1)?;
+        done?;
+        after(&two)?;
+        two.ask("raw now", "raw nothing")?;
+        ensure!(cluster.fenced().is_empty(), "frozen for too long");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn l40_one_conversion_at_a_time_but_down_is_answered_at_once() {
+    while_frozen(
+        "raw lock 1 r NL",
+        |two| {
+            two.ask("raw convert 1 PR", "raw taken 1")?;
+            two.ask("raw convert 1 EX", "raw refused 1 EBUSY")?;
+            two.ask("raw now", "raw nothing")?;
+            Ok(())
+        },
+        |two| {
+            two.ask("raw next", "raw result 1 granted")?;
+            two.ask("raw convert 1 NL", "raw taken 1")?;
+            two.ask("raw now", "raw result 1 granted")?;
+            Ok(())
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn l45_an_unanswered_request_is_not_unlocked_unless_forced() {
+    while_frozen(
+        "",
+        |two| {
+            two.ask("raw lock 1 r PR", "raw taken 1")?;
+            two.ask("raw unlock 1", "raw refused 1 EBUSY")?;
+            two.ask("raw unlock 1 force", "raw taken 1")?;
+            Ok(())
+        },
+        |two| {
+            two.ask("raw next", "raw result 1 granted")?;
+            two.ask("raw next", "raw result 1 unlocked")?;
+            Ok(())
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn l50_a_cancel_does_not_overtake_the_grant() {
+    while_frozen(
+        "",
+        |two| {
+            two.ask("raw lock 1 r PR", "raw taken 1")?;
+            two.ask("raw unlock 1 cancel", "raw taken 1")?;
+            Ok(())
+        },
+        |two| {
+            two.ask("raw next", "raw result 1 granted")?;
+            two.ask("raw unlock 1", "raw taken 1")?;
+            two.ask("raw next", "raw result 1 unlocked")?;
+            Ok(())
+        },
+    );
+}
