@@ -14,7 +14,7 @@ pub fn corosync(nodes: u8) -> String {
     if nodes == 2 {
         text = text.replace(
             "    provider: corosync_votequorum\n",
-            "    provider: corosync_votequorum\n    two_node: 1\n    wait_for_all: 0\n",
+            "    provider: corosync_votequorum\n    two_node: 1\n",
         );
     }
     text.push_str("\nnodelist {\n");
@@ -63,6 +63,13 @@ mod tests {
         assert!(text.contains("nodeid: 3\n") && !text.contains("two_node"));
         assert!(corosync(2).contains("two_node: 1"));
         assert!(hosts(3).ends_with("10.77.0.3 node3\n"));
+    }
+
+    #[test]
+    fn the_page_for_users_shows_what_the_tests_use() {
+        let page = include_str!("../../../tests/cluster.md");
+        assert!(page.contains(&corosync(3)), "corosync.conf differs");
+        assert!(page.contains(DLM), "dlm.conf differs");
     }
 
     #[test]

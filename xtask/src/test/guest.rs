@@ -122,7 +122,7 @@ fn one(run: &Run<'_>, tally: &Mutex<&mut Tally>) {
 }
 
 /// Whether a program of tests has one with this in its name. It can be asked without a DLM.
-fn has_test(program: &Program, filter: &str) -> bool {
+pub(super) fn has_test(program: &Program, filter: &str) -> bool {
     let listed = HostCommand::new(&program.path).args(["--list", filter]).output();
     listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(": test"))
 }

@@ -68,7 +68,7 @@ fn check(name: &str, line: &str, command: &mut Command, tally: &mut Tally) -> Re
 }
 
 /// Runs a test program, showing its output as it comes and counting from it.
-fn test(name: &str, line: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+pub(super) fn test(name: &str, line: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
     println!("=== {name}: cargo {line}");
     let mut child = command
         .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must pass.
 
+mod cluster;
 mod embedded;
 mod guest;
 mod host;
@@ -24,7 +25,7 @@ usage: cargo xtask test [--host | --kernel NAME] [FILTER]
 Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
 under chosen schedules (more of them with the variable DLM_SCHEDULES), the fuzzers for a few seconds
 each, the kernel's headers against ours, and the static program, the tests and the examples that
-need a kernel's DLM, in virtual machines with each of the kernels.
+need a kernel's DLM, in virtual machines with each of the kernels; and clusters of three of them.
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
@@ -69,7 +70,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     };
     // First what a fresh machine lacks, so that a run does not fail for it half an hour later.
     for kernel in &kernels {
-        drop(crate::vm::prepare(kernel)?);
+        drop(crate::cluster::image::prepare(kernel)?);
     }
     let everything = choice.filter.is_none() && choice.sanitizer.is_none();
     if choice.kernel.is_none() && everything {
@@ -80,6 +81,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         libraries::run(choice.kernel.is_none(), &kernels, &mut tally);
     }
     guest::run(&kernels, choice.filter.as_deref(), choice.sanitizer, &mut tally)?;
+    if choice.sanitizer.is_none() {
+        cluster::run(&kernels, choice.filter.as_deref(), &mut tally)?;
+    }
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
     print!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,6 +1,6 @@
 //! Nodes that die, freeze or lose their network, with fencing.
 
-use super::{RECOVERY, on_three, peer, peers};
+use super::{RECOVERY, on_three, peer, peers, took};
 use anyhow::{Result, ensure};
 use std::time::Instant;
 use xtask::cluster::{Cluster, Peer};
@@ -15,12 +15,6 @@ fn holder_and_waiter(cluster: &Cluster) -> Result<[Peer; 3]> {
     three.say("lock c r EX lvb")?;
     two.expect("b blocks EX")?;
     Ok([one, two, three])
-}
-
-/// Tells how long something took, for the documentation.
-fn took(what: &str, since: Instant, until: Instant) {
-    let seconds = until.saturating_duration_since(since).as_secs_f64();
-    println!("measured: {what}: {seconds:.2} s");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Locks across nodes, while all is well.
 
-use super::{on_three, peer, peers};
+use super::{on_three, peer, peers, took};
 use anyhow::ensure;
+use std::time::Instant;
 
 const SIGKILL: i32 = 9;
 
@@ -75,8 +76,10 @@ fn a_killed_holder_leaves_its_lock_to_other_nodes_and_the_block_invalid() {
         one.ask("convert a EX write=old", "a converted EX")?;
         two.say("lock b r EX lvb")?;
         one.expect("a blocks EX")?;
+        let killed = Instant::now();
         one.signal(SIGKILL)?;
-        two.expect("b granted EX [old] invalid")?;
+        let granted = two.expect("b granted EX [old] invalid")?;
+        took("from the death of a process to the grant of its lock", killed, granted.at);
         two.ask("convert b EX write=new", "b converted EX")?;
         two.ask("unlock b", "b unlocked")?;
         three.ask("convert keep PR read", "keep converted PR [new] valid")?;

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command as HostCommand;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xtask::cargo;
 use xtask::cluster::{Cluster, Options, Peer};
 use xtask::vm::Command;
@@ -100,4 +100,10 @@ fn no_complaints(cluster: &Cluster) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tells how long something took, for the documentation.
+fn took(what: &str, since: Instant, until: Instant) {
+    let seconds = until.saturating_duration_since(since).as_secs_f64();
+    println!("measured: {what}: {seconds:.2} s");
 }

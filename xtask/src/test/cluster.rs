@@ -1,0 +1,35 @@
+//! What runs on clusters of virtual machines.
+
+use anyhow::{Context, Result};
+use std::process::Command;
+
+use super::guest::has_test;
+use super::host::test;
+use super::tally::Tally;
+use crate::cargo;
+
+/// The program of the tests; it starts a cluster for each of them.
+const PROGRAM: &str = "cluster";
+/// The variable that tells it the kernel of the nodes.
+const KERNEL: &str = "DLM_CLUSTER_KERNEL";
+
+pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    if kernels.is_empty() {
+        return Ok(());
+    }
+    let built = cargo::build(&["test", "--no-run", "-p", "xtask", "--test", PROGRAM])?;
+    let program = built.first().context("cargo built no tests of clusters")?;
+    // A filter that names the program means all tests in it.
+    let filter = filter.filter(|filter| !PROGRAM.contains(filter));
+    if filter.is_some_and(|filter| !has_test(program, filter)) {
+        return Ok(());
+    }
+    for kernel in kernels {
+        let mut command = Command::new(&program.path);
+        // One cluster is work enough for the machine.
+        command.args(["--ignored", "--format=pretty", "--test-threads=1"]).args(filter);
+        let line = format!("test -p xtask --test {PROGRAM} -- --ignored");
+        test(&format!("clusters of {kernel}"), &line, command.env(KERNEL, kernel), tally)?;
+    }
+    Ok(())
+}
