@@ -50,7 +50,7 @@ fn on_cluster(options: &Options, test: impl FnOnce(&Cluster) -> Result<()>) {
 }
 
 /// What cargo is told to build the peer.
-const PEER_BUILD: &[&str] = &["build", "-p", "dlm-tests", "--bin", "cluster_peer"];
+const PEER_BUILD: &[&str] = &["build", "-p", "dlm-tests", "--example", "cluster_peer"];
 /// What cargo is told to build dlmlock.
 const DLMLOCK_BUILD: &[&str] = &["build", "-p", "dlm-runtime", "--example", "dlmlock"];
 
