@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND [ARG]...
     bench     measures what locks and records cost, beside the C libraries
     capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
     demo      shows a lock changing hands on a real kernel
-    dist      lays out what programs in C need: header, manual, udev rules
+    dist      lays out what programs in C need: libraries, header, manual
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::capi;
 use crate::vm::store::workspace_root;
 use tree::{Content, Placed, Tree};
 
@@ -15,10 +16,15 @@ use tree::{Content, Placed, Tree};
 pub const USAGE: &str = "\
 usage: cargo xtask dist [--out DIR]
 
-Lays out what belongs to libdlm and libdlm_lt: header, pkg-config files, manual pages, udev rules;
-not yet the libraries. The tree is target/dist unless another folder is given, whose content is
-replaced.
+Builds libdlm and libdlm_lt, shared and static, and lays them out with what belongs to them: header,
+pkg-config files, manual pages, udev rules. The tree is target/dist unless another folder is given,
+whose content is replaced. It works wherever it is copied to, for example:
+
+    cp -a target/dist/. /usr/local && ldconfig
 ";
+
+/// The libraries.
+const LIBRARIES: [&str; 2] = ["libdlm", "libdlm_lt"];
 
 /// Documents that come along, from the root of the workspace.
 const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
@@ -37,8 +43,9 @@ pub fn sources() -> PathBuf {
 pub fn lay(tree: &mut Tree) -> Result<()> {
     let sources = sources();
     tree.copy(&sources.join("include/libdlm.h"), "include/libdlm.h")?;
-    for name in ["libdlm.pc", "libdlm_lt.pc"] {
-        tree.copy(&sources.join("pkgconfig").join(name), Path::new("lib/pkgconfig").join(name))?;
+    for name in LIBRARIES {
+        let file = format!("{name}.pc");
+        tree.copy(&sources.join("pkgconfig").join(&file), Path::new("lib/pkgconfig").join(file))?;
     }
     let folder = Path::new("share/man/man3");
     for page in manual::pages(&sources.join("man"))? {
@@ -49,8 +56,24 @@ pub fn lay(tree: &mut Tree) -> Result<()> {
         }
     }
     tree.copy(&sources.join("udev/51-dlm.rules"), "lib/udev/rules.d/51-dlm.rules")?;
-    for name in DOCUMENTS {
-        tree.copy(&workspace_root().join(name), Path::new("share/doc/libdlm").join(name))?;
+    for document in DOCUMENTS {
+        let name = Path::new(document).file_name().unwrap_or_default();
+        tree.copy(&workspace_root().join(document), Path::new("share/doc/libdlm").join(name))?;
+    }
+    Ok(())
+}
+
+/// Puts the libraries: each with its links, and its archive.
+fn lay_libraries(tree: &mut Tree, built: &Path) -> Result<()> {
+    let folder = Path::new("lib");
+    for name in LIBRARIES {
+        let file = format!("{name}.so.3.0");
+        tree.copy(&built.join(&file), folder.join(&file))?;
+        for link in [format!("{name}.so.3"), format!("{name}.so")] {
+            tree.link(&file, folder.join(link))?;
+        }
+        let archive = format!("{name}.a");
+        tree.copy(&built.join(&archive), folder.join(archive))?;
     }
     Ok(())
 }
@@ -59,9 +82,11 @@ pub fn lay(tree: &mut Tree) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When a file is missing or cannot be written.
+/// When the libraries cannot be built or a file cannot be written.
 pub fn make(root: &Path) -> Result<Vec<Placed>> {
+    let built = capi::build()?;
     let mut tree = Tree::begin(root)?;
+    lay_libraries(&mut tree, &built)?;
     lay(&mut tree)?;
     Ok(tree.finish())
 }

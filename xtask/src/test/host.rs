@@ -20,11 +20,12 @@ const CHECKS: [(&str, &str); 5] = [
     ("documentation", "doc --quiet --workspace --no-deps --document-private-items"),
 ];
 
-/// Programs full of tests. The second needs virtual machines and is therefore not run by the
-/// first.
-const TESTS: [(&str, &str); 2] = [
+/// Programs full of tests. The others need virtual machines, or build for long, and are therefore
+/// not run by the first.
+const TESTS: [(&str, &str); 3] = [
     ("host", "test --quiet --workspace --no-fail-fast -- --format=pretty"),
     ("virtual machines", "test --quiet -p xtask --test vm -- --ignored --format=pretty"),
+    ("what is for C", "test --quiet -p xtask --test dist -- --ignored --format=pretty"),
 ];
 
 /// The schedules of dlm-runtime (its module `model`), in a build of their own.

@@ -13,6 +13,7 @@ mod functions;
 mod header;
 mod manual;
 mod pkgconfig;
+mod programs;
 mod udev;
 
 use std::fs;
