@@ -22,9 +22,6 @@ use crate::shared::Shared;
 use crate::status::Status;
 use crate::sync::now;
 
-/// How long closing and releasing wait.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// An open lockspace.
 ///
 /// Threads share it by reference. Its locks keep it open: it is closed when it and all its locks
@@ -44,6 +41,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Lockspace {
     pub(crate) shared: Arc<Shared>,
     pub(crate) manager: Manager,
+    pub(crate) close_timeout: Duration,
 }
 
 impl fmt::Debug for Lockspace {
@@ -214,7 +212,8 @@ impl Lockspace {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] after 10 seconds, if another thread's call has not returned from
+    /// [`ErrorKind::TimedOut`] after 10 seconds (see
+    /// [`LockspaceOptions::close_timeout`]), if another thread's call has not returned from
     /// the kernel, as it happens while the lockspace is stopped. The device is closed as soon as
     /// it does.
     pub fn close(&self) -> Result<(), Error> {
@@ -228,7 +227,7 @@ impl Lockspace {
             return Ok(());
         }
         self.shared.end(Gone::Closed);
-        if self.shared.slot.wait_closed(now().checked_add(CLOSE_TIMEOUT)) {
+        if self.shared.slot.wait_closed(now().checked_add(self.close_timeout)) {
             Ok(())
         } else {
             Err(ErrorKind::TimedOut("a call has not returned from the kernel"))
@@ -263,7 +262,7 @@ impl Lockspace {
             self.shared.check_fork()?;
             // Before it is closed, the removal would wait for ourselves.
             self.shut()?;
-            control::remove(&self.manager, minor, flags, CLOSE_TIMEOUT)
+            control::remove(&self.manager, minor, flags, self.close_timeout)
         };
         release().map_err(|kind| Error::new(Operation::Release, kind))
     }

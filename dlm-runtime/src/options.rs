@@ -10,12 +10,15 @@ use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 use crate::backend::Backend;
 use crate::control::{self, Manager};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::lockspace::{CLOSE_TIMEOUT, Lockspace};
+use crate::lockspace::Lockspace;
 use crate::shared::Shared;
 
 /// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
 /// otherwise. A cluster that is just starting or recovering takes its time.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long closing and releasing wait, unless [`LockspaceOptions::close_timeout`] says otherwise.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a lockspace is opened.
 #[derive(Debug, Clone)]
@@ -23,6 +26,7 @@ pub struct LockspaceOptions {
     manager: Manager,
     flags: LockspaceFlags,
     timeout: Duration,
+    close_timeout: Duration,
     background_writes: bool,
     serialize_new_requests: bool,
     permissions: Option<u32>,
@@ -34,6 +38,7 @@ impl Default for LockspaceOptions {
             manager: Manager::Kernel,
             flags: LockspaceFlags::empty(),
             timeout: CREATE_TIMEOUT,
+            close_timeout: CLOSE_TIMEOUT,
             background_writes: false,
             serialize_new_requests: false,
             permissions: None,
@@ -68,6 +73,14 @@ impl LockspaceOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The longest time that [`Lockspace::close`] and [`Lockspace::release`] wait, 10 seconds by
+    /// default. What takes longer goes on without its caller.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
         self
     }
 
@@ -126,7 +139,7 @@ impl LockspaceOptions {
             });
             attached.inspect_err(|_| {
                 // Nobody else would give back the reference.
-                let _ = control::remove(&self.manager, minor, RemoveFlags::empty(), CLOSE_TIMEOUT);
+                let _ = self.give_back(minor);
             })
         };
         create().map_err(|kind| Error::new(Operation::Create, kind))
@@ -177,15 +190,20 @@ impl LockspaceOptions {
         let remove = || {
             let name = LockspaceName::new(name.as_ref())?;
             let minor = self.manager.find(&name)?;
-            control::remove(&self.manager, minor, RemoveFlags::empty(), CLOSE_TIMEOUT)
+            self.give_back(minor)
         };
         remove().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+
+    fn give_back(&self, minor: Minor) -> Result<(), ErrorKind> {
+        control::remove(&self.manager, minor, RemoveFlags::empty(), self.close_timeout)
     }
 
     fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = self.manager.open(&name, minor, self.timeout)?;
         let shared =
             Shared::new(name, device, self.background_writes, self.serialize_new_requests)?;
-        Ok(Lockspace { shared, manager: self.manager.clone() })
+        let (manager, close_timeout) = (self.manager.clone(), self.close_timeout);
+        Ok(Lockspace { shared, manager, close_timeout })
     }
 }
