@@ -49,6 +49,8 @@ mod device;
 mod dispatch;
 #[cfg(any(feature = "tokio", feature = "async-io"))]
 mod driver;
+#[cfg(all(feature = "engine", not(dlm_model)))]
+pub mod engine;
 mod entry;
 mod error;
 mod event;

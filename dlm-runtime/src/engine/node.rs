@@ -1,0 +1,184 @@
+//! A node of a cluster, as a lock manager.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlm_engine::{ResourceDump, SessionId};
+use dlm_proto::{
+    LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, Minor, NodeId, RemoveFlags, Request,
+};
+use dlm_sys::{Call, Cause, Errno, Error};
+
+use super::cluster::{Hub, Place, State};
+use super::session::Session;
+use crate::backend::{Backend, BackendDevice};
+use crate::status::{State as Progress, Status};
+use crate::sync::MutexGuard;
+
+/// A node of a [`Cluster`](super::Cluster). Clones are one and the same.
+#[derive(Clone)]
+pub struct Node {
+    hub: Arc<Hub>,
+    id: NodeId,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Keeps a lockspace stopped on a node for as long as it lives; [`Node::stop`] makes it.
+#[must_use = "the lockspace runs again when this is dropped"]
+pub struct StopGuard {
+    hub: Arc<Hub>,
+    place: Place,
+}
+
+impl fmt::Debug for StopGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopGuard").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Drop for StopGuard {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        if let Some(count) = state.stopped.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                state.stopped.remove(&self.place);
+            }
+        }
+        drop(state);
+        self.hub.tell();
+    }
+}
+
+impl Node {
+    pub(super) fn new(hub: Arc<Hub>, id: NodeId) -> Self {
+        Self { hub, id }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Stops a lockspace on this node, as a change of the cluster's members does: requests, and
+    /// closing it, wait until what this returns is dropped. Results that are there can be read.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT if it does not exist here.
+    pub fn stop(&self, name: &LockspaceName) -> Result<StopGuard, Error> {
+        let mut state = self.hub.lock();
+        let missing = Error::new(Call::OpenLockspace, Cause::NoLockspace);
+        let minor = state.engine.find(self.id, name).ok_or(missing)?;
+        let place = (self.id, minor);
+        *state.stopped.entry(place).or_default() += 1;
+        Ok(StopGuard { hub: Arc::clone(&self.hub), place })
+    }
+
+    /// The resources of a lockspace on this node and the queues of their locks, as the lock manager
+    /// has them. Nothing if it does not exist here.
+    #[must_use]
+    pub fn queues(&self, name: &LockspaceName) -> Vec<ResourceDump> {
+        let state = self.hub.lock();
+        let minor = state.engine.find(self.id, name);
+        let dump = minor.and_then(|minor| state.engine.dump(self.id, minor));
+        dump.map(|dump| dump.resources).unwrap_or_default()
+    }
+
+    /// Waits while creations and removals are held up.
+    fn lock_alone(&self) -> MutexGuard<'_, State> {
+        let mut state = self.hub.lock();
+        while state.removing.contains(&self.id) {
+            self.hub.wait(&mut state);
+        }
+        state
+    }
+
+    fn control(&self, state: &mut State, request: &Request<'_>) -> Result<u32, Error> {
+        let call = Call::Submit(request.command());
+        let mut buffer = [0; MAX_REQUEST_LEN];
+        let bytes = request
+            .encode(self.hub.config.abi, &mut buffer)
+            .map_err(|error| Error::new(call, Cause::Encode(error)))?;
+        let value = state.engine.control(self.id, bytes).map_err(|errno| refused(call, errno))?;
+        let odd = Error::new(call, Cause::Return(value.try_into().unwrap_or(isize::MAX)));
+        u32::try_from(value).map_err(|_| odd)
+    }
+}
+
+/// The engine's answer in the terms of a device.
+pub(super) fn refused(call: Call, errno: dlm_engine::Errno) -> Error {
+    Error::os(call, Errno::from_raw(errno.0))
+}
+
+impl Backend for Node {
+    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+        let mut state = self.lock_alone();
+        self.control(&mut state, &Request::CreateLockspace { name, flags }).map(Minor)
+    }
+
+    fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        let mut state = self.lock_alone();
+        self.control(&mut state, &Request::RemoveLockspace { minor, flags })?;
+        let State { engine, opens, .. } = &mut *state;
+        let left: Vec<SessionId> = opens
+            .iter()
+            .filter(|(id, open)| open.place == (self.id, minor) && engine.removed(**id))
+            .map(|(id, open)| {
+                open.signals.removed.set();
+                *id
+            })
+            .collect();
+        state.removing.insert(self.id);
+        while left.iter().any(|id| state.opens.contains_key(id)) {
+            self.hub.wait(&mut state);
+        }
+        state.removing.remove(&self.id);
+        drop(state);
+        self.hub.tell();
+        Ok(())
+    }
+
+    fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
+        Ok(self.hub.lock().engine.find(self.id, name))
+    }
+
+    fn open(
+        &self,
+        name: &LockspaceName,
+        minor: Option<Minor>,
+        _: Duration,
+    ) -> Result<Box<dyn BackendDevice>, Error> {
+        let mut state = self.hub.lock();
+        let missing = Error::new(Call::OpenLockspace, Cause::NoLockspace);
+        let found = state.engine.find(self.id, name).ok_or(missing)?;
+        if minor.is_some_and(|minor| minor != found) {
+            return Err(Error::new(Call::OpenLockspace, Cause::WrongDevice));
+        }
+        let session = Session::open(&self.hub, &mut state, (self.id, found))?;
+        Ok(Box::new(session))
+    }
+
+    fn status(&self, name: &LockspaceName) -> Status {
+        let state = self.hub.lock();
+        let progress = match state.engine.find(self.id, name) {
+            None => Progress::Absent,
+            Some(minor) if state.stopped.contains_key(&(self.id, minor)) => Progress::Stopped,
+            Some(_) => Progress::Running,
+        };
+        let mut status = Status::new(progress);
+        status.members = (1..=self.hub.config.nodes)
+            .map(NodeId)
+            .filter(|node| state.engine.find(*node, name).is_some())
+            .collect();
+        status.local_node = Some(self.id);
+        status
+    }
+}
