@@ -12,15 +12,26 @@ use std::sync::Arc;
 use std::thread;
 
 use dlm_runtime::{ErrorKind, LockFlags, LockStatus, Lockspace, Lvb, Mode, ValueBlock};
-use dlm_tests::{eventually, open_twice, within};
+use dlm_tests::{Place, eventually, within};
+
+dlm_tests::everywhere! {
+    a_lock_goes_through_its_modes_and_is_gone_after_the_unlock,
+    a_waiting_thread_is_granted_when_the_holder_unlocks,
+    threads_that_wait_on_one_lockspace_hand_the_lead_on,
+    without_queueing_a_taken_lock_would_block_and_a_conversion_keeps_its_mode,
+    the_value_block_is_written_kept_and_read,
+    an_invalid_value_block_stays_invalid_until_somebody_writes_it,
+    a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back,
+    a_cancel_from_another_thread_ends_a_waiting_conversion,
+    what_the_kernel_would_refuse_or_choke_on_is_refused_with_a_reason,
+    a_conversion_deadlock_ends_one_of_the_two_waits,
+}
 
 const ONE: ValueBlock = ValueBlock([1; 32]);
 const TWO: ValueBlock = ValueBlock([2; 32]);
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_lock_goes_through_its_modes_and_is_gone_after_the_unlock() {
-    let ls = Lockspace::create("rt-modes").unwrap();
+fn a_lock_goes_through_its_modes_and_is_gone_after_the_unlock(place: &Place) {
+    let ls = place.create("rt-modes").unwrap();
     let lock = ls.lock("r", Mode::Nl).wait().unwrap();
     for mode in Mode::ALL.into_iter().chain(Mode::ALL.into_iter().rev()) {
         assert_eq!(lock.convert(mode).wait().unwrap().mode, Some(mode));
@@ -32,10 +43,8 @@ fn a_lock_goes_through_its_modes_and_is_gone_after_the_unlock() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_waiting_thread_is_granted_when_the_holder_unlocks() {
-    let (ls, other) = open_twice("rt-wait");
+fn a_waiting_thread_is_granted_when_the_holder_unlocks(place: &Place) {
+    let (ls, other) = place.open_twice("rt-wait");
     let held = ls.lock("r", Mode::Ex).note_blocking().wait().unwrap();
     let waiter = thread::spawn(move || {
         let lock = other.lock("r", Mode::Pr).wait().unwrap();
@@ -52,12 +61,10 @@ fn a_waiting_thread_is_granted_when_the_holder_unlocks() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn threads_that_wait_on_one_lockspace_hand_the_lead_on() {
-    let ls = Arc::new(Lockspace::create("rt-lead").unwrap());
+fn threads_that_wait_on_one_lockspace_hand_the_lead_on(place: &Place) {
+    let ls = Arc::new(place.create("rt-lead").unwrap());
     let names: Vec<_> = (0..8).map(|n| format!("r{n}")).collect();
-    let holder = Lockspace::open("rt-lead").unwrap();
+    let holder = place.open("rt-lead").unwrap();
     let held: Vec<_> = names
         .iter()
         .map(|name| holder.lock(name, Mode::Ex).note_blocking().wait().unwrap())
@@ -84,10 +91,8 @@ fn threads_that_wait_on_one_lockspace_hand_the_lead_on() {
     Arc::into_inner(ls).unwrap().release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn without_queueing_a_taken_lock_would_block_and_a_conversion_keeps_its_mode() {
-    let (ls, other) = open_twice("rt-noqueue");
+fn without_queueing_a_taken_lock_would_block_and_a_conversion_keeps_its_mode(place: &Place) {
+    let (ls, other) = place.open_twice("rt-noqueue");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let error = other.lock("r", Mode::Ex).no_queue().wait().unwrap_err();
     assert!(error.would_block(), "{error}");
@@ -103,10 +108,8 @@ fn without_queueing_a_taken_lock_would_block_and_a_conversion_keeps_its_mode() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn the_value_block_is_written_kept_and_read() {
-    let (ls, other) = open_twice("rt-lvb");
+fn the_value_block_is_written_kept_and_read(place: &Place) {
+    let (ls, other) = place.open_twice("rt-lvb");
     // Keeps the resource, and with it the block.
     let null = ls.lock("r", Mode::Nl).wait().unwrap();
     let lock = other.lock("r", Mode::Ex).with_lvb().wait().unwrap();
@@ -128,10 +131,8 @@ fn the_value_block_is_written_kept_and_read() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_invalid_value_block_stays_invalid_until_somebody_writes_it() {
-    let (ls, other) = open_twice("rt-invalid");
+fn an_invalid_value_block_stays_invalid_until_somebody_writes_it(place: &Place) {
+    let (ls, other) = place.open_twice("rt-invalid");
     let null = ls.lock("r", Mode::Nl).wait().unwrap();
     let read = |ls: &Lockspace| {
         let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
@@ -158,10 +159,8 @@ fn an_invalid_value_block_stays_invalid_until_somebody_writes_it() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back() {
-    let (ls, other) = open_twice("rt-drop");
+fn a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back(place: &Place) {
+    let (ls, other) = place.open_twice("rt-drop");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let pending = other.lock("r", Mode::Ex).start(|_| panic!("not run after the drop")).unwrap();
     assert!(pending.is_in_flight());
@@ -170,7 +169,7 @@ fn a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back() {
     // Granted only if neither is in the way.
     let lock = other.lock("r", Mode::Ex).no_queue().wait().unwrap();
     // A conversion in flight goes with its lock, too.
-    let third = Lockspace::open("rt-drop").unwrap();
+    let third = place.open("rt-drop").unwrap();
     let shared = ls.lock("s", Mode::Pr).wait().unwrap();
     let blocker = third.lock("s", Mode::Pr).wait().unwrap();
     shared.convert(Mode::Ex).start(|_| panic!("not run after the drop")).unwrap();
@@ -187,10 +186,8 @@ fn a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_cancel_from_another_thread_ends_a_waiting_conversion() {
-    let (ls, other) = open_twice("rt-cancel");
+fn a_cancel_from_another_thread_ends_a_waiting_conversion(place: &Place) {
+    let (ls, other) = place.open_twice("rt-cancel");
     let held = ls.lock("r", Mode::Pr).note_blocking().wait().unwrap();
     let lock = Arc::new(other.lock("r", Mode::Pr).wait().unwrap());
     assert!(matches!(lock.cancel().unwrap_err().kind, ErrorKind::NothingToCancel));
@@ -210,10 +207,8 @@ fn a_cancel_from_another_thread_ends_a_waiting_conversion() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn what_the_kernel_would_refuse_or_choke_on_is_refused_with_a_reason() {
-    let ls = Lockspace::create("rt-illegal").unwrap();
+fn what_the_kernel_would_refuse_or_choke_on_is_refused_with_a_reason(place: &Place) {
+    let ls = place.create("rt-illegal").unwrap();
     let illegal = |error: dlm_runtime::Error| match error.kind {
         ErrorKind::Illegal(reason) => reason,
         other => panic!("{other}"),
@@ -237,10 +232,8 @@ fn what_the_kernel_would_refuse_or_choke_on_is_refused_with_a_reason() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_conversion_deadlock_ends_one_of_the_two_waits() {
-    let (ls, other) = open_twice("rt-deadlock");
+fn a_conversion_deadlock_ends_one_of_the_two_waits(place: &Place) {
+    let (ls, other) = place.open_twice("rt-deadlock");
     let a = ls.lock("r", Mode::Pr).note_blocking().wait().unwrap();
     let b = other.lock("r", Mode::Pr).note_blocking().wait().unwrap();
     a.convert(Mode::Ex).start(|done| assert!(done.is_granted())).unwrap();

@@ -14,8 +14,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dlm_runtime::{ErrorKind, LockStatus, Lockspace, Mode};
-use dlm_tests::{PATIENCE, open_twice};
+use dlm_tests::{PATIENCE, Place};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+dlm_tests::everywhere! {
+    a_request_that_is_not_granted_in_time_leaves_nothing_behind,
+    a_conversion_that_is_not_granted_in_time_keeps_its_mode,
+    dispatch_keeps_the_deadline_of_what_was_started,
+    the_delivery_thread_keeps_deadlines_in_their_order,
+    a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error,
+    threads_that_follow_keep_their_own_deadlines,
+}
 
 const SHORT: Duration = Duration::from_millis(30);
 
@@ -23,10 +32,8 @@ fn is_late(error: &dlm_runtime::Error) -> bool {
     matches!(error.kind, ErrorKind::TimedOut(_))
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_request_that_is_not_granted_in_time_leaves_nothing_behind() {
-    let (ls, other) = open_twice("to-request");
+fn a_request_that_is_not_granted_in_time_leaves_nothing_behind(place: &Place) {
+    let (ls, other) = place.open_twice("to-request");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let start = Instant::now();
     let error = other.lock("r", Mode::Ex).timeout(SHORT).wait().unwrap_err();
@@ -43,10 +50,8 @@ fn a_request_that_is_not_granted_in_time_leaves_nothing_behind() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_conversion_that_is_not_granted_in_time_keeps_its_mode() {
-    let (ls, other) = open_twice("to-convert");
+fn a_conversion_that_is_not_granted_in_time_keeps_its_mode(place: &Place) {
+    let (ls, other) = place.open_twice("to-convert");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let lock = other.lock("r", Mode::Pr).wait().unwrap();
     for _ in 0..3 {
@@ -61,10 +66,8 @@ fn a_conversion_that_is_not_granted_in_time_keeps_its_mode() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn dispatch_keeps_the_deadline_of_what_was_started() {
-    let (ls, other) = open_twice("to-dispatch");
+fn dispatch_keeps_the_deadline_of_what_was_started(place: &Place) {
+    let (ls, other) = place.open_twice("to-dispatch");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let (sender, done) = channel();
     let lock = other
@@ -91,10 +94,8 @@ fn dispatch_keeps_the_deadline_of_what_was_started() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn the_delivery_thread_keeps_deadlines_in_their_order() {
-    let (ls, other) = open_twice("to-thread");
+fn the_delivery_thread_keeps_deadlines_in_their_order(place: &Place) {
+    let (ls, other) = place.open_twice("to-thread");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let delivery = other.start_delivery().unwrap();
     let (sender, done) = channel();
@@ -122,10 +123,8 @@ fn the_delivery_thread_keeps_deadlines_in_their_order() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error() {
-    let (ls, other) = open_twice("to-race");
+fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error(place: &Place) {
+    let (ls, other) = place.open_twice("to-race");
     let (mut granted, mut late) = (0, 0);
     for n in 0..200_u32 {
         let held = ls.lock("r", Mode::Ex).wait().unwrap();
@@ -161,10 +160,8 @@ fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn threads_that_follow_keep_their_own_deadlines() {
-    let (ls, other) = open_twice("to-follow");
+fn threads_that_follow_keep_their_own_deadlines(place: &Place) {
+    let (ls, other) = place.open_twice("to-follow");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let wait = |other: &Lockspace, n: u32| {
         let start = Instant::now();

@@ -14,8 +14,20 @@ use std::thread;
 use std::time::Duration;
 
 use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
-use dlm_tests::{PATIENCE, eventually, open_twice, within};
+use dlm_tests::{PATIENCE, Place, eventually, within};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+dlm_tests::everywhere! {
+    stopping_the_delivery_thread_leaves_waiting_threads_to_themselves,
+    closing_the_lockspace_ends_every_wait,
+    a_forced_removal_ends_every_wait_and_lets_the_remover_go_on,
+    closing_releases_locks_although_their_handles_are_kept,
+    a_release_that_fails_says_so_and_keeps_the_reference,
+    an_exclusive_creation_fails_when_the_lockspace_exists,
+    a_poller_is_woken_by_the_removal,
+    a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal,
+    those_who_open_or_create_at_the_same_time_take_one_reference,
+}
 
 /// Starts threads that wait in `lock` for ever, and returns their answers to come.
 fn waiters(ls: &Arc<Lockspace>, count: usize) -> Vec<thread::JoinHandle<ErrorKind>> {
@@ -30,10 +42,8 @@ fn waiters(ls: &Arc<Lockspace>, count: usize) -> Vec<thread::JoinHandle<ErrorKin
     waiters
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn stopping_the_delivery_thread_leaves_waiting_threads_to_themselves() {
-    let (ls, other) = open_twice("end-thread");
+fn stopping_the_delivery_thread_leaves_waiting_threads_to_themselves(place: &Place) {
+    let (ls, other) = place.open_twice("end-thread");
     let held = other.lock("r", Mode::Ex).wait().unwrap();
     let ls = Arc::new(ls);
     let delivery = ls.start_delivery().unwrap();
@@ -51,10 +61,8 @@ fn stopping_the_delivery_thread_leaves_waiting_threads_to_themselves() {
     Arc::into_inner(ls).unwrap().release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn closing_the_lockspace_ends_every_wait() {
-    let (holder, ls) = open_twice("end-closed");
+fn closing_the_lockspace_ends_every_wait(place: &Place) {
+    let (holder, ls) = place.open_twice("end-closed");
     let held = holder.lock("r", Mode::Ex).wait().unwrap();
     let ls = Arc::new(ls);
     let waiters = waiters(&ls, 3);
@@ -72,25 +80,19 @@ fn closing_the_lockspace_ends_every_wait() {
     holder.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_forced_removal_ends_every_wait_and_lets_the_remover_go_on() {
-    let (holder, ls) = open_twice("end-removed");
+fn a_forced_removal_ends_every_wait_and_lets_the_remover_go_on(place: &Place) {
+    let (holder, ls) = place.open_twice("end-removed");
     let held = holder.lock("r", Mode::Ex).wait().unwrap();
     let ls = Arc::new(ls);
     let waiters = waiters(&ls, 3);
-    let threaded = Lockspace::open("end-removed").unwrap();
+    let threaded = place.open("end-removed").unwrap();
     let delivery = threaded.start_delivery().unwrap();
     let _pending = threaded.lock("r", Mode::Ex).start(|_| panic!("never granted")).unwrap();
     // Their requests are still waiting when the holder's device is closed with its lock; a grant
     // would be as good an end, so the lock goes only with the lockspace.
-    let keeper = dlm_sys::LockspaceDevice::open(ls.name(), None).unwrap();
-    let name = ls.name().clone();
-    let remover = thread::spawn(move || {
-        let control = dlm_sys::ControlDevice::open().unwrap();
-        let minor = dlm_sys::find_lockspace(&name).unwrap().unwrap();
-        control.remove_lockspace(minor, dlm_proto::RemoveFlags::FORCEFREE)
-    });
+    let keeper = place.open_foreign(ls.name());
+    let (backend, minor) = (place.backend(), ls.minor());
+    let remover = thread::spawn(move || backend.remove(minor, dlm_proto::RemoveFlags::FORCEFREE));
     for waiter in waiters {
         let kind = within(move || waiter.join().unwrap());
         assert!(matches!(kind, Some(ErrorKind::Removed)), "{kind:?}");
@@ -108,10 +110,8 @@ fn a_forced_removal_ends_every_wait_and_lets_the_remover_go_on() {
     drop(held);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn closing_releases_locks_although_their_handles_are_kept() {
-    let (ls, other) = open_twice("end-handles");
+fn closing_releases_locks_although_their_handles_are_kept(place: &Place) {
+    let (ls, other) = place.open_twice("end-handles");
     let kept = other.lock("r", Mode::Ex).wait().unwrap();
     other.close().unwrap();
     let lock = ls.lock("r", Mode::Ex).no_queue().wait().unwrap();
@@ -123,38 +123,32 @@ fn closing_releases_locks_although_their_handles_are_kept() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_release_that_fails_says_so_and_keeps_the_reference() {
-    let (ls, other) = open_twice("end-busy");
+fn a_release_that_fails_says_so_and_keeps_the_reference(place: &Place) {
+    let (ls, other) = place.open_twice("end-busy");
     let held = other.lock("r", Mode::Nl).wait().unwrap();
     let error = ls.release().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
     assert!(error.to_string().contains("force"), "{error}");
     held.unlock().unwrap();
     other.close().unwrap();
-    Lockspace::remove("end-busy").unwrap();
-    let error = Lockspace::open("end-busy").unwrap_err();
+    place.remove("end-busy").unwrap();
+    let error = place.open("end-busy").unwrap_err();
     assert!(error.to_string().contains("no such lockspace"), "{error}");
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_exclusive_creation_fails_when_the_lockspace_exists() {
-    let ls = LockspaceOptions::new().exclusive().create("end-excl").unwrap();
-    let error = LockspaceOptions::new().exclusive().create("end-excl").unwrap_err();
+fn an_exclusive_creation_fails_when_the_lockspace_exists(place: &Place) {
+    let ls = place.options().exclusive().create("end-excl").unwrap();
+    let error = place.options().exclusive().create("end-excl").unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EEXIST), "{error}");
-    let second = Lockspace::create("end-excl").unwrap();
+    let second = place.create("end-excl").unwrap();
     assert_eq!(second.minor(), ls.minor());
     second.release().unwrap();
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_poller_is_woken_by_the_removal() {
-    let ls = Lockspace::create("end-poll").unwrap();
-    let other = Lockspace::open("end-poll").unwrap();
+fn a_poller_is_woken_by_the_removal(place: &Place) {
+    let ls = place.create("end-poll").unwrap();
+    let other = place.open("end-poll").unwrap();
     let poller = thread::spawn(move || {
         // The node changes its permissions before it goes, and each of that wakes.
         loop {
@@ -170,16 +164,14 @@ fn a_poller_is_woken_by_the_removal() {
     assert!(matches!(poller.join().unwrap(), ErrorKind::Removed));
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal() {
-    let ls = Lockspace::create("end-held").unwrap();
+fn a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal(place: &Place) {
+    let ls = place.create("end-held").unwrap();
     // Not this library's handle: nobody looks after it.
     let name = dlm_runtime::LockspaceName::new(b"end-held").unwrap();
-    let device = dlm_sys::LockspaceDevice::open(&name, None).unwrap();
+    let device = place.open_foreign(&name);
     let start = std::time::Instant::now();
     let remover = thread::spawn(move || ls.release());
-    eventually("the node is gone", || device.is_removed().unwrap());
+    eventually("the node is gone", || device.was_removed().unwrap());
     assert!(start.elapsed() < Duration::from_secs(10));
     // The kernel's removal waits for this close.
     drop(device);
@@ -187,7 +179,7 @@ fn a_removal_that_somebody_holds_up_ends_the_wait_but_not_the_removal() {
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: the permissions of a device node"]
 fn a_creation_sets_permissions_only_if_asked_to() {
     use std::os::unix::fs::PermissionsExt;
 
@@ -213,7 +205,7 @@ fn a_creation_sets_permissions_only_if_asked_to() {
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: the permissions of a device node"]
 fn who_may_not_open_is_told_so_soon() {
     let ls = Lockspace::create("end-denied").unwrap();
     let options = LockspaceOptions::new().timeout(10 * PATIENCE);
@@ -225,18 +217,16 @@ fn who_may_not_open_is_told_so_soon() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn those_who_open_or_create_at_the_same_time_take_one_reference() {
+fn those_who_open_or_create_at_the_same_time_take_one_reference(place: &Place) {
     for _ in 0..5 {
         let opened: Vec<_> = thread::scope(|scope| {
-            let open = || LockspaceOptions::new().open_or_create("end-race").unwrap();
+            let open = || place.options().open_or_create("end-race").unwrap();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         opened.iter().for_each(|ls| ls.close().unwrap());
         drop(opened);
-        Lockspace::remove("end-race").unwrap();
-        assert!(Lockspace::open("end-race").unwrap_err().is_no_lockspace());
+        place.remove("end-race").unwrap();
+        assert!(place.open("end-race").unwrap_err().is_no_lockspace());
     }
 }

@@ -10,13 +10,13 @@
 )]
 
 use dlm_runtime::{ErrorKind, Mode};
-use dlm_tests::open_twice;
+use dlm_tests::Place;
 use nix::unistd::ForkResult;
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn a_forked_child_is_refused_and_its_parent_keeps_its_locks() {
-    let (ls, other) = open_twice("end-fork");
+    let (ls, other) = Place::kernel().open_twice("end-fork");
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     // SAFETY: the child calls nothing but this library, which allocates no memory on the paths
     // that refuse a forked handle, and `_exit`. No other thread of this process holds the locks of

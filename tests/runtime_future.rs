@@ -16,8 +16,20 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use dlm_runtime::{ErrorKind, LockStatus, Lockspace, LockspaceOptions, Lvb, Mode, ValueBlock};
-use dlm_tests::{PATIENCE, eventually, open_twice, within};
+use dlm_runtime::{ErrorKind, LockStatus, Lvb, Mode, ValueBlock};
+use dlm_tests::{PATIENCE, Place, eventually, within};
+
+dlm_tests::everywhere! {
+    the_end_of_dropped_locks_is_awaited,
+    what_completes_at_once_is_ready_at_the_first_poll,
+    a_future_is_woken_by_the_delivery_thread_and_by_dispatch,
+    a_dropped_future_leaves_nothing_held_and_nobody_in_line,
+    futures_end_with_the_deadline_and_with_the_lockspace,
+    blocking_notices_come_as_a_stream,
+    in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stopped,
+    tokio_drives_many_tasks,
+    async_io_drives_any_executor,
+}
 
 /// Wakes a thread that waits, and counts.
 struct Bell {
@@ -61,10 +73,8 @@ fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn the_end_of_dropped_locks_is_awaited() {
-    let (ls, other) = open_twice("fu-settled");
+fn the_end_of_dropped_locks_is_awaited(place: &Place) {
+    let (ls, other) = place.open_twice("fu-settled");
     // It has no other reason to read.
     let delivery = ls.start_delivery().unwrap();
     for _ in 0..20 {
@@ -82,10 +92,8 @@ fn the_end_of_dropped_locks_is_awaited() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn what_completes_at_once_is_ready_at_the_first_poll() {
-    let ls = Lockspace::create("fu-once").unwrap();
+fn what_completes_at_once_is_ready_at_the_first_poll(place: &Place) {
+    let ls = place.create("fu-once").unwrap();
     let Poll::Ready(lock) = poll_once(ls.lock("r", Mode::Ex).with_lvb().into_future()) else {
         panic!("pending");
     };
@@ -99,10 +107,8 @@ fn what_completes_at_once_is_ready_at_the_first_poll() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch() {
-    let (ls, other) = open_twice("fu-wake");
+fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch(place: &Place) {
+    let (ls, other) = place.open_twice("fu-wake");
     for threaded in [true, false] {
         let held = ls.lock("r", Mode::Ex).wait().unwrap();
         let delivery = threaded.then(|| other.start_delivery().unwrap());
@@ -128,10 +134,8 @@ fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_dropped_future_leaves_nothing_held_and_nobody_in_line() {
-    let (ls, other) = open_twice("fu-drop");
+fn a_dropped_future_leaves_nothing_held_and_nobody_in_line(place: &Place) {
+    let (ls, other) = place.open_twice("fu-drop");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     // Never polled: never asked for.
     drop(other.lock("r", Mode::Ex).into_future());
@@ -150,10 +154,8 @@ fn a_dropped_future_leaves_nothing_held_and_nobody_in_line() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn futures_end_with_the_deadline_and_with_the_lockspace() {
-    let (ls, other) = open_twice("fu-end");
+fn futures_end_with_the_deadline_and_with_the_lockspace(place: &Place) {
+    let (ls, other) = place.open_twice("fu-end");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let other = Arc::new(other);
     let delivery = other.start_delivery().unwrap();
@@ -174,10 +176,8 @@ fn futures_end_with_the_deadline_and_with_the_lockspace() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn blocking_notices_come_as_a_stream() {
-    let (ls, other) = open_twice("fu-stream");
+fn blocking_notices_come_as_a_stream(place: &Place) {
+    let (ls, other) = place.open_twice("fu-stream");
     let delivery = ls.start_delivery().unwrap();
     let lock = ls.lock("r", Mode::Ex).note_blocking().wait().unwrap();
     let waiting = other.lock("r", Mode::Pr).start(|_| ()).unwrap();
@@ -193,18 +193,15 @@ fn blocking_notices_come_as_a_stream() {
     other.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stopped() {
-    let space = dlm_tests::Lockspace::new("fu-stopped");
-    let options = LockspaceOptions::new().background_writes();
-    let ls = options.open(space.name()).unwrap();
+fn in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stopped(place: &Place) {
+    let options = place.options().background_writes();
+    let ls = options.create("fu-stopped").unwrap();
     let dropped = ls.lock("d", Mode::Ex).wait().unwrap();
     let bell = bell();
     let waker = Waker::from(Arc::clone(&bell));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(ls.lock("r", Mode::Ex).into_future());
-    let stopped = space.stop();
+    let stopped = place.stop(ls.name());
     // Each of these would hang here without a thread of its own.
     assert!(future.as_mut().poll(&mut cx).is_pending());
     drop(dropped);
@@ -225,12 +222,11 @@ fn in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stoppe
         ls.lock_count() == 0
     });
     ls.close().unwrap();
+    place.remove("fu-stopped").unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn tokio_drives_many_tasks() {
-    let (ls, other) = open_twice("fu-tokio");
+fn tokio_drives_many_tasks(place: &Place) {
+    let (ls, other) = place.open_twice("fu-tokio");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let ls = Arc::new(ls);
@@ -263,10 +259,8 @@ fn tokio_drives_many_tasks() {
     other.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn async_io_drives_any_executor() {
-    let (ls, other) = open_twice("fu-async-io");
+fn async_io_drives_any_executor(place: &Place) {
+    let (ls, other) = place.open_twice("fu-async-io");
     let driver = ls.drive_async_io().unwrap();
     let driver = thread::spawn(move || block_on(driver));
     let held = other.lock("r", Mode::Ex).note_blocking().wait().unwrap();

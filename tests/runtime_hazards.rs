@@ -25,10 +25,22 @@ use std::time::{Duration, Instant};
 
 use dlm_proto::{Cookies, NameError, Request, UnlockRequest};
 use dlm_runtime::future::LockFuture;
-use dlm_runtime::{
-    Error, ErrorKind, Lock, LockFlags, LockStatus, Lockspace, LockspaceOptions, Mode,
-};
-use dlm_tests::{Kernel, PATIENCE, encode, eventually, open_twice, within};
+use dlm_runtime::{Error, ErrorKind, Lock, LockFlags, LockStatus, Lockspace, Mode};
+use dlm_tests::{PATIENCE, Place, encode, eventually, within};
+
+dlm_tests::everywhere! {
+    h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous,
+    h2_force_on_a_request_is_refused_and_a_close_releases_everything,
+    h3_one_operation_is_cancelled_once_whoever_tries,
+    h3_quecvt_goes_only_where_the_kernel_takes_it,
+    h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now,
+    h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now,
+    h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once,
+    h9_a_holder_that_never_reads_still_hears_of_its_own_operations,
+    h10_resource_names_are_taken_whole_or_not_at_all,
+    h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards,
+    h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost,
+}
 
 fn is_illegal<T>(answer: Result<T, Error>) -> bool {
     matches!(answer.map(|_| ()), Err(Error { kind: ErrorKind::Illegal(_), .. }))
@@ -50,23 +62,19 @@ fn pending(ls: &Lockspace, resource: &str, mode: Mode) -> Lock {
     ls.lock(resource, mode).start(|_| ()).unwrap()
 }
 
-/// Closes what the tests open, and checks that nothing is left in the kernel.
-fn end(ls: Lockspace, other: &Lockspace) {
+/// Closes what the tests open, and checks that the lock manager has nothing left.
+fn end(place: &Place, ls: Lockspace, other: &Lockspace) {
     other.close().unwrap();
     while ls.lock_count() > 0 {
         ls.dispatch().unwrap();
     }
-    let locks = format!("/sys/kernel/debug/dlm/{}_locks", ls.name());
-    let locks = std::fs::read_to_string(locks).unwrap();
-    assert_eq!(locks.lines().skip(1).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(place.locks_of(ls.name()), [""; 0]);
     assert_eq!(ls.dropped_results(), 0);
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous() {
-    let (ls, other) = open_twice("h1");
+fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous(place: &Place) {
+    let (ls, other) = place.open_twice("h1");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     for flags in [LockFlags::empty(), LockFlags::NOQUEUE] {
         let flags = flags | LockFlags::PERSISTENT;
@@ -88,13 +96,11 @@ fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous() {
     // The orphan is gone, and the kernel well.
     held.unlock().unwrap();
     assert!(is_free(&ls, "r"));
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h2_force_on_a_request_is_refused_and_a_close_releases_everything() {
-    let (ls, other) = open_twice("h2");
+fn h2_force_on_a_request_is_refused_and_a_close_releases_everything(place: &Place) {
+    let (ls, other) = place.open_twice("h2");
     let force = LockFlags::FORCEUNLOCK;
     assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).wait()));
     assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).no_queue().start(|_| ())));
@@ -105,13 +111,11 @@ fn h2_force_on_a_request_is_refused_and_a_close_releases_everything() {
     other.close().unwrap();
     assert!(is_free(&ls, "r"));
     drop(lock);
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h3_one_operation_is_cancelled_once_whoever_tries() {
-    let (ls, other) = open_twice("h3-cancel");
+fn h3_one_operation_is_cancelled_once_whoever_tries(place: &Place) {
+    let (ls, other) = place.open_twice("h3-cancel");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let lock = other.lock("r", Mode::Pr).wait().unwrap();
     let nothing = |answer: Result<(), Error>| {
@@ -138,13 +142,11 @@ fn h3_one_operation_is_cancelled_once_whoever_tries() {
     drop(request);
     lock.unlock().unwrap();
     held.unlock().unwrap();
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h3_quecvt_goes_only_where_the_kernel_takes_it() {
-    let (ls, other) = open_twice("h3-quecvt");
+fn h3_quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
+    let (ls, other) = place.open_twice("h3-quecvt");
     for from in Mode::ALL {
         for to in Mode::ALL {
             let lock = ls.lock("r", from).wait().unwrap();
@@ -169,13 +171,11 @@ fn h3_quecvt_goes_only_where_the_kernel_takes_it() {
     lock.convert(Mode::Cw).flags(LockFlags::QUECVT).wait().unwrap();
     lock.unlock().unwrap();
     held.unlock().unwrap();
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now() {
-    let (ls, other) = open_twice("h5-cancelled");
+fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now(place: &Place) {
+    let (ls, other) = place.open_twice("h5-cancelled");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let request = other.lock("r", Mode::Ex).start(|_| panic!("dropped, it is not run")).unwrap();
     request.cancel().unwrap();
@@ -192,13 +192,11 @@ fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now() {
     });
     bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
     held.unlock().unwrap();
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now() {
-    let (ls, other) = open_twice("h5-failed");
+fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now(place: &Place) {
+    let (ls, other) = place.open_twice("h5-failed");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let failed = other.lock("r", Mode::Ex).no_queue().start(|_| ()).unwrap();
     other.dispatch().unwrap();
@@ -217,17 +215,15 @@ fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now() {
     }
     bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
     held.unlock().unwrap();
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once() {
-    let (ls, other) = open_twice("h5-foreign");
+fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place) {
+    let (ls, other) = place.open_twice("h5-foreign");
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     let id = lock.id().unwrap();
     // No command of the kernel checks whose lock it is. The words are not those of this handle.
-    let foreign = dlm_sys::LockspaceDevice::open(ls.name(), None).unwrap();
+    let foreign = place.open_foreign(ls.name());
     let forged = Cookies { completion_param: 0xdead_beef, ..dlm_tests::cookies(1) };
     let request = Request::Unlock(UnlockRequest::new(id, forged));
     foreign.submit(request.command(), &encode(&request)).unwrap();
@@ -250,10 +246,8 @@ fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations() {
-    let (ls, other) = open_twice("h9");
+fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations(place: &Place) {
+    let (ls, other) = place.open_twice("h9");
     // All the modes that can be waited for, weakest first, as each notice is sent once per grant.
     for from in [Mode::Ex, Mode::Pw, Mode::Pr, Mode::Cw, Mode::Cr] {
         let lock = ls.lock("r", from).on_blocking(|_| ()).wait().unwrap();
@@ -281,13 +275,11 @@ fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations() {
         bystander.unlock().unwrap();
         while ls.dispatch().unwrap() > 0 {}
     }
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h10_resource_names_are_taken_whole_or_not_at_all() {
-    let (ls, other) = open_twice("h10");
+fn h10_resource_names_are_taken_whole_or_not_at_all(place: &Place) {
+    let (ls, other) = place.open_twice("h10");
     let longest = [b'n'; 64];
     let mut sibling = longest;
     sibling[63] = b'm';
@@ -305,22 +297,19 @@ fn h10_resource_names_are_taken_whole_or_not_at_all() {
     }
     // Kernels since 6.10 compare names with NULs behind them.
     let answer = other.lock(b"a\0", Mode::Ex).no_queue().wait().map_err(|error| error.status());
-    let wanted = Kernel::pick(Ok(()), Err(Some(LockStatus::Again)));
+    let wanted = place.pick(Ok(()), Err(Some(LockStatus::Again)));
     assert_eq!(answer.map(|lock| lock.unlock().unwrap()), wanted);
     locks.into_iter().for_each(|lock| lock.unlock().unwrap());
-    end(ls, &other);
+    end(place, ls, &other);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards() {
-    let space = dlm_tests::Lockspace::new("h11");
-    let ls = Lockspace::open(space.name()).unwrap();
-    let other = LockspaceOptions::new().background_writes().open(space.name()).unwrap();
+fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards(place: &Place) {
+    let ls = place.create("h11").unwrap();
+    let other = place.options().background_writes().open("h11").unwrap();
     let delivery = other.start_delivery().unwrap();
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let lock = other.lock("s", Mode::Pr).wait().unwrap();
-    let stopped = space.stop();
+    let stopped = place.stop(ls.name());
     let mut context = Context::from_waker(Waker::noop());
     let mut request = other.lock("r", Mode::Ex).timeout(Duration::from_millis(10)).into_future();
     let mut poll = |request: &mut LockFuture<'_>| {
@@ -353,13 +342,11 @@ fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards() {
     held.unlock().unwrap();
     delivery.stop(PATIENCE).unwrap();
     other.close().unwrap();
-    ls.close().unwrap();
+    ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost() {
-    let (ls, other) = open_twice("h11-race");
+fn h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost(place: &Place) {
+    let (ls, other) = place.open_twice("h11-race");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let lock = Arc::new(other.lock("r", Mode::Pr).wait().unwrap());
     let (mut cancelled, rounds) = (0, 300);
@@ -379,5 +366,5 @@ fn h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost()
     assert_eq!(cancelled, rounds);
     Arc::into_inner(lock).unwrap().unlock().unwrap();
     held.unlock().unwrap();
-    end(ls, &other);
+    end(place, ls, &other);
 }

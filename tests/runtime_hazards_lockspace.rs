@@ -12,102 +12,111 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
-use std::sync::{RwLock, RwLockReadGuard};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
 use dlm_proto::{LockspaceFlags, Minor, NameError, RemoveFlags};
-use dlm_runtime::{ErrorKind, Lockspace, LockspaceName, LockspaceOptions, Mode};
-use dlm_sys::{Cause, ControlDevice, LockspaceDevice, find_lockspace};
-use dlm_tests::{Task, eventually, open_twice, process, within};
+use dlm_runtime::{ErrorKind, Lockspace, LockspaceName, Mode};
+use dlm_sys::{Cause, ControlDevice};
+use dlm_tests::{Place, Task, eventually, process, within};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+dlm_tests::everywhere! {
+    h6_a_release_does_not_wait_for_the_handles_of_its_own_program,
+    h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers,
+    h7_names_that_would_hang_the_kernel_are_refused_by_every_call,
+    signals_do_not_end_a_wait,
+    a_creation_that_nobody_waits_for_any_more_is_taken_back,
+}
+
 /// One test holds up all creations and removals on the node, and runs alone.
 static QUIET: RwLock<()> = RwLock::new(());
 
-fn together() -> RwLockReadGuard<'static, ()> {
-    QUIET.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn together(place: &Place) -> Option<RwLockReadGuard<'static, ()>> {
+    // Each engine is a node of its own.
+    place.is_kernel().then(|| QUIET.read().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn minor(name: &str) -> Option<Minor> {
-    find_lockspace(&LockspaceName::new(name.as_bytes()).unwrap()).unwrap()
+fn alone(place: &Place) -> Option<RwLockWriteGuard<'static, ()>> {
+    place.is_kernel().then(|| QUIET.write().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h6_a_release_does_not_wait_for_the_handles_of_its_own_program() {
-    let _others = together();
-    let ls = Lockspace::create("h6-own").unwrap();
+fn minor(place: &Place, name: &str) -> Option<Minor> {
+    place.backend().find(&LockspaceName::new(name.as_bytes()).unwrap()).unwrap()
+}
+
+fn h6_a_release_does_not_wait_for_the_handles_of_its_own_program(place: &Place) {
+    let _others = together(place);
+    let ls = place.create("h6-own").unwrap();
     // All of these would keep the device open, were it theirs.
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let waiting = ls.lock("r", Mode::Pr).start(|_| ()).unwrap();
     let delivery = ls.start_delivery().unwrap();
     within(move || ls.release()).expect("the release ends").unwrap();
-    assert_eq!(minor("h6-own"), None);
+    assert_eq!(minor(place, "h6-own"), None);
     assert!(matches!(held.unlock().unwrap_err().error.kind, ErrorKind::Closed));
     drop((waiting, delivery));
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers() {
-    let _alone = QUIET.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let ls = Lockspace::create("h6-foreign").unwrap();
-    let device = LockspaceDevice::open(ls.name(), None).unwrap();
+fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(place: &Place) {
+    let _alone = alone(place);
+    let soon = Duration::from_millis(200);
+    let ls = place.options().close_timeout(soon).create("h6-foreign").unwrap();
+    let device = place.open_foreign(ls.name());
     let error = ls.release().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
     // The kernel makes no lockspace as long as it removes one.
-    let options = LockspaceOptions::new().timeout(Duration::from_millis(200));
+    let options = place.options().timeout(soon);
     let error = options.create("h6-late").unwrap_err();
     assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
-    let error = LockspaceOptions::new().open("h6-late").unwrap_err();
+    let error = place.options().open("h6-late").unwrap_err();
     assert!(error.is_no_lockspace(), "{error}");
     drop(device);
-    eventually("the removal has ended", || minor("h6-foreign").is_none());
+    eventually("the removal has ended", || minor(place, "h6-foreign").is_none());
     // It is made after all, and taken back, as nobody waits for it. A creation that comes behind
     // has a lockspace of its own.
-    let ls = Lockspace::create("h6-late").unwrap();
+    let ls = place.create("h6-late").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     ls.release().unwrap();
-    eventually("nothing is left", || minor("h6-late").is_none());
+    eventually("nothing is left", || minor(place, "h6-late").is_none());
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call() {
-    let _others = together();
+fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) {
+    let _others = together(place);
     let long = "x".repeat(65);
     for name in ["a/b", "/", "a b", "a\nb", "a\0b", "\t", "", ".", "..", &long] {
         for error in [
-            Lockspace::create(name).unwrap_err(),
-            Lockspace::open(name).unwrap_err(),
-            LockspaceOptions::new().open_or_create(name).unwrap_err(),
-            Lockspace::remove(name).unwrap_err(),
+            place.create(name).unwrap_err(),
+            place.open(name).unwrap_err(),
+            place.options().open_or_create(name).unwrap_err(),
+            place.remove(name).unwrap_err(),
         ] {
             assert!(matches!(error.kind, ErrorKind::Name(_)), "{name:?}: {error}");
         }
     }
-    let error = Lockspace::create("a/b").unwrap_err();
+    let error = place.create("a/b").unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Name(NameError::BadByte { byte: b'/', at: 1 })));
     // The longest that is allowed.
-    let ls = Lockspace::create("y".repeat(64)).unwrap();
+    let ls = place.create("y".repeat(64)).unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     ls.release().unwrap();
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: the control device"]
 fn h8_minor_zero_is_never_removed() {
-    let _others = together();
+    let place = &Place::kernel();
+    let _others = together(place);
     let ls = Lockspace::create("h8").unwrap();
     let control = ControlDevice::open().unwrap();
     for flags in [RemoveFlags::empty(), RemoveFlags::FORCEFREE] {
         let error = control.remove_lockspace(Minor(0), flags).unwrap_err();
         assert_eq!(error.cause, Cause::MinorZero);
     }
-    assert_eq!(minor("h8"), Some(ls.minor()));
+    assert_eq!(minor(place, "h8"), Some(ls.minor()));
     ls.release().unwrap();
 }
 
@@ -127,9 +136,10 @@ fn create_and_release() {
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: processes that share a node"]
 fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole() {
-    let _others = together();
+    let place = &Place::kernel();
+    let _others = together(place);
     const TEST: &str =
         "h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole";
     if process::role().is_some() {
@@ -141,7 +151,7 @@ fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole
     children.iter_mut().for_each(|child| assert_eq!(child.line(), "done"));
     children.iter_mut().for_each(process::Child::await_end);
     // Read with a bound: a broken list has no end.
-    assert_eq!(minor("h13"), None);
+    assert_eq!(minor(place, "h13"), None);
     let list = std::fs::read_to_string("/proc/misc").unwrap();
     let mut names: Vec<_> =
         list.lines().map(|line| line.trim().split_once(' ').unwrap().1).collect();
@@ -156,9 +166,10 @@ fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: a process of its own, and the descriptors of devices"]
 fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
-    let _others = together();
+    let place = &Place::kernel();
+    let _others = together(place);
     const TEST: &str = "without_descriptors_a_creation_says_so_and_gives_its_reference_back";
     // The limit is that of a process.
     if process::role().is_none() {
@@ -167,7 +178,7 @@ fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
         // Of the control device, the lockspace's, and what the library needs beside them.
         assert!(failures >= 5, "{failures} descriptors too few were tried");
         child.await_end();
-        assert_eq!(minor("h-few"), None);
+        assert_eq!(minor(place, "h-few"), None);
         return;
     }
     let most = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -188,7 +199,7 @@ fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
                 assert!(named, "{error}");
             }
         }
-        assert_eq!(minor("h-few"), None, "left behind with {failures} descriptors");
+        assert_eq!(minor(place, "h-few"), None, "left behind with {failures} descriptors");
         failures += 1;
     }
     process::say(&failures.to_string());
@@ -200,16 +211,14 @@ extern "C" fn count_signal(_: libc::c_int) {
     SIGNALS.fetch_add(1, SeqCst);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn signals_do_not_end_a_wait() {
-    let _others = together();
+fn signals_do_not_end_a_wait(place: &Place) {
+    let _others = together(place);
     let action =
         SigAction::new(SigHandler::Handler(count_signal), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing but add to an atomic number, which is allowed in one, and no
     // other test of this program uses the signal.
     unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
-    let (ls, other) = open_twice("h-eintr");
+    let (ls, other) = place.open_twice("h-eintr");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let late = Duration::from_secs(30);
     thread::scope(|scope| {
@@ -248,24 +257,22 @@ fn signals_do_not_end_a_wait() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_creation_that_nobody_waits_for_any_more_is_taken_back() {
-    let _others = together();
-    let options = LockspaceOptions::new().timeout(Duration::ZERO);
+fn a_creation_that_nobody_waits_for_any_more_is_taken_back(place: &Place) {
+    let _others = together(place);
+    let options = place.options().timeout(Duration::ZERO);
     for _ in 0..20 {
         // In time or late: it is there with a handle, or it is not there.
         if let Ok(ls) = options.create("h-zero") {
             ls.release().unwrap();
         }
     }
-    let control = ControlDevice::open().unwrap();
+    let backend = place.backend();
     let name = LockspaceName::new(b"h-zero").unwrap();
     // Those that come late come one after the other. A reference that stayed would be there for good.
     let mut made = None;
     eventually("no reference is left", || {
-        made = control.create_lockspace(&name, LockspaceFlags::NEWEXCL).ok();
+        made = backend.create(&name, LockspaceFlags::NEWEXCL).ok();
         made.is_some()
     });
-    control.remove_lockspace(made.unwrap(), RemoveFlags::empty()).unwrap();
+    backend.remove(made.unwrap(), RemoveFlags::empty()).unwrap();
 }

@@ -10,11 +10,19 @@
 )]
 
 use dlm_runtime::{ErrorKind, Lock, LockFlags, Lockspace, Lvb, Mode, ValueBlock};
-use dlm_tests::{block, open_twice};
+use dlm_tests::{Place, block};
+
+dlm_tests::everywhere! {
+    a_request_that_is_dropped_after_its_grant_writes_nothing,
+    a_lock_that_is_dropped_in_a_conversion_writes_nothing,
+    an_old_block_is_not_written_back,
+    a_block_that_was_kept_from_others_all_the_time_stays_valid,
+    a_demoted_lock_that_is_the_victim_of_a_deadlock_holds_nothing,
+}
 
 /// Two owners, and a lock that keeps the resource `r` and its block, which is `block(1)`.
-fn with_block(name: &str) -> (Lockspace, Lockspace, Lock) {
-    let (ls, other) = open_twice(name);
+fn with_block(place: &Place, name: &str) -> (Lockspace, Lockspace, Lock) {
+    let (ls, other) = place.open_twice(name);
     let keeper = ls.lock("r", Mode::Nl).with_lvb().wait().unwrap();
     write(&ls, block(1));
     (ls, other, keeper)
@@ -38,10 +46,8 @@ fn end(ls: Lockspace, other: &Lockspace, keeper: Lock) {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_request_that_is_dropped_after_its_grant_writes_nothing() {
-    let (ls, other, keeper) = with_block("lvb-dropped");
+fn a_request_that_is_dropped_after_its_grant_writes_nothing(place: &Place) {
+    let (ls, other, keeper) = with_block(place, "lvb-dropped");
     for mode in [Mode::Pw, Mode::Ex] {
         let held = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
         let request = other.lock("r", mode).with_lvb().start(|_| panic!("dropped")).unwrap();
@@ -54,10 +60,8 @@ fn a_request_that_is_dropped_after_its_grant_writes_nothing() {
     end(ls, &other, keeper);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_lock_that_is_dropped_in_a_conversion_writes_nothing() {
-    let (ls, other, keeper) = with_block("lvb-converting");
+fn a_lock_that_is_dropped_in_a_conversion_writes_nothing(place: &Place) {
+    let (ls, other, keeper) = with_block(place, "lvb-converting");
     for granted_first in [false, true] {
         let held = ls.lock("r", Mode::Cr).wait().unwrap();
         // It has never read the block, and would write what it carries.
@@ -78,10 +82,8 @@ fn a_lock_that_is_dropped_in_a_conversion_writes_nothing() {
     end(ls, &other, keeper);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_old_block_is_not_written_back() {
-    let (ls, other, keeper) = with_block("lvb-old");
+fn an_old_block_is_not_written_back(place: &Place) {
+    let (ls, other, keeper) = with_block(place, "lvb-old");
     let lock = other.lock("r", Mode::Cr).with_lvb().wait().unwrap();
     assert_eq!(lock.lvb(), Some(Lvb::new(block(1))));
     let writer = ls.lock("r", Mode::Pw).with_lvb().wait().unwrap();
@@ -98,10 +100,8 @@ fn an_old_block_is_not_written_back() {
     end(ls, &other, keeper);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_block_that_was_kept_from_others_all_the_time_stays_valid() {
-    let (ls, other, keeper) = with_block("lvb-kept");
+fn a_block_that_was_kept_from_others_all_the_time_stays_valid(place: &Place) {
+    let (ls, other, keeper) = with_block(place, "lvb-kept");
     let lock = other.lock("r", Mode::Pr).with_lvb().wait().unwrap();
     lock.convert(Mode::Pw).wait().unwrap();
     let held = ls.lock("r", Mode::Cr).wait().unwrap();
@@ -125,10 +125,8 @@ fn a_block_that_was_kept_from_others_all_the_time_stays_valid() {
     end(ls, &other, keeper);
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_demoted_lock_that_is_the_victim_of_a_deadlock_holds_nothing() {
-    let (ls, other, keeper) = with_block("lvb-demoted");
+fn a_demoted_lock_that_is_the_victim_of_a_deadlock_holds_nothing(place: &Place) {
+    let (ls, other, keeper) = with_block(place, "lvb-demoted");
     let winner = ls.lock("r", Mode::Pr).wait().unwrap();
     let loser = other.lock("r", Mode::Pr).wait().unwrap();
     winner.convert(Mode::Ex).start(|_| ()).unwrap();

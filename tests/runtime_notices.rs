@@ -13,13 +13,20 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
-use dlm_tests::{PATIENCE, eventually, open_twice};
+use dlm_runtime::{ErrorKind, Mode};
+use dlm_tests::{PATIENCE, Place, eventually};
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_notice_is_awaited_in_a_call_without_anybody_else() {
-    let (ls, other) = open_twice("no-wait");
+dlm_tests::everywhere! {
+    a_notice_is_awaited_in_a_call_without_anybody_else,
+    a_notice_is_awaited_beside_waiters_and_a_delivery_thread,
+    waiting_for_a_notice_that_cannot_come_is_an_error,
+    a_callback_gives_way_with_the_lock_that_it_is_lent,
+    a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards,
+    dropped_locks_are_gone_when_that_was_awaited,
+}
+
+fn a_notice_is_awaited_in_a_call_without_anybody_else(place: &Place) {
+    let (ls, other) = place.open_twice("no-wait");
     let lock = ls.lock("r", Mode::Ex).note_blocking().wait().unwrap();
     let start = Instant::now();
     let short = Duration::from_millis(30);
@@ -38,10 +45,8 @@ fn a_notice_is_awaited_in_a_call_without_anybody_else() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_notice_is_awaited_beside_waiters_and_a_delivery_thread() {
-    let (ls, other) = open_twice("no-beside");
+fn a_notice_is_awaited_beside_waiters_and_a_delivery_thread(place: &Place) {
+    let (ls, other) = place.open_twice("no-beside");
     let delivery = ls.start_delivery().unwrap();
     let held = other.lock("busy", Mode::Ex).wait().unwrap();
     let (sender, modes) = channel();
@@ -71,10 +76,8 @@ fn a_notice_is_awaited_beside_waiters_and_a_delivery_thread() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn waiting_for_a_notice_that_cannot_come_is_an_error() {
-    let (ls, other) = open_twice("no-never");
+fn waiting_for_a_notice_that_cannot_come_is_an_error(place: &Place) {
+    let (ls, other) = place.open_twice("no-never");
     let kind = |error: dlm_runtime::Error| error.kind;
     let silent = ls.lock("r", Mode::Ex).wait().unwrap();
     assert!(matches!(kind(silent.wait_blocked(None).unwrap_err()), ErrorKind::Illegal(_)));
@@ -96,10 +99,8 @@ fn waiting_for_a_notice_that_cannot_come_is_an_error() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_callback_gives_way_with_the_lock_that_it_is_lent() {
-    let (ls, other) = open_twice("no-lent");
+fn a_callback_gives_way_with_the_lock_that_it_is_lent(place: &Place) {
+    let (ls, other) = place.open_twice("no-lent");
     let delivery = ls.start_delivery().unwrap();
     let (sender, seen) = channel();
     let converts = ls
@@ -129,12 +130,10 @@ fn a_callback_gives_way_with_the_lock_that_it_is_lent() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards() {
-    for options in [LockspaceOptions::new(), LockspaceOptions::new().background_writes()] {
+fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards(place: &Place) {
+    for options in [place.options(), place.options().background_writes()] {
         let ls = options.create("no-drop").unwrap();
-        let other = Lockspace::open("no-drop").unwrap();
+        let other = place.open("no-drop").unwrap();
         let delivery = ls.start_delivery().unwrap();
         let ((entered, inside), (go_on, wait)) = (channel(), channel::<()>());
         let (sender, end) = channel();
@@ -165,10 +164,8 @@ fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards() {
     }
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn dropped_locks_are_gone_when_that_was_awaited() {
-    let (ls, other) = open_twice("no-settled");
+fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
+    let (ls, other) = place.open_twice("no-settled");
     ls.settled().wait(Some(Duration::ZERO)).unwrap();
     let kept = ls.lock("kept", Mode::Ex).wait().unwrap();
     let drop_many = || {

@@ -11,11 +11,23 @@
 use std::sync::mpsc::channel;
 
 use dlm_runtime::{ErrorKind, LockStatus, Lockspace, Mode, NodeId, State};
-use dlm_tests::{PATIENCE, Task, eventually, open_twice};
+use dlm_tests::{PATIENCE, Place, Task, eventually};
+
+dlm_tests::everywhere! {
+    an_orphan_is_adopted_by_its_name_and_mode,
+    an_orphan_is_adopted_without_its_mode_being_known,
+    an_adopted_lock_stays_persistent_through_conversions,
+    who_adopts_is_told_of_those_who_wait_already,
+    a_purge_removes_orphans_and_never_live_locks,
+    a_leaked_lock_is_held_until_the_lockspace_is_closed,
+    a_deadlock_victim_is_told_so,
+    locks_are_listed_and_counted,
+    the_status_tells_whether_locks_are_granted_and_by_whom,
+}
 
 /// Leaves a persistent EX lock on `r` behind, as a process that dies does.
-fn orphan(name: &str) {
-    let owner = Lockspace::open(name).unwrap();
+fn orphan(place: &Place, name: &str) {
+    let owner = place.open(name).unwrap();
     let lock = owner.lock("r", Mode::Ex).wait().unwrap();
     lock.persist().unwrap();
     assert!(owner.locks()[0].is_persistent);
@@ -23,11 +35,9 @@ fn orphan(name: &str) {
     owner.close().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_orphan_is_adopted_by_its_name_and_mode() {
-    let ls = Lockspace::create("orphan-adopt").unwrap();
-    orphan("orphan-adopt");
+fn an_orphan_is_adopted_by_its_name_and_mode(place: &Place) {
+    let ls = place.create("orphan-adopt").unwrap();
+    orphan(place, "orphan-adopt");
     assert!(ls.lock("r", Mode::Nl).no_queue().wait().is_ok());
     assert!(ls.lock("r", Mode::Cr).no_queue().wait().unwrap_err().would_block());
     let other_mode = |name, mode| match ls.adopt(name, mode).take().unwrap_err().kind {
@@ -46,11 +56,9 @@ fn an_orphan_is_adopted_by_its_name_and_mode() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_orphan_is_adopted_without_its_mode_being_known() {
-    let ls = Lockspace::create("orphan-any").unwrap();
-    let owner = Lockspace::open("orphan-any").unwrap();
+fn an_orphan_is_adopted_without_its_mode_being_known(place: &Place) {
+    let ls = place.create("orphan-any").unwrap();
+    let owner = place.open("orphan-any").unwrap();
     for (name, mode) in Mode::ALL.map(|mode| (mode.name(), mode)) {
         let lock = owner.lock(name, mode).wait().unwrap();
         lock.persist().unwrap();
@@ -78,12 +86,10 @@ fn an_orphan_is_adopted_without_its_mode_being_known() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_adopted_lock_stays_persistent_through_conversions() {
-    let ls = Lockspace::create("orphan-again").unwrap();
-    orphan("orphan-again");
-    let second = Lockspace::open("orphan-again").unwrap();
+fn an_adopted_lock_stays_persistent_through_conversions(place: &Place) {
+    let ls = place.create("orphan-again").unwrap();
+    orphan(place, "orphan-again");
+    let second = place.open("orphan-again").unwrap();
     let lock = second.adopt("r", Mode::Ex).take().unwrap();
     lock.convert(Mode::Pr).wait().unwrap();
     lock.leak();
@@ -93,11 +99,9 @@ fn an_adopted_lock_stays_persistent_through_conversions() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn who_adopts_is_told_of_those_who_wait_already() {
-    let (ls, other) = open_twice("orphan-bast");
-    orphan("orphan-bast");
+fn who_adopts_is_told_of_those_who_wait_already(place: &Place) {
+    let (ls, other) = place.open_twice("orphan-bast");
+    orphan(place, "orphan-bast");
     let (sender, granted) = channel();
     let waiting =
         other.lock("r", Mode::Pr).start(move |done| sender.send(done.status).unwrap()).unwrap();
@@ -120,11 +124,9 @@ fn who_adopts_is_told_of_those_who_wait_already() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_purge_removes_orphans_and_never_live_locks() {
-    let ls = Lockspace::create("orphan-purge").unwrap();
-    orphan("orphan-purge");
+fn a_purge_removes_orphans_and_never_live_locks(place: &Place) {
+    let ls = place.create("orphan-purge").unwrap();
+    orphan(place, "orphan-purge");
     let me = Task::current().thread();
     let live = ls.lock("live", Mode::Ex).wait().unwrap();
     // Nobody's.
@@ -133,9 +135,9 @@ fn a_purge_removes_orphans_and_never_live_locks() {
     // This thread made both the orphan and the live lock.
     ls.purge(None, Some(me)).unwrap();
     ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
-    let other = Lockspace::open("orphan-purge").unwrap();
+    let other = place.open("orphan-purge").unwrap();
     assert!(other.lock("live", Mode::Ex).no_queue().wait().unwrap_err().would_block());
-    orphan("orphan-purge");
+    orphan(place, "orphan-purge");
     ls.purge(None, None).unwrap();
     ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
     assert!(matches!(ls.purge(None, Some(0)).unwrap_err().kind, ErrorKind::Illegal(_)));
@@ -144,10 +146,8 @@ fn a_purge_removes_orphans_and_never_live_locks() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_leaked_lock_is_held_until_the_lockspace_is_closed() {
-    let (ls, other) = open_twice("orphan-leak");
+fn a_leaked_lock_is_held_until_the_lockspace_is_closed(place: &Place) {
+    let (ls, other) = place.open_twice("orphan-leak");
     other.lock("r", Mode::Ex).wait().unwrap().leak();
     assert!(ls.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
     assert_eq!(other.lock_count(), 1);
@@ -156,10 +156,8 @@ fn a_leaked_lock_is_held_until_the_lockspace_is_closed() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_deadlock_victim_is_told_so() {
-    let (ls, other) = open_twice("orphan-victim");
+fn a_deadlock_victim_is_told_so(place: &Place) {
+    let (ls, other) = place.open_twice("orphan-victim");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let (sender, ended) = channel();
     let lock =
@@ -174,10 +172,8 @@ fn a_deadlock_victim_is_told_so() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn locks_are_listed_and_counted() {
-    let (ls, other) = open_twice("orphan-list");
+fn locks_are_listed_and_counted(place: &Place) {
+    let (ls, other) = place.open_twice("orphan-list");
     let held = ls.lock("b", Mode::Pr).note_blocking().wait().unwrap();
     let free = ls.lock("a", Mode::Ex).wait().unwrap();
     let waiting = other.lock("b", Mode::Ex).start(|_| ()).unwrap();
@@ -204,26 +200,23 @@ fn locks_are_listed_and_counted() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn the_status_tells_whether_locks_are_granted_and_by_whom() {
-    let space = dlm_tests::Lockspace::new("orphan-status");
-    let ls = Lockspace::open(space.name()).unwrap();
+fn the_status_tells_whether_locks_are_granted_and_by_whom(place: &Place) {
+    let ls = place.create("orphan-status").unwrap();
     let status = ls.status();
     assert_eq!(status.state, State::Running);
     assert_eq!((status.members, status.local_node), (vec![NodeId(1)], Some(NodeId(1))));
     {
-        let _stopped = space.stop();
+        let _stopped = place.stop(ls.name());
         assert_eq!(ls.status().state, State::Stopped);
     }
     eventually("it runs again", || ls.status().state == State::Running);
     ls.close().unwrap();
-    drop(space);
+    place.remove("orphan-status").unwrap();
     assert_eq!(ls.status().state, State::Absent);
 }
 
 #[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+#[ignore = "on kernels only: the default lockspace is always the kernel's"]
 fn the_simple_pair_locks_by_name_and_unlocks_by_id() {
     use dlm_runtime::simple::{DEFAULT_LOCKSPACE, lock_resource, unlock_resource};
     use dlm_runtime::{LockFlags, LockId};

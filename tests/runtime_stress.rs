@@ -37,8 +37,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use dlm_tests::Place;
 use tell::tell;
 use world::{THREADS, World};
+
+dlm_tests::everywhere! {
+    mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing,
+}
 
 /// Marks the panics that belong to the test.
 const MARKER: &str = "a callback that panics, as it should";
@@ -58,15 +63,13 @@ fn hush() {
     }));
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing() {
+fn mixed_operations_of_eight_threads_lose_nothing_and_leave_nothing(place: &Place) {
     hush();
     let seed = random::seed();
     let wanted = std::env::var("DLM_OPERATIONS").map_or(100_000, |text| text.parse().unwrap());
-    tell(tell::command(seed, wanted));
+    tell(tell::command(place, seed, wanted));
     let start = Instant::now();
-    let world = World::new(seed, wanted);
+    let world = World::new(place, seed, wanted);
     std::thread::scope(|scope| {
         let world = &world;
         for number in 0..THREADS {

@@ -1,8 +1,12 @@
-//! What the tests against a real kernel share.
+//! What the tests against a lock manager share.
 //!
-//! The tests themselves stand in the files beside this folder. Each is ignored unless asked for
-//! (`--ignored`), because it needs a kernel with a DLM and root; `cargo xtask test` runs them in a
-//! virtual machine. They run at the same time, so each makes a [`Lockspace`] of its own.
+//! The tests themselves stand in the files beside this folder. Those that need a kernel with a DLM
+//! and root are ignored unless asked for (`--ignored`); `cargo xtask test` runs them in a virtual
+//! machine. They run at the same time, so each makes a [`Lockspace`] of its own.
+//!
+//! Most tests of dlm-runtime (`runtime_*`) are functions of a [`Place`], from which [`everywhere!`]
+//! makes one test on the kernel and one on each kind of engine, which run on any machine. Those that
+//! are about the kernel's side of things say so in the reason for which they are ignored.
 //!
 //! * [`Lockspace`]: made for one test, and removed at its end with whatever is left in it.
 //! * [`Session`]: an open device, one line per request; results are awaited with a deadline.
@@ -26,22 +30,23 @@ mod kernel;
 mod lockspace;
 mod meeting;
 mod outcome;
+mod place;
 mod privilege;
 pub mod process;
 mod request;
-mod runtime;
 pub mod scenario;
 mod session;
 mod task;
 mod wait;
 
+pub use dlm_runtime::engine::Profile;
 pub use kernel::Kernel;
 pub use lockspace::{Lockspace, Stopped, control_device};
 pub use meeting::Meeting;
 pub use outcome::Outcome;
+pub use place::{Halt, Place};
 pub use privilege::as_nobody;
 pub use request::{block, cookies, encode, encode_as};
-pub use runtime::open_twice;
 pub use session::Session;
 pub use task::Task;
 pub use wait::{PATIENCE, eventually, within};

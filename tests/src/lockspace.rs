@@ -148,10 +148,16 @@ impl Lockspace {
     #[must_use]
     #[track_caller]
     pub fn stop(&self) -> Stopped {
-        let control = PathBuf::from(format!("/sys/kernel/dlm/{}/control", self.name));
-        std::fs::write(&control, "0").expect("stop the lockspace");
-        Stopped { control }
+        stop(&self.name)
     }
+}
+
+/// Stops a lockspace by its name.
+#[track_caller]
+pub(crate) fn stop(name: &LockspaceName) -> Stopped {
+    let control = PathBuf::from(format!("/sys/kernel/dlm/{name}/control"));
+    std::fs::write(&control, "0").expect("stop the lockspace");
+    Stopped { control }
 }
 
 /// A lockspace that is stopped: requests and closes block in the kernel.

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use dlm_tests::Kernel;
+use dlm_tests::Place;
 
 /// Writes a line to standard error.
 pub(crate) fn tell(line: impl Display) {
@@ -15,10 +15,13 @@ pub(crate) fn tell(line: impl Display) {
 }
 
 /// What repeats the choices of this run, on a machine that has this workspace.
-pub(crate) fn command(seed: u64, operations: u64) -> String {
-    let kernel = Kernel::pick("6.1", "6.12");
-    format!(
-        "DLM_SEED={seed} DLM_OPERATIONS={operations} cargo xtask test --kernel {kernel} \
-         runtime_stress"
-    )
+pub(crate) fn command(place: &Place, seed: u64, operations: u64) -> String {
+    let rest = if place.is_kernel() {
+        let kernel = place.pick("6.1", "6.12");
+        format!("xtask test --kernel {kernel} runtime_stress")
+    } else {
+        let profile = place.pick("6_1", "6_12");
+        format!("test -p dlm-tests --test runtime_stress on_engine_{profile}")
+    };
+    format!("DLM_SEED={seed} DLM_OPERATIONS={operations} cargo {rest}")
 }

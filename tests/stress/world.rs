@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use dlm_runtime::{DeliveryThread, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
-use dlm_tests::PATIENCE;
+use dlm_runtime::{DeliveryThread, ErrorKind, Lock, Lockspace, Mode};
+use dlm_tests::{PATIENCE, Place};
 
 use crate::resource::Resource;
 use crate::tell::{self, tell};
@@ -47,8 +47,8 @@ impl Owner {
         })
     }
 
-    fn doomed() -> Arc<Self> {
-        Self::new(Lockspace::open(NAME).unwrap(), "doomed", true, true)
+    fn doomed(place: &Place) -> Arc<Self> {
+        Self::new(place.open(NAME).unwrap(), "doomed", true, true)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -78,6 +78,7 @@ impl Owner {
 }
 
 pub(crate) struct World {
+    place: Place,
     pub(crate) seed: u64,
     start: Instant,
     /// Operations to do: requests, conversions and unlocks.
@@ -117,10 +118,10 @@ pub(crate) fn add(count: &AtomicU64) {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, wanted: u64) -> Self {
-        let first = Lockspace::create(NAME).unwrap();
-        let open = || Lockspace::open(NAME).unwrap();
-        let writing = LockspaceOptions::new().background_writes().open(NAME).unwrap();
+    pub(crate) fn new(place: &Place, seed: u64, wanted: u64) -> Self {
+        let first = place.create(NAME).unwrap();
+        let open = || place.open(NAME).unwrap();
+        let writing = place.options().background_writes().open(NAME).unwrap();
         let resources: Vec<_> =
             (0..RESOURCES).map(|n| Resource::new(format!("resource.{n}"))).collect();
         // Keep the value blocks, which go with the last lock of a resource.
@@ -129,6 +130,7 @@ impl World {
             .map(|resource| first.lock(&resource.name, Mode::Nl).with_lvb().wait().unwrap())
             .collect();
         Self {
+            place: place.clone(),
             seed,
             start: Instant::now(),
             wanted,
@@ -137,7 +139,7 @@ impl World {
                 Owner::new(open(), "dispatch", false, false),
                 Owner::new(writing, "background", true, false),
             ],
-            doomed: Mutex::new(Owner::doomed()),
+            doomed: Mutex::new(Owner::doomed(place)),
             closes: AtomicU64::new(0),
             resources,
             victims: (0..THREADS).map(|_| Mutex::default()).collect(),
@@ -164,7 +166,7 @@ impl World {
 
     /// Closes the doomed lockspace under its users and opens another one.
     pub(crate) fn replace_doomed(&self) {
-        let fresh = Owner::doomed();
+        let fresh = Owner::doomed(&self.place);
         let old = std::mem::replace(&mut *self.doomed.lock().unwrap(), fresh);
         old.close();
         add(&self.closes);
@@ -193,10 +195,8 @@ impl World {
                 counters.grants + counters.refusals <= counters.requests + counters.conversions
             );
         }
-        let list = format!("/sys/kernel/debug/dlm/{NAME}_locks");
-        let locks = std::fs::read_to_string(&list).unwrap();
-        let left: Vec<_> = locks.lines().skip(1).collect();
-        assert!(left.is_empty(), "the kernel still has locks in {list}:\n{}", left.join("\n"));
+        let left = self.place.locks_of(self.owners[0].ls.name());
+        assert!(left.is_empty(), "the lock manager still has locks:\n{}", left.join("\n"));
         let sections: u64 = self.resources.iter().map(Resource::check_sections).sum();
         let reads: u64 = self.resources.iter().map(|r| r.reads.load(Ordering::SeqCst)).sum();
         eprintln!("stress: {sections} sections under EX, {reads} valid value blocks read");
@@ -237,7 +237,7 @@ impl World {
 
     /// All that can be told, for a failure.
     pub(crate) fn print(&self) {
-        tell(format_args!("repeat it: {}", tell::command(self.seed, self.wanted)));
+        tell(format_args!("repeat it: {}", tell::command(&self.place, self.seed, self.wanted)));
         watch::print(&self.desks);
         let doomed = self.doomed.try_lock().map(|owner| Arc::clone(&owner)).ok();
         for owner in self.owners.iter().chain(&doomed) {
@@ -247,9 +247,8 @@ impl World {
             }
         }
         tell(format_args!("{:?}", self.tally));
-        if let Ok(locks) = std::fs::read_to_string(format!("/sys/kernel/debug/dlm/{NAME}_locks")) {
-            // NL is 0, in the column before the one for what is waited for.
-            tell(format_args!("the kernel's locks:\n{locks}"));
-        }
+        // In the kernel's list NL is 0, in the column before the one for what is waited for.
+        let locks = self.place.locks_of(self.owners[0].ls.name());
+        tell(format_args!("the lock manager's locks:\n{}", locks.join("\n")));
     }
 }
