@@ -32,6 +32,9 @@ const IS_64_BIT: usize = 13;
 const NAME_LEN: usize = 17;
 const FLAGS: usize = 20;
 
+/// Where the name of a 32-bit lock request begins.
+const NAME_OF_32_BIT: usize = 100;
+
 /// Checks the length as a kernel does before anything else.
 fn check_len(abi: Abi, len: usize) -> Result<(), Unframed> {
     let (least, most) = match abi.version {
@@ -91,6 +94,12 @@ pub(crate) fn decode_loosely<'a>(
     let abi = layout(abi, bytes);
     if abi.version == AbiVersion::V5 {
         return Err(Unframed::Refused(Errno::EINVAL));
+    }
+    if abi == Abi::V6_32 {
+        // The kernel takes no more of a name than the record has more than its least, although the
+        // name begins before that.
+        let end = NAME_OF_32_BIT + bytes.len().saturating_sub(abi.request_len(0));
+        pad.iter_mut().skip(end).for_each(|byte| *byte = 0);
     }
     let long_name = pad.get(NAME_LEN).is_some_and(|&len| usize::from(len) >= TOO_LONG.len());
     if long_name {
