@@ -15,6 +15,7 @@
 //! * [`process`], [`Task`], [`as_nobody`]: a second process, what a thread is waiting in, and a
 //!   thread without privileges.
 //! * [`scenario`]: what the kernel does, in files that people can read.
+//! * [`conformance`]: the same random scripts on the kernel and on an engine.
 //!
 //! Lines such as "l20" in the tests' names are those of the checklist from which they were written.
 
@@ -26,6 +27,7 @@
     reason = "helpers of tests: to fail loudly is their purpose"
 )]
 
+pub mod conformance;
 mod kernel;
 mod lockspace;
 mod meeting;

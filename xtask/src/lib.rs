@@ -8,6 +8,7 @@ pub mod bench;
 pub mod capi;
 pub mod cargo;
 pub mod cluster;
+pub mod conformance;
 pub mod demo;
 pub mod dist;
 pub mod fuzz;
@@ -26,6 +27,8 @@ usage: cargo xtask COMMAND [ARG]...
     abi       compares dlm-proto with the kernel's headers
     bench     measures what locks and records cost, beside the C libraries
     capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
+    conformance
+              compares dlm-engine with real kernels by random scripts
     demo      shows a lock changing hands on a real kernel
     dist      lays out what programs in C need: libraries, header, manual
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
@@ -79,6 +82,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("abi") => abi::run(rest),
         Some("bench") => bench::run(rest),
         Some("capi") => capi::run(rest),
+        Some("conformance") => conformance::run(rest),
         Some("demo") => demo::run(rest),
         Some("dist") => dist::run(rest),
         Some("fuzz") => fuzz::run(rest),

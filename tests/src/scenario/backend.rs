@@ -12,7 +12,7 @@ pub type Thread = usize;
 /// A call returns when all it causes on this node has happened.
 pub trait Backend {
     /// An open device.
-    type Session;
+    type Session: std::fmt::Debug;
 
     /// The kernel that this is, or that it behaves like.
     fn kernel(&self) -> Kernel;
@@ -84,8 +84,6 @@ pub struct Lock {
     pub flags: u32,
     /// The thread that made it.
     pub owner: u32,
-    /// The transaction.
-    pub xid: u64,
 }
 
 /// A queue of a resource.

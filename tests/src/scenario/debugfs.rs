@@ -68,7 +68,6 @@ fn lock(rest: &str) -> Option<Lock> {
         requested: mode(9)?,
         flags: hex(5)?,
         owner: fields.get(3)?.parse().ok()?,
-        xid: fields.get(4)?.parse().ok()?,
     })
 }
 
@@ -85,28 +84,27 @@ mod tests {
             rsb 00000000b1e9e130 0 0 0 0 0 0 1 str r\n\
             lkb 1f 0 0 89 0 4 1 3 3 5 0 0 0 0 2801925701 0\n\
             lkb 3 0 0 89 0 1000 1 1 -1 5 0 0 0 0 2802376566 0\n";
-        let lock = |id, queue, granted, requested, flags, xid| Lock {
+        let lock = |id, queue, granted, requested, flags| Lock {
             id,
             queue,
             granted,
             requested,
             flags,
             owner: 89,
-            xid,
         };
         let wanted = [
             Resource {
                 name: b"r".to_vec(),
                 lvb: None,
                 locks: vec![
-                    lock(0x1f, Queue::Converting, 3, 5, 4, 0),
-                    lock(3, Queue::Waiting, -1, 5, 0x1000, 0),
+                    lock(0x1f, Queue::Converting, 3, 5, 4),
+                    lock(3, Queue::Waiting, -1, 5, 0x1000),
                 ],
             },
             Resource {
                 name: b"s\x01x".to_vec(),
                 lvb: None,
-                locks: vec![lock(4, Queue::Granted, 5, -1, 8, 7)],
+                locks: vec![lock(4, Queue::Granted, 5, -1, 8)],
             },
         ];
         assert_eq!(parse(text).unwrap(), wanted);

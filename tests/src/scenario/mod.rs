@@ -1,7 +1,8 @@
 //! Scenarios: what the kernel does, step by step, in files that are easy to read and write.
 //!
 //! `tests/scenarios/README.md` explains the files. A [`Player`] does their steps on a [`Backend`]:
-//! [`Devices`] is the kernel that runs. [`FILES`] are all files of the folder, compiled in, as the
+//! [`Devices`] is the kernel that runs, and
+//! [`EngineDevices`] an engine. [`FILES`] are all files of the folder, compiled in, as the
 //! virtual machines have no copy of it.
 
 mod backend;
@@ -9,6 +10,7 @@ mod bytes;
 mod corpus;
 mod debugfs;
 mod device;
+mod engine;
 mod judge;
 mod parse;
 mod player;
@@ -22,6 +24,7 @@ mod text;
 pub use backend::{Backend, Lock, Queue, Resource, Thread};
 pub use corpus::{FILES, named, scenario};
 pub use device::Devices;
+pub use engine::EngineDevices;
 pub use parse::CHECKLIST;
 pub use player::{Handle, Observed, Player};
 pub use run::{rerecord, run};

@@ -64,6 +64,8 @@ pub struct Player<B: Backend> {
     locks: BTreeMap<Name, Handle>,
     threads: Vec<Name>,
     numbers: u8,
+    /// What the names of all resources begin with.
+    prefix: Vec<u8>,
 }
 
 type Played<T> = Result<T, String>;
@@ -85,6 +87,7 @@ impl<B: Backend> Player<B> {
             locks: BTreeMap::new(),
             threads: Vec::new(),
             numbers: 0,
+            prefix: Vec::new(),
         };
         match player.create(0, MAIN, None, LockspaceFlags::empty(), Frame::default())? {
             Ok(_) => Ok(player),
@@ -122,10 +125,15 @@ impl<B: Backend> Player<B> {
         self.sessions.get(session).is_some_and(|open| open.narrow)
     }
 
-    /// Forgets the locks of the names, which stay where they are.
-    pub fn forget(&mut self) {
+    /// Forgets the names of locks, and begins the names of all resources with this from now on.
+    pub fn begin(&mut self, prefix: &[u8]) {
         self.locks.clear();
         self.numbers = 0;
+        self.prefix = prefix.to_vec();
+    }
+
+    fn real_name(&self, resource: &[u8]) -> Vec<u8> {
+        [&self.prefix, resource].concat()
     }
 
     /// All resources of a lockspace that have locks.
@@ -166,7 +174,8 @@ impl<B: Backend> Player<B> {
                 Ok(Observed::Ready(self.backend.is_readable(&open.session)))
             }
             Step::Queues { space, resource, .. } => {
-                let found = self.resources(space)?.into_iter().find(|it| it.name == *resource);
+                let name = self.real_name(resource);
+                let found = self.resources(space)?.into_iter().find(|it| it.name == name);
                 Ok(Observed::Resource(found))
             }
             Step::Ids { left, right, .. } => {
@@ -312,7 +321,8 @@ impl<B: Backend> Player<B> {
         // A request that is refused has used its number all the same.
         self.numbers = self.numbers.wrapping_add(1);
         let number = self.numbers;
-        let request = lock_request(resource, body, flags, 0, number);
+        let name = self.real_name(resource);
+        let request = lock_request(&name, body, flags, 0, number);
         let answer = self.write(device, by, &Request::Lock(request), frame)?;
         if let Ok(id) = answer {
             let id = u32::try_from(id).map_err(|_| format!("write returned {id}"))?;

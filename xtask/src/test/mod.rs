@@ -24,8 +24,9 @@ usage: cargo xtask test [--host | --kernel NAME] [FILTER]
 
 Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
 under chosen schedules (more of them with the variable DLM_SCHEDULES), the fuzzers for a few seconds
-each, the kernel's headers against ours, and the static program, the tests and the examples that
-need a kernel's DLM, in virtual machines with each of the kernels; and clusters of three of them.
+each, the kernel's headers against ours, random scripts on dlm-engine and the kernels, and the static
+program, the tests and the examples that need a kernel's DLM, in virtual machines with each of the
+kernels; and clusters of three of them.
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
@@ -80,6 +81,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         embedded::run(choice.kernel.is_none(), &kernels, &mut tally)?;
         libraries::run(choice.kernel.is_none(), &kernels, &mut tally);
     }
+    if everything && !kernels.is_empty() {
+        conformance(&kernels, &mut tally);
+    }
     guest::run(&kernels, choice.filter.as_deref(), choice.sanitizer, &mut tally)?;
     if choice.sanitizer.is_none() {
         cluster::run(&kernels, choice.filter.as_deref(), &mut tally)?;
@@ -87,6 +91,22 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
     print!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Random scripts on engine and kernel.
+fn conformance(kernels: &[&str], tally: &mut Tally) {
+    println!("=== conformance: cargo xtask conformance, some scripts on each kernel");
+    match crate::conformance::briefly(kernels) {
+        Ok(answers) => {
+            for (kernel, answer) in answers {
+                match answer {
+                    Ok(good) => tally.check(&format!("conformance on {kernel}"), good),
+                    Err(error) => tally.fail(format!("conformance on {kernel}: {error:#}")),
+                }
+            }
+        }
+        Err(error) => tally.fail(format!("conformance: {error:#}")),
+    }
 }
 
 /// `None` when help was asked for.

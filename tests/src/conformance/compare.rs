@@ -1,0 +1,52 @@
+//! What must be the same on engine and kernel.
+
+use crate::scenario::{Backend, Observed, Player, Resource};
+
+/// The threads that a script has: the main one and one other.
+const THREADS: usize = 2;
+
+/// What came of a step, without what may differ: the numbers of threads.
+pub(super) fn comparable<B: Backend>(player: &mut Player<B>, observed: Observed) -> Observed {
+    match observed {
+        Observed::Resource(Some(resource)) => {
+            Observed::Resource(Some(without_threads(player, resource)))
+        }
+        other => other,
+    }
+}
+
+/// The resources of a lockspace, with the threads by the numbers that they have in the script.
+pub(super) fn resources<B: Backend>(
+    player: &mut Player<B>,
+    space: &str,
+) -> Result<Vec<Resource>, String> {
+    let all = player.resources(space)?;
+    Ok(all.into_iter().map(|resource| without_threads(player, resource)).collect())
+}
+
+fn without_threads<B: Backend>(player: &mut Player<B>, mut resource: Resource) -> Resource {
+    for lock in &mut resource.locks {
+        let known = (0..THREADS).find(|thread| player.backend().owner(*thread) == lock.owner);
+        lock.owner = known.map_or(u32::MAX, |thread| u32::try_from(thread).unwrap_or(u32::MAX));
+    }
+    resource
+}
+
+/// How two observations differ, for people.
+pub(super) fn tell(engine: &Observed, kernel: &Observed) -> String {
+    match (engine, kernel) {
+        (Observed::Bytes(left, mine), Observed::Bytes(right, theirs)) if left == right => {
+            let at = mine.iter().zip(theirs).position(|(mine, theirs)| mine != theirs);
+            let at = at.unwrap_or(0);
+            format!(
+                "byte {at} of the result: {:#04x} in the engine, {:#04x} in the kernel",
+                mine.get(at).unwrap_or(&0),
+                theirs.get(at).unwrap_or(&0)
+            )
+        }
+        (Observed::Bytes(left, _), Observed::Bytes(right, _)) => {
+            format!("the engine's read returns {left:?}, the kernel's {right:?}")
+        }
+        _ => format!("the engine has {engine:?}, the kernel {kernel:?}"),
+    }
+}

@@ -1,0 +1,25 @@
+//! Whether the engine is like the kernel: random scripts on both, step by step.
+//!
+//! A script is a list of scenario steps, made from a seed by [`fn@generate`]. A [`Duel`] does each
+//! step on the engine and on the kernel and compares what `write` and `read` return, every byte of
+//! the results, what `poll` says of each session, and at the end the queues of all resources. What
+//! could harm the kernel (section 9 of KERNEL-ABI.md) is left out at the moment it is due, judged
+//! by the engine's state. A script that comes out differently is shrunk to its shortest form, and
+//! shown as a scenario that wants what the kernel did.
+
+mod census;
+mod compare;
+mod duel;
+mod generate;
+mod hazard;
+mod plays;
+mod requests;
+mod rng;
+mod shrink;
+mod world;
+
+pub use census::Census;
+pub use duel::{Difference, Duel};
+pub use generate::generate;
+pub use rng::Rng;
+pub use shrink::shrink;

@@ -1,0 +1,194 @@
+//! `cargo xtask conformance`: whether dlm-engine is like the kernel.
+
+mod output;
+
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::cargo::{self, Program};
+use crate::vm::kernels::{self, KERNELS};
+use crate::vm::link::NoReply;
+use crate::vm::{Command, Event, Exit, Vm, VmOptions};
+use output::Output;
+
+/// How to use it.
+pub const USAGE: &str = "\
+usage: cargo xtask conformance [--scripts N] [--seed S] [--kernel NAME]
+
+Makes random scripts of lock operations and does each step on dlm-engine and on a real kernel, in
+virtual machines with each of the kernels side by side: what write returns, every byte that read
+returns, what poll says, and the queues must be the same. A script that comes out differently is
+made as short as it can be and shown as a scenario (tests/scenarios/README.md) of what the kernel
+does.
+
+    --scripts N     how many (default 20000)
+    --seed S        what the first script follows from, the next from S + 1 and so on; printed, and
+                    else taken from the clock
+    --kernel NAME   only on this kernel: 6.1 or 6.12
+";
+
+const SCRIPTS: u64 = 20_000;
+
+/// Scripts in each run of all tests.
+const BRIEFLY: u64 = 2000;
+
+/// A machine that does not do so many scripts a second is stuck, however busy it is.
+const SLOWEST: u64 = 10;
+
+/// Starting, and finding the shortest of scripts.
+const EXTRA: Duration = Duration::from_secs(300);
+
+/// What to run.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice {
+    scripts: u64,
+    seed: Option<u64>,
+    kernel: Option<String>,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+///
+/// [`crate::Usage`] for wrong arguments; what keeps it from building or running. A difference
+/// makes an exit status of 1.
+pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let Some(choice) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+        print!("{USAGE}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let kernels: Vec<_> = match &choice.kernel {
+        Some(kernel) => vec![kernel.as_str()],
+        None => KERNELS.iter().map(|row| row.name).collect(),
+    };
+    for kernel in &kernels {
+        drop(crate::vm::prepare(kernel)?);
+    }
+    let seed = choice.seed.unwrap_or_else(clock_seed);
+    let mut good = true;
+    for (kernel, answer) in on_all(&kernels, choice.scripts, seed)? {
+        good &= answer.with_context(|| format!("on {kernel}"))?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs some scripts on these kernels, and says of each whether all came out the same.
+///
+/// # Errors
+///
+/// What keeps it from building.
+pub fn briefly<'a>(kernels: &[&'a str]) -> Result<Vec<(&'a str, Result<bool>)>> {
+    on_all(kernels, BRIEFLY, clock_seed())
+}
+
+/// The kernels side by side.
+fn on_all<'a>(
+    kernels: &[&'a str],
+    scripts: u64,
+    seed: u64,
+) -> Result<Vec<(&'a str, Result<bool>)>> {
+    let arguments = ["build", "--release", "-p", "dlm-tests", "--bin", "conformance"];
+    let built = cargo::build(&arguments)?;
+    let program = built.first().context("cargo built no program")?;
+    println!("{scripts} scripts from seed {seed}");
+    Ok(std::thread::scope(|scope| {
+        let start = |kernel: &&'a str| {
+            let kernel = *kernel;
+            (kernel, scope.spawn(move || on(kernel, program, scripts, seed)))
+        };
+        let running: Vec<_> = kernels.iter().map(start).collect();
+        running
+            .into_iter()
+            .map(|(kernel, thread)| {
+                let panicked = || Err(anyhow::anyhow!("its thread panicked"));
+                (kernel, thread.join().unwrap_or_else(|_| panicked()))
+            })
+            .collect()
+    }))
+}
+
+/// On one kernel.
+fn on(kernel: &str, program: &Program, scripts: u64, seed: u64) -> Result<bool> {
+    let time_limit = EXTRA + Duration::from_secs(scripts / SLOWEST);
+    let options = VmOptions { kernel: kernel.into(), time_limit, ..VmOptions::default() };
+    let vm = Vm::start(&options)?;
+    vm.add_program(&program.path, "/bin/conformance")?;
+    let command = Command::new("/bin/conformance").args([scripts.to_string(), seed.to_string()]);
+    let mut output = Output::new(kernel);
+    let exit = watch(&vm, &command, Instant::now() + time_limit, &mut output);
+    output.end();
+    let exit = match exit {
+        Ok(exit) => exit,
+        Err(error) => {
+            println!("{kernel}: it was at seed {} or soon after", output.seed().unwrap_or(seed));
+            return Err(error);
+        }
+    };
+    let log = vm.kernel_log_since(vm.log_start())?;
+    if !log.is_clean() {
+        println!("{kernel}: the kernel complained:\n{}", log.text);
+    }
+    if !exit.success() && exit != Exit::Code(1) {
+        bail!("{exit}");
+    }
+    Ok(exit.success() && log.is_clean())
+}
+
+/// Runs it, showing what it says.
+fn watch(vm: &Vm, command: &Command, until: Instant, output: &mut Output<'_>) -> Result<Exit> {
+    let job = vm.spawn(command)?;
+    loop {
+        match job.next(until) {
+            Ok(Event::Exit(exit)) => return Ok(exit),
+            Ok(Event::Stdout(bytes) | Event::Stderr(bytes)) => output.show(&bytes),
+            Err(NoReply::Gone) => bail!("the virtual machine has ended"),
+            Err(NoReply::TimeUp) => bail!("it is stuck"),
+        }
+    }
+}
+
+/// Another one in each run, short enough to be copied by hand.
+fn clock_seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(now.subsec_nanos()) * 1000
+}
+
+/// `None` when help was asked for.
+fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_args(arguments);
+    let mut choice = Choice { scripts: SCRIPTS, seed: None, kernel: None };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("scripts") => choice.scripts = parser.value()?.parse()?,
+            Long("seed") => choice.seed = Some(parser.value()?.parse()?),
+            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if choice.scripts == 0 {
+        return Err("--scripts 0 shows nothing".into());
+    }
+    Ok(Some(choice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_seed_and_kernel_can_be_chosen() {
+        let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
+        let wanted = Choice { scripts: 20_000, seed: None, kernel: None };
+        assert_eq!(parse("").unwrap().unwrap(), wanted);
+        let wanted = Choice { scripts: 5, seed: Some(7), kernel: Some("6.12".into()) };
+        assert_eq!(parse("--scripts 5 --seed 7 --kernel 6.12").unwrap().unwrap(), wanted);
+        assert!(parse("--help").unwrap().is_none());
+        for bad in ["--scripts", "--scripts 0", "--scripts x", "--kernel 9", "5", "--x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

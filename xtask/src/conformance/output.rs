@@ -1,0 +1,76 @@
+//! What the program in a machine says, as it comes.
+
+use std::io::Write;
+
+/// Its lines, each with the name of the kernel before it.
+pub(super) struct Output<'k> {
+    kernel: &'k str,
+    /// What has come of the next line.
+    line: Vec<u8>,
+    seed: Option<u64>,
+}
+
+impl<'k> Output<'k> {
+    pub(super) fn new(kernel: &'k str) -> Self {
+        Self { kernel, line: Vec::new(), seed: None }
+    }
+
+    /// The last seed that it has spoken of.
+    pub(super) fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Shows the lines that end in these bytes.
+    pub(super) fn show(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend(part);
+            if self.line.ends_with(b"\n") {
+                self.end();
+            }
+        }
+    }
+
+    /// Shows what is left.
+    pub(super) fn end(&mut self) {
+        if self.line.is_empty() {
+            return;
+        }
+        let line = String::from_utf8_lossy(&self.line);
+        let line = line.trim_end();
+        self.seed = seed(line).or(self.seed);
+        let mut out = std::io::stdout().lock();
+        // A closed output is noticed by the exit status of the reader, not here.
+        let _ = writeln!(out, "{}: {line}", self.kernel);
+        if let Some(seed) = line.strip_prefix("=== seed ") {
+            let kernel = self.kernel;
+            let _ = writeln!(
+                out,
+                "{kernel}: # cargo xtask conformance --kernel {kernel} --scripts 1 --seed {seed}"
+            );
+        }
+        drop(out);
+        self.line.clear();
+    }
+}
+
+/// The number behind the word.
+fn seed(line: &str) -> Option<u64> {
+    line.split_once("seed ")?.1.split([' ', ',', ':']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_seed_is_kept_across_lines_that_come_in_pieces() {
+        let mut output = Output::new("6.1");
+        output.show(b"5 of 9 scripts, at se");
+        assert_eq!(output.seed(), None);
+        output.show(b"ed 71\n=== seed 7");
+        assert_eq!(output.seed(), Some(71));
+        output.show(b"2\nother\n");
+        assert_eq!(output.seed(), Some(72));
+        assert_eq!(seed("cannot go on: seed 12: x"), Some(12));
+    }
+}
