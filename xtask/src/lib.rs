@@ -34,7 +34,8 @@ usage: cargo xtask COMMAND [ARG]...
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines
-    vm run    runs a command in a virtual machine with a DLM
+    vm run    runs a command in a virtual machine with a DLM, or on a cluster of them
+    vm shell  the same for a person
 
 Each explains itself with --help.
 ";

@@ -10,6 +10,7 @@ mod packages;
 mod peer;
 mod run;
 mod saved;
+pub mod shell;
 mod start;
 
 use crate::vm::{Command, Vm, VmOptions};

@@ -9,27 +9,34 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// Shows the output of one node, each line with the node's number before it.
-struct Prefixed<'a> {
+pub(super) struct Prefixed<'a> {
     prefix: String,
     begun: Vec<u8>,
     to: &'a Mutex<dyn Write + Send + 'a>,
 }
 
-impl Prefixed<'_> {
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl<'a> Prefixed<'a> {
+    pub(super) fn new(node: u8, to: &'a Mutex<dyn Write + Send + 'a>) -> Self {
+        Self { prefix: format!("{node}: "), begun: Vec::new(), to }
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.begun.extend(bytes);
         let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         let lines: Vec<u8> = self.begun.drain(..=end).collect();
         self.show(&lines)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    pub(super) fn finish(&mut self) -> io::Result<()> {
         let rest = std::mem::take(&mut self.begun);
         self.show(&rest)
     }
 
     /// Whole lines go out together, so that those of two nodes do not mix.
     fn show(&self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let mut out = Vec::new();
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             out.extend_from_slice(self.prefix.as_bytes());
@@ -54,9 +61,7 @@ impl Cluster {
         let (stdout, stderr) = (Mutex::new(io::stdout()), Mutex::new(io::stderr()));
         let failed: Mutex<BTreeMap<u8, Exit>> = Mutex::default();
         let result = self.shared.each(|node| {
-            let prefix = format!("{node}: ");
-            let sink = |to| Prefixed { prefix: prefix.clone(), begun: Vec::new(), to };
-            let (mut out, mut err) = (sink(&stdout as &Mutex<dyn Write + Send>), sink(&stderr));
+            let (mut out, mut err) = (Prefixed::new(node, &stdout), Prefixed::new(node, &stderr));
             let command = command.clone().env("NODE", node.to_string());
             let exit = self.node(node)?.watch(&command, |_, event| match event {
                 Event::Stdout(bytes) => out.take(&bytes),
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn every_line_has_its_node() {
         let out = Mutex::new(Vec::new());
-        let mut node = Prefixed { prefix: "2: ".into(), begun: Vec::new(), to: &out };
+        let mut node = Prefixed::new(2, &out);
         node.take(b"a\nb").unwrap();
         node.take(b"c\n\nd").unwrap();
         node.finish().unwrap();

@@ -1,6 +1,6 @@
 //! `cargo xtask vm ...`
 
-use crate::cluster::{self, Cluster, MOST_NODES};
+use crate::cluster::{self, Cluster, MOST_NODES, shell};
 use crate::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions, kernels};
 use anyhow::{Context, Result};
 use std::ffi::{OsStr, OsString};
@@ -11,11 +11,15 @@ use std::time::Duration;
 /// How to use it.
 pub const USAGE: &str = "\
 usage: cargo xtask vm run [--nodes N [--on I]] [OPTION]... -- COMMAND [ARG]...
+       cargo xtask vm shell [--nodes N] [OPTION]...
 
 Runs a command in a virtual machine with its own Linux kernel and DLM, where it may create
 lockspaces: a cluster of one node. Input and output are passed through, and so is the exit
 status (128 + N for signal N; 124 when the time limit strikes, 125 when a machine fails). Of a
 cluster it is that of the first node where the command failed.
+
+With `shell`, a shell takes lines from the input; on a cluster there is one on each node, nodes can be
+switched off, frozen and cut off, and @help tells how.
 
     --nodes N       a cluster of N machines (1 to 7) on a network of their own, with corosync,
                     dlm_controld and fencing; the command runs on each node, its number in the
@@ -24,7 +28,7 @@ cluster it is that of the first node where the command failed.
     --kernel NAME   6.1 (default) or 6.12
     --add DIR       puts the folder DIR into the machine as /NAME, NAME being its last part;
                     programs in it find their shared libraries (may be given several times)
-    --time SECONDS  time limit of the machine, default 300
+    --time SECONDS  time limit of the machine, default 300, and 7200 for a shell
 ";
 
 /// As `timeout(1)`.
@@ -39,6 +43,8 @@ struct Run {
     /// How many nodes, and on which one to run; no cluster without.
     nodes: Option<u8>,
     on: Option<u8>,
+    /// A shell in place of the command.
+    shell: bool,
     add: Vec<PathBuf>,
     command: Vec<OsString>,
 }
@@ -88,6 +94,10 @@ fn in_cluster(run: &Run, nodes: u8) -> Result<Exit> {
     for folder in &run.add {
         let name = guest_name(folder)?;
         cluster.add_dir(folder, &name)?;
+    }
+    if run.shell {
+        shell::serve(&cluster, std::io::stdin().lock())?;
+        return Ok(Exit::Code(0));
     }
     let command = run.command()?;
     let exit = match run.on {
@@ -142,9 +152,15 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
     use lexopt::prelude::*;
     let mut parser = lexopt::Parser::from_args(arguments);
     let (options, add, command) = (VmOptions::default(), Vec::new(), Vec::new());
-    let mut run = Run { options, nodes: None, on: None, add, command };
+    let mut run = Run { options, nodes: None, on: None, shell: false, add, command };
     match parser.next()? {
         Some(Value(name)) if name == "run" => {}
+        Some(Value(name)) if name == "shell" => {
+            run.shell = true;
+            run.options.time_limit = Duration::from_secs(7200);
+            // Without a terminal it shows its prompt only if told to.
+            run.command = vec!["sh".into(), "-i".into()];
+        }
         Some(Short('h') | Long("help")) => return Ok(None),
         Some(other) => return Err(other.unexpected()),
         None => return Err("vm what?".into()),
@@ -178,7 +194,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Run>, lexopt::Error> {
                 run.options.time_limit = Duration::from_secs(seconds.into());
             }
             // After the command's name everything is the command's.
-            Value(program) => {
+            Value(program) if !run.shell => {
                 run.command.push(program);
                 run.command.extend(parser.raw_args()?);
             }
@@ -212,6 +228,8 @@ mod tests {
         assert_eq!(run.command, ["ls", "-l", "--add", "x"]);
         let run = parsed("run --nodes 3 --on 2 ls").unwrap().unwrap();
         assert_eq!((run.nodes, run.on), (Some(3), Some(2)));
+        let run = parsed("shell --nodes 2").unwrap().unwrap();
+        assert!(run.shell && run.nodes == Some(2));
         let run = parsed("run sh -- -c").unwrap().unwrap();
         assert_eq!(run.command, ["sh", "--", "-c"]);
     }
@@ -233,6 +251,7 @@ mod tests {
             "run --on 1 -- ls",
             "run --nodes 2 --on 3 -- ls",
             "run --nodes 2 --on 0 -- ls",
+            "shell ls",
         ] {
             assert!(parsed(words).is_err(), "{words}");
         }
