@@ -1,7 +1,8 @@
 //! Noticing that a lockspace was removed while its device is open.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,7 +59,7 @@ impl RemovalWatch {
     /// ENODEV if it was removed already; the operating system's answer, where EMFILE and ENOSPC may
     /// tell of inotify limits.
     pub fn new(device: &LockspaceDevice) -> Result<Self, Error> {
-        let source = match listen() {
+        let source = match listen(device.minor()) {
             Some(socket) => Source::Messages(socket),
             None => Source::Node(watch_node(device)?),
         };
@@ -112,11 +113,24 @@ impl AsFd for RemovalWatch {
 }
 
 /// A socket on which the kernel tells of devices that go, if there can be one here.
-fn listen() -> Option<Fd> {
+fn listen(minor: Minor) -> Option<Fd> {
     // The kernel sends to network namespaces of the first user namespace.
     let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
     let owner = File::from(owner).metadata().ok()?;
-    if owner.ino() == FIRST_USER_NAMESPACE { uevents::listen_for_removals().ok() } else { None }
+    if owner.ino() != FIRST_USER_NAMESPACE {
+        return None;
+    }
+    // Those of other devices would wake whoever waits for nothing.
+    let path = device_path(minor);
+    uevents::listen_for_removals(path.as_deref()).ok()
+}
+
+/// Where a misc device is below `/sys`, if that can be known.
+fn device_path(minor: Minor) -> Option<Vec<u8>> {
+    // A link like ../../devices/virtual/misc/dlm_NAME.
+    let link = fs::read_link(format!("/sys/dev/char/{MISC_MAJOR}:{}", minor.0)).ok()?;
+    let path = link.as_os_str().as_bytes();
+    Some([b"/", path.strip_prefix(b"../../")?].concat())
 }
 
 /// Whether this message says that the misc device with this minor number has gone. Its parts end

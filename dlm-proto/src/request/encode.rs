@@ -113,7 +113,7 @@ fn put_lock<'b>(
     if abi == Abi::V6_64 {
         put(command, Abi::V6_64, words, name, lvb, buffer)
     } else {
-        put_other(command, abi, words, name, lvb, buffer)
+        put_other(command, abi, *words, name, lvb, buffer)
     }
 }
 
@@ -122,12 +122,12 @@ fn put_lock<'b>(
 fn put_other<'b>(
     command: Command,
     abi: Abi,
-    words: &LockWords,
+    words: LockWords,
     name: &[u8],
     lvb: &ValueBlock,
     buffer: &'b mut [u8],
 ) -> Result<&'b [u8], EncodeError> {
-    put(command, abi, words, name, lvb, buffer)
+    put(command, abi, &words, name, lvb, buffer)
 }
 
 /// As `put_lock`. Where `abi` is a constant, only the code for that layout is left of it.

@@ -3,7 +3,7 @@
 use core::ffi::{c_int, c_ushort};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use libc::{BPF_ABS, BPF_JEQ, BPF_JMP, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
+use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
 
 use super::{Fd, last_errno, retry};
 use crate::errno::Errno;
@@ -22,26 +22,37 @@ struct Address {
 
 const _: () = assert!(size_of::<Address>() == size_of::<libc::sockaddr_nl>());
 
-/// Which messages a socket keeps: those that begin with `remove@/`.
-const REMOVALS: [sock_filter; 6] = [
-    load_word(0),
-    skip_unless_equal(*b"remo", 3),
-    load_word(4),
-    skip_unless_equal(*b"ve@/", 1),
-    keep_bytes(u32::MAX),
-    keep_bytes(0),
-];
+/// The start of each message that is kept.
+const REMOVAL: &[u8] = b"remove@/";
 
-const fn load_word(at: u32) -> sock_filter {
-    step(BPF_LD | BPF_W | BPF_ABS, 0, at)
-}
+/// The longest start that is looked for: steps can jump over 255 others.
+const LONGEST: usize = 256;
 
-const fn skip_unless_equal(word: [u8; 4], steps: u8) -> sock_filter {
-    step(BPF_JMP | BPF_JEQ, steps, u32::from_be_bytes(word))
-}
-
-const fn keep_bytes(count: u32) -> sock_filter {
-    step(BPF_RET, 0, count)
+/// Keeps messages that begin with these bytes, at most 256.
+fn keep_those_with(start: &[u8]) -> Vec<sock_filter> {
+    let start = start.get(..LONGEST).unwrap_or(start);
+    let words = start.chunks_exact(4);
+    let rest = words.remainder();
+    let mut left = words.len() + rest.len();
+    let mut at = 0;
+    let mut steps = Vec::with_capacity(2 * left + 2);
+    let mut compare = |width: u32, len: u32, value: u32| {
+        left -= 1;
+        // Over the other comparisons and what keeps the message.
+        let over = u8::try_from(2 * left + 1).unwrap_or(u8::MAX);
+        steps.push(step(BPF_LD | width | BPF_ABS, 0, at));
+        steps.push(step(BPF_JMP | BPF_JEQ, over, value));
+        at += len;
+    };
+    for word in words {
+        compare(BPF_W, 4, word.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)));
+    }
+    for byte in rest {
+        compare(BPF_B, 1, u32::from(*byte));
+    }
+    steps.push(step(BPF_RET, 0, u32::MAX));
+    steps.push(step(BPF_RET, 0, 0));
+    steps
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "codes are below 256")]
@@ -50,8 +61,8 @@ const fn step(code: u32, jf: u8, k: u32) -> sock_filter {
 }
 
 /// A socket that does not block, on which the kernel's messages of devices that go can be read from
-/// now on, one with each `read`.
-pub(crate) fn listen_for_removals() -> Result<Fd, Errno> {
+/// now on, one with each `read`: of all, or only of the one with this path below `/sys`.
+pub(crate) fn listen_for_removals(path: Option<&[u8]>) -> Result<Fd, Errno> {
     let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let protocol = libc::NETLINK_KOBJECT_UEVENT;
     // SAFETY: `socket` takes three integers and touches no memory of ours.
@@ -60,7 +71,12 @@ pub(crate) fn listen_for_removals() -> Result<Fd, Errno> {
     // `socket` returned it as a c_int.
     let socket = Fd(c_int::try_from(fd).map_err(|_| Errno::EBADF)?);
     // First the filter, so that nothing else is ever queued.
-    keep_removals(&socket)?;
+    let start = match path {
+        // With the byte that ends it: names can begin with another one's.
+        Some(path) => [b"remove@", path, &[0]].concat(),
+        None => REMOVAL.to_vec(),
+    };
+    attach(&socket, keep_those_with(&start))?;
     // The kernel chooses the port.
     let family = c_ushort::try_from(libc::AF_NETLINK).map_err(|_| Errno::EINVAL)?;
     let address = Address { family, pad: 0, port: 0, groups: KERNEL };
@@ -73,8 +89,7 @@ pub(crate) fn listen_for_removals() -> Result<Fd, Errno> {
     }
 }
 
-fn keep_removals(socket: &Fd) -> Result<(), Errno> {
-    let mut steps = REMOVALS;
+fn attach(socket: &Fd, mut steps: Vec<sock_filter>) -> Result<(), Errno> {
     let len = c_ushort::try_from(steps.len()).map_err(|_| Errno::EINVAL)?;
     let program = sock_fprog { len, filter: steps.as_mut_ptr() };
     let (pointer, len) = ((&raw const program).cast(), length_of(&program)?);
@@ -105,17 +120,20 @@ mod tests {
     use super::*;
 
     /// What the kernel does with the filter.
-    fn keeps(message: &[u8]) -> bool {
-        let mut accumulator = 0;
-        let mut at = 0;
+    fn keeps(steps: &[sock_filter], message: &[u8]) -> bool {
+        let (mut accumulator, mut at) = (0, 0);
         loop {
-            let sock_filter { code, jf, k, .. } = REMOVALS[at];
+            let sock_filter { code, jf, k, .. } = steps[at];
             at += 1;
+            let from = usize::try_from(k).unwrap_or(usize::MAX);
             match u32::from(code) {
                 0x20 => {
-                    let from = usize::try_from(k).unwrap();
                     let Some(word) = message.get(from..from + 4) else { return false };
                     accumulator = u32::from_be_bytes(word.try_into().unwrap());
+                }
+                0x30 => {
+                    let Some(byte) = message.get(from) else { return false };
+                    accumulator = u32::from(*byte);
                 }
                 0x15 if accumulator == k => {}
                 0x15 => at += usize::from(jf),
@@ -127,11 +145,31 @@ mod tests {
 
     #[test]
     fn the_filter_keeps_removals_only() {
-        assert!(keeps(b"remove@/devices/virtual/misc/dlm_x\0ACTION=remove\0"));
+        let steps = keep_those_with(REMOVAL);
+        assert!(keeps(&steps, b"remove@/devices/virtual/misc/dlm_x\0ACTION=remove\0"));
         let others: [&[u8]; 6] =
             [b"add@/devices", b"remote@/x", b"reme@/xx", b"removed@/", b"remove", b""];
         for other in others {
-            assert!(!keeps(other), "{}", other.escape_ascii());
+            assert!(!keeps(&steps, other), "{}", other.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_filter_keeps_the_removal_of_one_device() {
+        for len in 0..=64 {
+            let name = "x".repeat(len);
+            let start = format!("remove@/devices/virtual/misc/dlm_{name}\0");
+            let steps = keep_those_with(start.as_bytes());
+            assert!(keeps(&steps, format!("{start}ACTION=remove\0").as_bytes()));
+            for other in ["y", "x", ""] {
+                let other = format!("remove@/devices/virtual/misc/dlm_{name}{other}");
+                assert!(!keeps(&steps, format!("{other}-\0ACTION=remove\0").as_bytes()));
+            }
+            for at in 0..start.len() {
+                let mut other = start.clone().into_bytes();
+                other[at] ^= 1;
+                assert!(!keeps(&steps, &other));
+            }
         }
     }
 }
