@@ -47,7 +47,7 @@ fn what_is_told_to_be_elsewhere_is_there() {
         let mut parts = place.split('`');
         let file = parts.nth(1).expect(place);
         let test = parts.next().expect(place).trim();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let text = std::fs::read_to_string(&path).expect(file);
         assert!(text.contains(&format!("fn {test}()")), "line {line}: no test {test} in {file}");
     }
