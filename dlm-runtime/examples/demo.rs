@@ -1,14 +1,16 @@
 //! Two owners of one resource: one holds it, the other waits; the holder is told, leaves a message
 //! in the lock value block and gives way.
 //!
-//! `cargo xtask demo` runs it on a real kernel.
+//! `cargo xtask demo` runs it with `--engine`, on a lock manager in this process. Without that it
+//! uses the kernel's, as `cargo xtask demo --kernel 6.1` does.
 
 use std::error::Error;
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-use dlm_runtime::{Lockspace, Mode, ValueBlock};
+use dlm_runtime::engine::Cluster;
+use dlm_runtime::{Lockspace, LockspaceOptions, Mode, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -30,13 +32,18 @@ impl Speaker {
 }
 
 fn main() -> Result<()> {
+    let options = match std::env::args().nth(1).as_deref() {
+        None => LockspaceOptions::new(),
+        Some("--engine") => LockspaceOptions::new().backend(Cluster::default().node(1)),
+        Some(_) => return Err("usage: demo [--engine]".into()),
+    };
     let start = Instant::now();
     let [anna, ben, main] = ["anna", "ben", "main"].map(|name| Speaker { name, start });
 
     main.say("creates the lockspace \"demo\"");
     // Each open lockspace is an owner of its own; here both are in one process.
-    let annas = Lockspace::create("demo")?;
-    let bens = Lockspace::open("demo")?;
+    let annas = options.create("demo")?;
+    let bens = options.open("demo")?;
 
     let (held, anna_holds) = channel();
     let holder = thread::spawn(move || hold(annas, anna, &held));

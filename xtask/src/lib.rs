@@ -29,7 +29,7 @@ usage: cargo xtask COMMAND [ARG]...
     capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
     conformance
               compares dlm-engine with real kernels by random scripts
-    demo      shows a lock changing hands on a real kernel
+    demo      shows a lock changing hands
     dist      lays out what programs in C need: libraries, header, manual
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock

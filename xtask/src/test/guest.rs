@@ -31,7 +31,8 @@ const WARNS: &str = "kernel_warns";
 pub(super) const USES_EXAMPLES: &str = "runtime_examples";
 
 /// All examples, those that need a feature, too.
-const EXAMPLES: [&str; 6] = ["build", "-p", "dlm-runtime", "--examples", "--features", "tokio"];
+const EXAMPLES: [&str; 6] =
+    ["build", "-p", "dlm-runtime", "--examples", "--features", "engine,tokio"];
 
 /// What one program came to.
 struct Report {
