@@ -24,6 +24,11 @@
 //! * The same callbacks in a [`DeliveryThread`].
 //! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
 //!
+//! # Without a kernel
+//!
+//! With the feature `engine`, the module `engine` is a lock manager in the process, for tests and
+//! simulations; [`backend`] says what one of your own must do, and lets calls fail on purpose.
+//!
 //! # What a program must know
 //!
 //! * Every request is a `write` on the lockspace's device. While the kernel has stopped the
@@ -123,6 +128,6 @@ pub use dlm_proto::{
 };
 
 /// The example in the README, so that it compiles.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
