@@ -90,9 +90,7 @@ impl Space {
             return Ok(());
         }
         let answers = self.sessions.get(it.session).is_some();
-        ensure(answers || it.bits.intersects(Bits::DEAD | Bits::ORPHAN), || {
-            format!("lock {} belongs to no session", lock.id())
-        })
+        ensure(answers || gone, || format!("lock {} belongs to no session", lock.id()))
     }
 
     fn check_owned(

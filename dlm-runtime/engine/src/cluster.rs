@@ -245,9 +245,19 @@ impl Engine {
             self.device(*member).is_some_and(|it| it.space.has_lost_master_of(name, gone))
         };
         let holders: Vec<u32> = members.iter().copied().filter(has).collect();
-        let chosen = self.network.below(holders.len() as u64);
-        let chosen = usize::try_from(chosen).unwrap_or(0);
-        let Some(&master) = holders.get(chosen) else { return };
+        let is_master =
+            |member: &u32| self.device(*member).is_some_and(|it| it.space.is_master_of(name));
+        // Another one can be the master already, if all that was sent to the old one is requests.
+        let master = match members.iter().copied().find(is_master) {
+            Some(master) => master,
+            None => {
+                let chosen = self.network.below(holders.len() as u64);
+                let Some(&chosen) = holders.get(usize::try_from(chosen).unwrap_or(0)) else {
+                    return;
+                };
+                chosen
+            }
+        };
         let Some(node) = self.device(master).map(|it| it.node.0) else { return };
         for &holder in &holders {
             let Some(device) = self.device_mut(holder) else { continue };

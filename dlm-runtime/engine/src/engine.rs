@@ -143,6 +143,21 @@ impl Engine {
         }
     }
 
+    /// A `write` by a thread: [`set_task`](Self::set_task) and [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_as(
+        &mut self,
+        session: SessionId,
+        task: u32,
+        request: &[u8],
+    ) -> Result<i64, Errno> {
+        self.set_task(session, task);
+        self.write(session, request)
+    }
+
     /// A `write` of one request. A LOCK returns the lock's id unless it is a conversion; all else
     /// returns 0. The results are queued when it returns.
     ///

@@ -201,6 +201,18 @@ fn thirty_two_bit_requests_make_thirty_two_bit_results_for_ever() {
         assert_eq!(session.write(bytes), Ok(0));
         let len = world.engine.borrow_mut().read(session.id, &mut result).unwrap();
         assert_eq!(len, 52);
+        // So two names that differ in their last four bytes are one.
+        for (name, answer) in [(b"disk0003", Ok(1)), (b"disk0004", Ok(2))] {
+            let request = LockRequest::new(name, Mode::Ex, words).with(LockFlags::NOQUEUE);
+            let bytes = Request::Lock(request).encode(Abi::V6_32, &mut buffer).unwrap();
+            assert_eq!(session.write(&bytes[..108]), answer);
+        }
+        assert_eq!(&world.dump().resources[0].name[..4], b"disk");
+        assert_eq!(world.dump().resources.len(), 1);
+        for _ in 0..2 {
+            let len = world.engine.borrow_mut().read(session.id, &mut result).unwrap();
+            assert_eq!(len, 52);
+        }
         // Even for a request of 64 bits.
         session.lock("r", Mode::Ex, NONE, 1);
         let len = world.engine.borrow_mut().read(session.id, &mut result).unwrap();
