@@ -34,6 +34,10 @@ impl Engine {
 
 impl Space {
     fn check(&self) -> Result<(), String> {
+        let used = self.resources.iter().count();
+        ensure(used == self.resources.len(), || {
+            format!("{used} resources with locks, {} in the table", self.resources.len())
+        })?;
         let mut attached = 0_usize;
         for (place, resource) in self.resources.iter() {
             self.check_resource(place, resource)?;

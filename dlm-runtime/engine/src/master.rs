@@ -57,15 +57,16 @@ impl Space {
         elsewhere: bool,
         (peer, name, mode, flags, task): (LockId, ResourceName, Mode, LockFlags, u32),
     ) {
-        self.master_hint = 0;
-        let resource = self.resources.find_or_create(self.profile, &name);
-        let Some(resource) = resource.filter(|_| !elsewhere) else {
-            return self.refuse(from, Op::Request, peer, Answer::NotMaster);
-        };
-        if self.resources[resource].attached != 0 && self.is_remote(resource) {
+        let here = self.resources.find(self.profile, &name);
+        if elsewhere || here.is_some_and(|resource| self.is_remote(resource)) {
             return self.refuse(from, Op::Request, peer, Answer::NotMaster);
         }
+        self.master_hint = 0;
         let Some(lock) = self.locks.create() else {
+            return self.refuse(from, Op::Request, peer, Answer::Again);
+        };
+        let Some(resource) = self.resources.find_or_create(self.profile, &name) else {
+            self.locks.free(lock);
             return self.refuse(from, Op::Request, peer, Answer::Again);
         };
         self.attach(lock, resource);

@@ -119,8 +119,11 @@ impl Space {
         Described { id, lock: theirs }: &Described,
     ) -> Option<LockId> {
         self.master_hint = 0;
-        let resource = self.resources.find_or_create(self.profile, name)?;
         let lock = self.locks.create()?;
+        let Some(resource) = self.resources.find_or_create(self.profile, name) else {
+            self.locks.free(lock);
+            return None;
+        };
         if self.resources[resource].attached == 0 {
             self.resources[resource].recovery.new_master = true;
         }
