@@ -11,6 +11,7 @@ mod corpus;
 mod debugfs;
 mod device;
 mod engine;
+mod expect;
 mod judge;
 mod parse;
 mod player;

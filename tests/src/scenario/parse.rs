@@ -1,14 +1,12 @@
 //! Text to steps.
 
-use dlm_proto::{
-    LockFlags, LockStatus, LockspaceFlags, MAX_RESULT_LEN, Mode, RemoveFlags, ValueBlock, Version,
-};
+use dlm_proto::{LockFlags, LockspaceFlags, Mode, RemoveFlags, ValueBlock, Version};
 
+use super::expect::{gets, queues};
 use super::rest::{Parsed, Rest, name, whole};
-use super::show::{FLAGS, STATUS_FLAGS, STATUSES};
+use super::show::FLAGS;
 use super::step::{
-    Ask, Body, Device, Frame, LockRef, MAIN, Owner, Placed, Queues, Result as Expected, Scenario,
-    Step, Wanted, What, Words,
+    Ask, Body, Device, Frame, LockRef, MAIN, Owner, Placed, Scenario, Step, What, Words,
 };
 use super::text::{Mistake, Word};
 use crate::kernel::Kernel;
@@ -133,7 +131,7 @@ fn sessions(rest: &mut Rest) -> Parsed<Vec<String>> {
     Ok(sessions)
 }
 
-fn lock_ref(rest: &mut Rest) -> Parsed<LockRef> {
+pub(super) fn lock_ref(rest: &mut Rest) -> Parsed<LockRef> {
     match rest.number("id")? {
         Some(id) => Ok(LockRef::Id(id)),
         None => Ok(LockRef::Named(name(rest, "a lock")?)),
@@ -224,7 +222,7 @@ fn version(text: &str) -> Parsed<Version> {
     }
 }
 
-fn mode(text: &str) -> Parsed<Mode> {
+pub(super) fn mode(text: &str) -> Parsed<Mode> {
     Mode::ALL
         .into_iter()
         .find(|mode| mode.name() == text)
@@ -251,7 +249,7 @@ fn body(rest: &mut Rest, has_mode: bool) -> Parsed<Body> {
     Ok(body)
 }
 
-fn own_words(rest: &mut Rest) -> Parsed<Words> {
+pub(super) fn own_words(rest: &mut Rest) -> Parsed<Words> {
     Ok(Words {
         number: rest.number("words")?,
         addr: rest.number("addr")?,
@@ -262,7 +260,7 @@ fn own_words(rest: &mut Rest) -> Parsed<Words> {
     })
 }
 
-fn block(text: &str) -> Parsed<ValueBlock> {
+pub(super) fn block(text: &str) -> Parsed<ValueBlock> {
     let wrong = || format!("wanted 2 or 64 hex digits of a value block, not `{text}`");
     let digits = if text.len() == 2 { text.repeat(32) } else { text.to_owned() };
     let mut block = ValueBlock::ZERO;
@@ -273,81 +271,6 @@ fn block(text: &str) -> Parsed<ValueBlock> {
         *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).map_err(|_| wrong())?;
     }
     Ok(block)
-}
-
-fn gets(rest: &mut Rest, session: String) -> Parsed<Step> {
-    let size = rest.number("size")?.unwrap_or(MAX_RESULT_LEN);
-    let wanted = if rest.is("anything") {
-        Wanted::Anything
-    } else if rest.is("nothing") {
-        Wanted::Nothing
-    } else {
-        let lock = lock_ref(rest)?;
-        let end = rest.want("how it ended")?;
-        let notice = if end == "blocking" { Some(mode(&rest.want("a mode")?)?) } else { None };
-        let status = match notice {
-            Some(_) => {
-                rest.value("status").map_or(Ok(LockStatus::Granted), |text| status(&text))?
-            }
-            None => status(&end)?,
-        };
-        let mut flags = rest.number("flags")?.unwrap_or(0);
-        for (name, flag) in STATUS_FLAGS {
-            if rest.has(name) {
-                flags |= flag.bits();
-            }
-        }
-        let lvb = rest.value("lvb").map(|text| block(&text)).transpose()?;
-        let result = Expected { lock, status, flags, lvb, words: own_words(rest)? };
-        match notice {
-            Some(mode) => Wanted::Notice(mode, result),
-            None => Wanted::Completion(result),
-        }
-    };
-    Ok(Step::Gets { session, size, wanted })
-}
-
-fn status(text: &str) -> Parsed<LockStatus> {
-    if let Ok(number) = text.parse() {
-        return Ok(LockStatus::from_raw(number));
-    }
-    STATUSES.iter().find(|(name, _)| *name == text).map(|(_, status)| *status).ok_or_else(|| {
-        format!("wanted granted, again, deadlock, cancelled, unlocked or blocking, not `{text}`")
-    })
-}
-
-fn queues(rest: &mut Rest) -> Parsed<Queues> {
-    let lvb = match rest.value("lvb").as_deref() {
-        None => None,
-        Some("none") => Some(None),
-        Some(digits) => Some(Some(block(digits)?)),
-    };
-    let mut queues = Queues { lvb, ..Queues::default() };
-    let mut queue = rest.want("granted, converting, waiting or none")?;
-    while let Some(word) = rest.plain() {
-        if ["granted", "converting", "waiting"].contains(&word.as_str()) {
-            queue = word;
-            continue;
-        }
-        let wrong = || format!("wanted LOCK:MODE or LOCK:FROM>TO, not `{word}`");
-        let (lock, modes) = word.rsplit_once(':').ok_or_else(wrong)?;
-        let lock = match lock.strip_prefix("id=") {
-            Some(id) => LockRef::Id(whole(id)?),
-            None => LockRef::Named(lock.to_owned()),
-        };
-        match (queue.as_str(), modes.split_once('>')) {
-            ("granted", None) => queues.granted.push((lock, mode(modes)?)),
-            ("waiting", None) => queues.waiting.push((lock, mode(modes)?)),
-            ("converting", Some((from, to))) => {
-                queues.converting.push((lock, mode(from)?, mode(to)?));
-            }
-            _ => return Err(wrong()),
-        }
-    }
-    if queues == (Queues { lvb: queues.lvb, ..Queues::default() }) {
-        return Err("a resource without locks is written `none`".into());
-    }
-    Ok(queues)
 }
 
 #[cfg(test)]
