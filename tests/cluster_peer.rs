@@ -76,7 +76,7 @@ impl Peer {
             ["unlock", name, ref options @ ..] => self.unlock(name, options),
             ["cancel", name] => match self.locks.get(name).expect("a lock").cancel() {
                 Ok(()) => say(name, "cancelling"),
-                Err(error) => say(name, &format!("error {error}")),
+                Err(error) => say(name, &format!("cannot cancel: {error}")),
             },
             ["persist", name] => match self.locks.get(name).expect("a lock").persist() {
                 Ok(()) => say(name, "persists"),

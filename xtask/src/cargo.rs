@@ -54,6 +54,23 @@ pub fn build_with(mut command: Command) -> Result<Vec<Program>> {
     Ok(programs(&String::from_utf8_lossy(&output.stdout)))
 }
 
+/// A program without its debug information, which is most of what would be copied into machines. It
+/// stands beside the program.
+///
+/// # Errors
+///
+/// When there is no `strip`, or it does not understand the program.
+pub fn stripped(program: &Program) -> Result<PathBuf> {
+    let path = program.path.with_extension("stripped");
+    let mut strip = Command::new("strip");
+    strip.arg("--strip-debug").arg("-o").args([&path, &program.path]);
+    let status = strip.status().context("cannot run strip (package binutils)")?;
+    if !status.success() {
+        bail!("strip failed on {}", program.path.display());
+    }
+    Ok(path)
+}
+
 /// The programs among the messages of cargo.
 fn programs(messages: &str) -> Vec<Program> {
     let program = |line: &str| {

@@ -7,6 +7,7 @@ pub mod abi;
 pub mod bench;
 pub mod capi;
 pub mod cargo;
+pub mod chaos;
 pub mod cluster;
 pub mod conformance;
 pub mod demo;
@@ -29,6 +30,7 @@ usage: cargo xtask COMMAND [ARG]...
     capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
     conformance
               compares dlm-engine with real kernels by random scripts
+    chaos     takes locks on a cluster whose nodes die, freeze and lose their network
     demo      shows a lock changing hands
     dist      lays out what programs in C need: libraries, header, manual
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
@@ -84,6 +86,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("bench") => bench::run(rest),
         Some("capi") => capi::run(rest),
         Some("conformance") => conformance::run(rest),
+        Some("chaos") => chaos::run(rest),
         Some("demo") => demo::run(rest),
         Some("dist") => dist::run(rest),
         Some("fuzz") => fuzz::run(rest),

@@ -3,6 +3,7 @@
 use super::Cluster;
 use crate::vm::{Command, Event};
 use anyhow::{Context, Result, bail};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, PipeWriter, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 /// For what takes a moment. Nothing that is waited for with it takes a second, but the machine may
 /// be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lines shown when one is missing.
+const SHOWN: usize = 500;
 
 /// A line, and when it came.
 #[derive(Debug, Clone)]
@@ -46,8 +50,8 @@ struct Heard {
 struct State {
     /// What nobody has taken yet.
     lines: Vec<Line>,
-    /// Everything, to show when something is missing.
-    all: Vec<String>,
+    /// The last lines, taken or not, to show when something is missing.
+    all: VecDeque<String>,
     ended: bool,
 }
 
@@ -111,7 +115,7 @@ impl Peer {
             Some(place) => Ok(state.lines.remove(place)),
             None => {
                 let how = if state.ended { "it has ended" } else { "time is up" };
-                let all = state.all.join("\n    ");
+                let all = Vec::from_iter(state.all.iter().map(String::as_str)).join("\n    ");
                 bail!("node {}: no \"{beginning}\" ({how}); it said\n    {all}", self.node)
             }
         }
@@ -125,6 +129,12 @@ impl Peer {
     pub fn ask(&self, line: &str, beginning: &str) -> Result<Line> {
         self.say(line)?;
         self.expect(beginning)
+    }
+
+    /// Drops the lines that begin so and were not taken.
+    pub fn forget(&self, beginning: &str) {
+        let mut state = self.heard.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.lines.retain(|line| !line.text.starts_with(beginning));
     }
 
     /// Whether it has said such a line that was not taken yet.
@@ -152,7 +162,10 @@ impl Heard {
         let at = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for line in String::from_utf8_lossy(&lines).lines() {
-            state.all.push(line.to_owned());
+            if state.all.len() >= SHOWN {
+                state.all.pop_front();
+            }
+            state.all.push_back(line.to_owned());
             state.lines.push(Line { text: line.to_owned(), at });
         }
         drop(state);

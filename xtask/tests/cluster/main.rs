@@ -14,11 +14,10 @@ mod remote;
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
-use std::process::Command as HostCommand;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use xtask::cargo;
-use xtask::cluster::{Cluster, Options, Peer};
+use xtask::cluster::{Cluster, Options, Peer, is_known_warning};
 use xtask::vm::Command;
 
 /// For the loss of a node to be noticed and repaired. Three to seven seconds are usual.
@@ -64,10 +63,7 @@ fn built(name: &str, arguments: &[&str]) -> PathBuf {
     }
     let programs = cargo::build(arguments).unwrap();
     let program = programs.iter().find(|program| program.name == name).unwrap();
-    let path = program.path.with_extension("stripped");
-    let mut strip = HostCommand::new("strip");
-    strip.arg("--strip-debug").arg("-o").args([&path, &program.path]);
-    assert!(strip.status().unwrap().success(), "strip (package binutils)");
+    let path = cargo::stripped(program).unwrap();
     built.push((name.to_owned(), path.clone()));
     path
 }
@@ -84,17 +80,12 @@ fn peers(cluster: &Cluster) -> Result<[Peer; 3]> {
     Ok([peer(cluster, 1)?, peer(cluster, 2)?, peer(cluster, 3)?])
 }
 
-/// Warnings that kernels give at recoveries and that mean nothing: 6.1 copies a message into a
-/// record whose declared size is smaller than what was allocated.
-const KNOWN: [&str; 1] = ["at fs/dlm/requestqueue.c"];
-
 /// Checks that the kernels of all nodes that are on have no complaints.
 fn no_complaints(cluster: &Cluster) -> Result<()> {
     for number in cluster.numbers() {
         let Ok(vm) = cluster.node(number) else { continue };
         let log = vm.kernel_log_since(vm.log_start()).context("is the node frozen?")?;
-        let complaint =
-            log.complaints().find(|line| !KNOWN.iter().any(|known| line.contains(known)));
+        let complaint = log.complaints().find(|line| !is_known_warning(line));
         if let Some(line) = complaint {
             anyhow::bail!("the kernel of node {number} complained: {line}");
         }
