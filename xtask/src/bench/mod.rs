@@ -1,6 +1,7 @@
 //! `cargo xtask bench`
 
 mod codec;
+mod engine;
 mod guest;
 mod libdlm;
 mod race;
@@ -21,6 +22,7 @@ usage: cargo xtask bench [--kernel NAME] [--quick] [ROW]...
 Measures what this workspace costs, and writes target/bench.json:
 
     codec                 encoding and decoding a record, on this machine
+    engine                a lock and its unlock on dlm-engine, beside 10 to 100,000 others
 
 and, in virtual machines with a real DLM, uncontended EX locks and their unlocks, which are an
 operation each: by the floor, which only writes prepared requests and reads results; by dlm-sys,
@@ -41,8 +43,9 @@ an instruction and runs repeat to a percent, and in wall time on two.
     --quick         fewer rounds
 ";
 
-/// The row that needs no virtual machine.
+/// The rows that need no virtual machine.
 const CODEC: &str = "codec";
+const ENGINE: &str = "engine";
 
 /// What to measure.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +77,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         provision::ensure_for_counting(&Store::open()?)?;
         rows.extend(codec::run()?);
     }
+    if choice.has(ENGINE) {
+        rows.extend(engine::run(choice.quick)?);
+    }
     if guest::ROWS.iter().any(|row| choice.has(row.name)) {
         rows.extend(guest::run(&choice)?);
     }
@@ -103,7 +109,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
 }
 
 fn known(row: String) -> Result<String, String> {
-    let mut names = guest::ROWS.iter().map(|row| row.name).chain([CODEC]);
+    let mut names = guest::ROWS.iter().map(|row| row.name).chain([CODEC, ENGINE]);
     if names.any(|name| name == row) { Ok(row) } else { Err(format!("no row {row}")) }
 }
 
@@ -116,7 +122,7 @@ mod tests {
         let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
         let all = parse("").unwrap().unwrap();
         assert_eq!((all.kernel.as_str(), all.quick), ("6.1", false));
-        assert!(all.has(CODEC) && all.has("in-flight"));
+        assert!(all.has(CODEC) && all.has(ENGINE) && all.has("in-flight"));
         let some = parse("--quick --kernel 6.12 in-flight").unwrap().unwrap();
         assert_eq!((some.kernel.as_str(), some.quick), ("6.12", true));
         assert!(some.has("in-flight") && !some.has(CODEC));
