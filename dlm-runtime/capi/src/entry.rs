@@ -191,7 +191,7 @@ pub unsafe fn lock_resource(
         let call = LockCall {
             mode: mode.cast_unsigned(),
             flags,
-            name: name.to_bytes_with_nul(),
+            name: name.to_bytes(),
             lksb,
             ast: None,
             bast: None,

@@ -40,12 +40,15 @@ pub struct Row {
     pub what: String,
     /// What is wrong.
     pub complaint: Option<String>,
+    /// What else is worth to be known.
+    pub note: String,
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.complaint {
-            None => writeln!(f, "ok    {}", self.what),
+            None if self.note.is_empty() => writeln!(f, "ok    {}", self.what),
+            None => writeln!(f, "ok    {} ({})", self.what, self.note),
             Some(complaint) => writeln!(f, "WRONG {}\n{}", self.what, complaint.trim_end()),
         }
     }
@@ -96,7 +99,8 @@ pub fn check(
     if on_host {
         let differences = compare::differences(&ours, &debian)?;
         let complaint = (!differences.is_empty()).then(|| differences.join("\n"));
-        report(&Row { what: "exports, versions, sonames and structs".into(), complaint });
+        let what = "exports, versions, sonames and structs".into();
+        report(&Row { what, complaint, note: String::new() });
     }
     if !kernels.is_empty() {
         programs::run(&ours, &debian, kernels, filter, report)?;

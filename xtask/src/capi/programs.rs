@@ -69,8 +69,12 @@ pub(super) fn run(
     for kernel in kernels {
         let (our, their) = (Machine::start(kernel, &our)?, Machine::start(kernel, &their)?);
         for program in &programs {
-            let complaint = judge(program, &our, &their)?;
-            report(&Row { what: format!("{} on {kernel}", program.name), complaint });
+            let verdict = judge(program, &our, &their)?;
+            let (complaint, note) = match verdict {
+                Ok(note) => (None, note),
+                Err(complaint) => (Some(complaint), String::new()),
+            };
+            report(&Row { what: format!("{} on {kernel}", program.name), complaint, note });
         }
     }
     Ok(())
@@ -144,31 +148,41 @@ impl Machine {
     }
 }
 
-/// Runs it with both libraries, as its kind wants it. Returns what is wrong.
-fn judge(program: &Program, our: &Machine, their: &Machine) -> Result<Option<String>> {
+/// Runs it with both libraries, as its kind wants it. Returns what is wrong, or else how a defect of
+/// Debian's shows.
+fn judge(
+    program: &Program,
+    our: &Machine,
+    their: &Machine,
+) -> Result<std::result::Result<String, String>> {
     let (ours, log) = our.run(program)?;
     let text = String::from_utf8_lossy(&ours.stdout);
     if !ours.exit.success() {
         let stderr = String::from_utf8_lossy(&ours.stderr);
-        return Ok(Some(format!("with ours: {}\n{text}{stderr}", ours.exit)));
+        return Ok(Err(format!("with ours: {}\n{text}{stderr}", ours.exit)));
     }
     if let Some(log) = log {
-        return Ok(Some(format!("with ours the kernel complained:\n{log}")));
+        return Ok(Err(format!("with ours the kernel complained:\n{log}")));
     }
     if program.kind == Kind::Ours {
-        return Ok(None);
+        return Ok(Ok(String::new()));
     }
     let (theirs, _) = their.run(program)?;
     let stdout = String::from_utf8_lossy(&theirs.stdout);
     let stderr = String::from_utf8_lossy(&theirs.stderr);
     Ok(match program.kind {
         Kind::Defect if theirs.exit.success() => {
-            Some("Debian's has no such defect: it succeeds".into())
+            Err("Debian's has no such defect: it succeeds".into())
         }
-        Kind::Same if !theirs.exit.success() => {
-            Some(format!("with Debian's: {}\n{stdout}{stderr}", theirs.exit))
+        Kind::Defect => {
+            let line = stderr.lines().next().unwrap_or_default();
+            let line = line.rsplit_once('/').map_or(line, |(_, name)| name);
+            Ok(format!("Debian's: {} {line}", theirs.exit))
         }
-        Kind::Same if stdout != text => Some(format!("with ours:\n{text}with Debian's:\n{stdout}")),
-        _ => None,
+        _ if !theirs.exit.success() => {
+            Err(format!("with Debian's: {}\n{stdout}{stderr}", theirs.exit))
+        }
+        _ if stdout != text => Err(format!("with ours:\n{text}with Debian's:\n{stdout}")),
+        _ => Ok(String::new()),
     })
 }
