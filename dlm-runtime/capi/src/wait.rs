@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::sync::{Signal, has_passed, lock};
@@ -17,6 +17,8 @@ struct State {
     status: Option<c_int>,
     /// Something has changed since it fell asleep.
     woken: bool,
+    /// Waking one that is awake would cost a system call.
+    is_asleep: bool,
 }
 
 /// A thread that waits for an operation.
@@ -50,9 +52,16 @@ impl Waiter {
     pub(crate) fn finish(&self, status: c_int) {
         let mut state = lock(&self.state);
         state.status = Some(status);
+        self.wake_up(state);
+    }
+
+    fn wake_up(&self, mut state: MutexGuard<'_, State>) {
         state.woken = true;
+        let is_asleep = state.is_asleep;
         drop(state);
-        self.changed.notify_one();
+        if is_asleep {
+            self.changed.notify_one();
+        }
     }
 
     pub(crate) fn status(&self) -> Option<c_int> {
@@ -60,13 +69,13 @@ impl Waiter {
     }
 
     fn wake(&self) {
-        lock(&self.state).woken = true;
-        self.changed.notify_one();
+        self.wake_up(lock(&self.state));
     }
 
     /// Sleeps until woken since the last sleep, or until the deadline.
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
         let mut state = lock(&self.state);
+        state.is_asleep = true;
         while !state.woken {
             state = match deadline {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
@@ -80,6 +89,7 @@ impl Waiter {
             };
         }
         state.woken = false;
+        state.is_asleep = false;
     }
 }
 

@@ -13,17 +13,20 @@ use crate::vm::progress::slow;
 use crate::vm::store::workspace_root;
 use crate::vm::{Command, Vm, VmOptions};
 
-use Library::{Floor, Libdlm, LibdlmLt, Runtime, Sys};
+use Library::{Capi, CapiLt, Floor, Libdlm, LibdlmLt, Runtime, Sys};
 
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
 ///
 /// libdlm can wait for a lock only with its thread, and libdlm_lt has none.
 pub(super) const ROWS: &[Row] = &[
-    Row { name: "blocking", libraries: &[Floor, Sys, Runtime, LibdlmLt] },
-    Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm] },
-    Row { name: "poll-dispatch", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "blocking", libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt] },
+    Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm, Capi] },
+    Row {
+        name: "poll-dispatch",
+        libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
+    },
     Row { name: "waiting-dispatch", libraries: &[Floor, Runtime] },
-    Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, Libdlm] },
+    Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi] },
     Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];
 

@@ -1,4 +1,4 @@
-//! The C libraries and the benchmark's program for them. They are fetched from Debian's archive,
+//! The C libraries, and ours in their place, and the benchmark's program for them. Theirs are fetched from Debian's archive,
 //! not installed: nothing else on this machine shall find them.
 
 use anyhow::{Context, Result};
@@ -39,6 +39,13 @@ pub(super) fn build(folder: &Path) -> Result<()> {
         let library = format!("{name}.so.3");
         fs::copy(libraries.join(&library), folder.join("lib").join(&library))
             .with_context(|| format!("package libdlm3 has no {library}"))?;
+    }
+    // Ours, for the same programs.
+    let ours = crate::capi::build()?;
+    fs::create_dir_all(folder.join("capi"))?;
+    for (name, _) in PROGRAMS {
+        let library = format!("{name}.so.3");
+        fs::copy(ours.join(&library), folder.join("capi").join(&library))?;
     }
     Ok(())
 }

@@ -26,7 +26,8 @@ Measures what this workspace costs, and writes target/bench.json:
 
 and, in virtual machines with a real DLM, uncontended EX locks and their unlocks, which are an
 operation each: by the floor, which only writes prepared requests and reads results; by dlm-sys,
-which encodes and decodes them; by dlm-runtime; and by the C libraries libdlm_lt and libdlm:
+which encodes and decodes them; by dlm-runtime; and by a program in C with libdlm_lt and libdlm, the
+originals and ours:
 
     blocking              the thread waits for each
     blocking-with-thread  the same while a thread waits for callbacks

@@ -27,6 +27,10 @@ pub(super) enum Library {
     LibdlmLt,
     /// C, which needs its thread to wait for a lock.
     Libdlm,
+    /// The same program with our libdlm_lt.
+    CapiLt,
+    /// The same program with our libdlm.
+    Capi,
 }
 
 impl Library {
@@ -37,6 +41,8 @@ impl Library {
             Self::Runtime => "dlm-runtime",
             Self::LibdlmLt => "libdlm_lt",
             Self::Libdlm => "libdlm",
+            Self::CapiLt => "our libdlm_lt",
+            Self::Capi => "our libdlm",
         }
     }
 
@@ -45,10 +51,13 @@ impl Library {
     }
 
     fn command(self, row: &str, count: u32) -> Command {
-        let command = if self.is_c() {
-            Command::new(format!("{FOLDER}/{}", self.name()))
-        } else {
-            Command::new(format!("{FOLDER}/locks")).arg(self.name())
+        let program = |name| Command::new(format!("{FOLDER}/{name}"));
+        let ours = |command: Command| command.env("LD_LIBRARY_PATH", format!("{FOLDER}/capi"));
+        let command = match self {
+            Self::LibdlmLt | Self::Libdlm => program(self.name()),
+            Self::CapiLt => ours(program(Self::LibdlmLt.name())),
+            Self::Capi => ours(program(Self::Libdlm.name())),
+            Self::Floor | Self::Sys | Self::Runtime => program("locks").arg(self.name()),
         };
         command.args([row, &count.to_string()])
     }
@@ -146,7 +155,7 @@ impl Race {
 /// The head of the table whose lines a [`Race`] shows.
 pub(super) fn head() -> String {
     format!(
-        "{:22}{:13}{:>10}{:>9}{:>10}{:>8}{:>13}",
+        "{:22}{:15}{:>10}{:>9}{:>10}{:>8}{:>13}",
         "row", "library", "ops/s", "spread", "to floor", "to C", "allocs/op"
     )
 }
@@ -157,7 +166,7 @@ impl fmt::Display for Race {
         for lane in &self.lanes {
             let ratio = |ratio: Option<f64>| ratio.map(|r| format!("{r:.3}")).unwrap_or_default();
             let (floor, c) = (ratio(self.ratio_to_floor(lane)), ratio(self.ratio_to_c(lane)));
-            write!(f, "{row:22}{:13}{:10.0}", lane.library.name(), lane.rates.median())?;
+            write!(f, "{row:22}{:15}{:10.0}", lane.library.name(), lane.rates.median())?;
             write!(f, "{:7.1} %", lane.rates.spread() * 100.0)?;
             write!(f, "{floor:>10}{c:>8}")?;
             match lane.allocations {

@@ -4,6 +4,7 @@ mod compare;
 mod debian;
 mod link;
 mod programs;
+mod tool;
 
 use anyhow::Result;
 use std::ffi::OsString;
@@ -21,7 +22,8 @@ usage: cargo xtask capi [--build | --host | --kernel NAME] [FILTER]
 
 Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/capi; compares what
 they export, their sonames, versions and structs with Debian's packages (libdlm3, libdlm-dev); and
-runs the C programs of tests/c in virtual machines, with Debian's libraries and with these:
+runs, in virtual machines, Debian's dlm_tool on these, and the C programs of tests/c with
+Debian's libraries and with these:
 
     tests/c/same        must succeed with both, and print the same
     tests/c/defects     must succeed with these, and not with Debian's
@@ -104,6 +106,9 @@ pub fn check(
     }
     if !kernels.is_empty() {
         programs::run(&ours, &debian, kernels, filter, report)?;
+        if filter.is_none() {
+            tool::run(&ours, kernels, report)?;
+        }
     }
     Ok(())
 }
