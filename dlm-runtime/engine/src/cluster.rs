@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// A node stands still: it gets no messages, and what it sent before is kept, too. Requests of
-    /// its sessions are held up.
+    /// its sessions are held up, and recoveries of its lockspaces wait.
     pub fn freeze(&mut self, node: NodeId) {
         self.network.freeze(node);
     }
@@ -78,9 +78,9 @@ impl Engine {
         self.network.thaw(node);
     }
 
-    /// Divides the network: messages from one part to another are kept. A node in no part is in one
-    /// with all such nodes. Nobody is declared dead by that: crash the nodes that a cluster manager
-    /// would fence.
+    /// Divides the network: messages from one part to another are kept, and lockspaces that have
+    /// members in several do not recover. A node in no part is in one with all such nodes. Nobody is
+    /// declared dead by that: crash the nodes that a cluster manager would fence.
     pub fn partition(&mut self, parts: &[&[NodeId]]) {
         self.network.divide(parts);
     }
@@ -90,27 +90,80 @@ impl Engine {
         self.network.divide(&[]);
     }
 
-    /// Stops a lockspace on a node, as a 0 written to its `control` file does.
+    /// Stops a lockspace on a node, as a 0 written to its `control` file does. Its recoveries wait
+    /// meanwhile.
     pub fn stop(&mut self, node: NodeId, minor: Minor) {
         if let Some(device) = self.device_at(node, minor).and_then(|it| self.device_mut(it)) {
+            device.is_halted = true;
             device.space.stopped = true;
         }
     }
 
-    /// Starts a lockspace on a node again, unless it is to recover.
+    /// Starts a lockspace on a node again. If it is to recover, it goes on after that.
     pub fn start(&mut self, node: NodeId, minor: Minor) {
         let Some(space) = self.device_at(node, minor) else { return };
-        let group = self.device(space).map(|device| device.group);
-        if group.is_some_and(|group| !self.network.is_recovering(group)) {
+        let Some(device) = self.device_mut(space) else { return };
+        device.is_halted = false;
+        let group = device.group;
+        if self.network.is_recovering(group) {
+            self.network.plan_again();
+        } else {
             self.go_on(space);
+        }
+    }
+
+    /// Keeps all lockspaces from recovering, as a node does that is still to be fenced, or lets them
+    /// recover again.
+    pub fn hold_recovery(&mut self, holds: bool) {
+        self.holds_recovery = holds;
+        if !holds {
+            self.network.plan_again();
         }
     }
 
     /// Whether requests of the session are held up, as its lockspace is stopped or its node frozen.
     #[must_use]
     pub fn stopped(&self, session: SessionId) -> bool {
-        self.device(session.space)
-            .is_some_and(|it| it.space.stopped || self.network.is_frozen(it.node.0))
+        self.space(session).is_some_and(|it| it.stopped || self.network.is_frozen(it.node))
+    }
+
+    /// Whether requests for a lockspace are held up on a node, as it is stopped or the node frozen.
+    #[must_use]
+    pub fn is_stopped(&self, node: NodeId, minor: Minor) -> bool {
+        let device = self.device_at(node, minor).and_then(|space| self.device(space));
+        device.is_some_and(|it| it.space.stopped || self.network.is_frozen(node.0))
+    }
+
+    /// Whether a node stands still.
+    #[must_use]
+    pub fn is_frozen(&self, node: NodeId) -> bool {
+        self.network.is_frozen(node.0)
+    }
+
+    /// Whether there is such a node, and it has not crashed.
+    #[must_use]
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.node(node).is_some()
+    }
+
+    /// The node that a recovery of this lockspace is waiting for, as seen from a node: all members
+    /// take part in it, so none may be frozen, cut off or stopped.
+    #[must_use]
+    pub fn waiting_for(&self, node: NodeId, minor: Minor) -> Option<NodeId> {
+        let device = self.device(self.device_at(node, minor)?)?;
+        let waits = self.network.is_put_off(device.group);
+        self.absentee(node, device.group).filter(|_| waits)
+    }
+
+    /// A member that cannot take part in a recovery with this node.
+    fn absentee(&self, here: NodeId, group: u64) -> Option<NodeId> {
+        let mut members =
+            self.spaces.iter().flatten().filter(|it| it.group == group && it.is_member());
+        let absent = |it: &&Device| {
+            let node = it.node.0;
+            it.is_halted || self.network.is_frozen(node) || self.network.is_cut(here.0, node)
+        };
+        members.find(absent).map(|it| it.node)
     }
 
     fn devices_of(&self, wanted: impl Fn(&Device) -> bool) -> Vec<u32> {
@@ -133,7 +186,16 @@ impl Engine {
                     self.deliver(packet);
                 }
             }
-            Event::Recovery(group, gone) => self.recover(group, &gone),
+            Event::Recovery(group, gone) => {
+                let members = self.members(group);
+                let first = members.first().and_then(|&space| self.device(space));
+                let absent = first.and_then(|it| self.absentee(it.node, group));
+                if self.holds_recovery || absent.is_some() {
+                    self.network.put_off(group, gone);
+                } else {
+                    self.recover(group, &gone);
+                }
+            }
         }
     }
 

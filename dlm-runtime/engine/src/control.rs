@@ -98,6 +98,7 @@ impl Engine {
             created: 1,
             group,
             has_left: false,
+            is_halted: false,
             inbox: Vec::new(),
             space,
         });

@@ -27,6 +27,8 @@ pub struct Engine {
     pub(crate) network: Network,
     /// Lockspaces that were made, on all nodes together.
     pub(crate) groups: u64,
+    /// No lockspace recovers.
+    pub(crate) holds_recovery: bool,
 }
 
 /// A node: which lockspaces have a device on it.
@@ -48,6 +50,8 @@ pub(crate) struct Device {
     pub(crate) group: u64,
     /// The other nodes do without it.
     pub(crate) has_left: bool,
+    /// It was stopped by itself, and not for a recovery.
+    pub(crate) is_halted: bool,
     /// Messages that came while it is stopped.
     pub(crate) inbox: Vec<Packet>,
     pub(crate) space: Space,
@@ -73,6 +77,7 @@ impl Engine {
             readable: Vec::new(),
             network: Network::new(config.seed),
             groups: 0,
+            holds_recovery: false,
         }
     }
 
@@ -124,7 +129,7 @@ impl Engine {
         Ok(SessionId { space, index, serial })
     }
 
-    fn space(&self, id: SessionId) -> Option<&Space> {
+    pub(crate) fn space(&self, id: SessionId) -> Option<&Space> {
         let space = &self.device(id.space)?.space;
         (space.sessions.get(id.index)?.serial == id.serial).then_some(space)
     }

@@ -33,6 +33,8 @@ pub(crate) struct Network {
     last: BTreeMap<(u32, u32), u64>,
     /// Lockspaces that are to recover.
     recoveries: BTreeMap<u64, Pending>,
+    /// Those that are kept from it, and who is gone from them.
+    put_off: BTreeMap<u64, Vec<u32>>,
     frozen: Vec<u32>,
     /// The part of the network that a node is in, if it is divided.
     parts: BTreeMap<u32, usize>,
@@ -86,13 +88,34 @@ impl Network {
     /// A lockspace is to recover from the loss of a node.
     pub(crate) fn plan_recovery(&mut self, group: u64, gone: u32) {
         let at = self.time(RECOVERY);
+        let before = self.put_off.remove(&group).unwrap_or_default();
         let pending = self.recoveries.entry(group).or_default();
         pending.at = at;
+        pending.gone.extend(before);
         pending.gone.push(gone);
     }
 
+    /// A recovery cannot be done now. It is kept until [`Self::plan_again`].
+    pub(crate) fn put_off(&mut self, group: u64, gone: Vec<u32>) {
+        self.put_off.entry(group).or_default().extend(gone);
+    }
+
+    /// What was put off is to be done, if it can be.
+    pub(crate) fn plan_again(&mut self) {
+        for (group, gone) in core::mem::take(&mut self.put_off) {
+            for node in gone {
+                self.plan_recovery(group, node);
+            }
+        }
+    }
+
     pub(crate) fn is_recovering(&self, group: u64) -> bool {
-        self.recoveries.contains_key(&group)
+        self.recoveries.contains_key(&group) || self.put_off.contains_key(&group)
+    }
+
+    /// Whether its recovery was put off.
+    pub(crate) fn is_put_off(&self, group: u64) -> bool {
+        self.put_off.contains_key(&group)
     }
 
     pub(crate) fn next_time(&self) -> Option<u64> {
@@ -113,10 +136,14 @@ impl Network {
         self.on_the_way.pop_first().map(|(_, packet)| Event::Arrival(packet))
     }
 
+    /// Whether the network is divided between two nodes.
+    pub(crate) fn is_cut(&self, one: u32, other: u32) -> bool {
+        self.parts.get(&one) != self.parts.get(&other)
+    }
+
     /// Whether a packet cannot arrive now. Then it is kept.
     pub(crate) fn hold(&mut self, packet: Packet) -> bool {
-        let part = |node: u32| self.parts.get(&node);
-        let cut = part(packet.from) != part(packet.to);
+        let cut = self.is_cut(packet.from, packet.to);
         let held = cut || self.frozen.contains(&packet.from) || self.frozen.contains(&packet.to);
         if held {
             self.held.push(packet);
@@ -129,6 +156,7 @@ impl Network {
         for packet in core::mem::take(&mut self.held) {
             self.put(self.now, packet);
         }
+        self.plan_again();
     }
 
     /// Loses all messages of a node.

@@ -1,0 +1,122 @@
+//! What the nodes of a cluster and their sessions share.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use dlm_engine::{Config, Engine, SessionId};
+use dlm_proto::{Minor, NodeId};
+
+use super::faults::Faults;
+use crate::signal::Signal;
+use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+
+pub(super) struct Hub {
+    pub(super) config: Config,
+    /// Time passes in calls for it only.
+    is_manual: bool,
+    state: Mutex<State>,
+    /// Something has changed that a call may be held up by.
+    changed: Condvar,
+}
+
+/// A lockspace of a node.
+pub(super) type Place = (NodeId, Minor);
+
+pub(super) struct State {
+    pub(super) engine: Engine,
+    pub(super) opens: HashMap<SessionId, Open>,
+    /// Nodes on which a removal waits for devices to be closed. As in the kernel, all creations and
+    /// removals wait behind it.
+    pub(super) removing: HashSet<NodeId>,
+    pub(super) faults: Faults,
+}
+
+/// An open session, as its host sees it.
+pub(super) struct Open {
+    pub(super) place: Place,
+    pub(super) signals: Arc<Signals>,
+    /// Somebody looks at its descriptor. Until then it need not tell anything, which saves those who
+    /// only make blocking calls two system calls for each result.
+    pub(super) is_watched: bool,
+    /// What its descriptor tells.
+    pub(super) shows_results: bool,
+}
+
+/// The descriptors of a session.
+#[derive(Debug)]
+pub(super) struct Signals {
+    pub(super) results: Signal,
+    pub(super) removed: Signal,
+}
+
+impl State {
+    /// Makes the descriptors of sessions tell what has become readable.
+    fn show_results(&mut self) {
+        let Self { engine, opens, .. } = self;
+        for session in engine.take_readable() {
+            if let Some(open) = opens.get_mut(&session) {
+                open.show(true);
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Makes the descriptor tell whether there are results, if anybody looks at it.
+    pub(super) fn show(&mut self, has_results: bool) {
+        if !self.is_watched || self.shows_results == has_results {
+            return;
+        }
+        self.shows_results = has_results;
+        if has_results {
+            self.signals.results.set();
+        } else {
+            self.signals.results.clear();
+        }
+    }
+}
+
+impl Hub {
+    pub(super) fn new(config: Config, is_manual: bool) -> Self {
+        let state = State {
+            engine: Engine::new(config),
+            opens: HashMap::new(),
+            removing: HashSet::new(),
+            faults: Faults::default(),
+        };
+        Self { config, is_manual, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The state, once the node does not stand still.
+    pub(super) fn lock_awake(&self, node: NodeId) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        while state.engine.is_frozen(node) {
+            self.wait(&mut state);
+        }
+        state
+    }
+
+    /// Holds up the caller until something has changed.
+    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>) {
+        self.changed.wait(state);
+    }
+
+    /// After something was done: lets all happen that follows from it, and tells those who wait.
+    pub(super) fn done(&self, mut state: MutexGuard<'_, State>) {
+        if !self.is_manual && self.config.nodes > 1 {
+            state.engine.settle();
+        }
+        self.tell(state);
+    }
+
+    /// After something has happened: tells those who wait.
+    pub(super) fn tell(&self, mut state: MutexGuard<'_, State>) {
+        state.show_results();
+        drop(state);
+        self.changed.notify_all();
+    }
+}
