@@ -7,7 +7,7 @@ use dlm_proto::{
     Abi, Cookies, LockspaceName, MAX_REQUEST_LEN, Minor, Request, ResourceName, Token,
     UnlockRequest,
 };
-use dlm_sys::Accepted;
+use dlm_sys::{Accepted, Errno};
 
 use crate::blocked::Watchers;
 use crate::counters::Counts;
@@ -141,7 +141,17 @@ impl Shared {
         let mut buffer = [0; MAX_REQUEST_LEN];
         let bytes = request.encode(self.abi, &mut buffer)?;
         let command = request.command();
-        Ok(trace::timed_write(command, || device.submit(command, bytes))?)
+        trace::timed_write(command, || device.submit(command, bytes))
+            .map_err(|error| self.refusal(error))
+    }
+
+    /// Why a request was refused. A lock manager that is gone under its devices may say so here, and
+    /// then it is the end of the lockspace.
+    #[cold]
+    fn refusal(&self, error: dlm_sys::Error) -> ErrorKind {
+        let is_gone = error.errno() == Some(Errno::ENODEV);
+        let found = if is_gone { self.check_removed() } else { Ok(()) };
+        found.err().unwrap_or(ErrorKind::Device(error))
     }
 
     /// As [`Shared::submit_to`], for a request that may make a new resource: one at a time on this

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dlm_proto::LockspaceName;
 use dlm_runtime::backend::{Backend, BackendDevice, Kernel as KernelBackend};
-use dlm_runtime::engine::{ClusterOptions, Node, Profile, ResourceDump, StopGuard};
+use dlm_runtime::engine::{ClusterOptions, FaultGuard, Node, Profile, ResourceDump};
 use dlm_runtime::{Error, Lockspace, LockspaceOptions};
 
 use crate::kernel::Kernel;
@@ -24,7 +24,7 @@ pub enum Halt {
     /// In the kernel.
     Kernel(Stopped),
     /// In an engine.
-    Engine(StopGuard),
+    Engine(FaultGuard),
 }
 
 impl Place {

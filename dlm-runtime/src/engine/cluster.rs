@@ -1,26 +1,27 @@
 //! A cluster in this process.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dlm_engine::{Config, Engine, Profile, SessionId};
-use dlm_proto::{Abi, Minor, NodeId};
+use dlm_engine::{Config, Profile};
+use dlm_proto::{Abi, NodeId};
 
+use super::faults::{Fault, FaultGuard};
+use super::hub::Hub;
 use super::node::Node;
-use crate::signal::Signal;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 /// How a [`Cluster`] is made.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     config: Config,
+    is_manual: bool,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
         let config = Config { profile: Profile::Linux6_12, abi: Abi::V6_64, seed: 0, nodes: 1 };
-        Self { config }
+        Self { config, is_manual: false }
     }
 }
 
@@ -38,17 +39,39 @@ impl ClusterOptions {
         self
     }
 
-    /// Makes the cluster.
+    /// How many nodes it has. Their ids are counted from 1.
+    #[must_use]
+    pub fn nodes(mut self, nodes: u32) -> Self {
+        self.config.nodes = nodes;
+        self
+    }
+
+    /// What everything random follows from: how long messages and recoveries take, and which node
+    /// becomes the master of a resource that has lost it. The same calls in the same order have the
+    /// same results. One node alone uses no randomness.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = seed;
+        self
+    }
+
+    /// Lets time stand still but in [`Cluster::step`], [`Cluster::advance`] and
+    /// [`Cluster::settle`].
+    ///
+    /// Without this, each call returns when all has happened that follows from it: messages have
+    /// arrived, waiters are granted, lockspaces have recovered. With it, messages are on their way
+    /// until time passes, so that a test can meet what happens between. A blocking call for another
+    /// node's answer then waits for another thread to let time pass.
+    #[must_use]
+    pub fn manual_time(mut self) -> Self {
+        self.is_manual = true;
+        self
+    }
+
+    /// Makes the cluster. All its nodes are up.
     #[must_use]
     pub fn start(self) -> Cluster {
-        let state = State {
-            engine: Engine::new(self.config),
-            opens: HashMap::new(),
-            stopped: HashMap::new(),
-            removing: HashSet::new(),
-        };
-        let hub = Hub { config: self.config, state: Mutex::new(state), changed: Condvar::new() };
-        Cluster { hub: Arc::new(hub) }
+        Cluster { hub: Arc::new(Hub::new(self.config, self.is_manual)) }
     }
 }
 
@@ -79,86 +102,78 @@ impl Cluster {
     pub fn node(&self, id: u32) -> Node {
         Node::new(Arc::clone(&self.hub), NodeId(id))
     }
-}
 
-/// What the nodes of a cluster and their sessions share.
-pub(super) struct Hub {
-    pub(super) config: Config,
-    state: Mutex<State>,
-    /// Something has changed that a call may be held up by.
-    changed: Condvar,
-}
-
-/// A lockspace of a node.
-pub(super) type Place = (NodeId, Minor);
-
-pub(super) struct State {
-    pub(super) engine: Engine,
-    pub(super) opens: HashMap<SessionId, Open>,
-    /// Lockspaces that were stopped, and how often.
-    pub(super) stopped: HashMap<Place, usize>,
-    /// Nodes on which a removal waits for devices to be closed. As in the kernel, all creations and
-    /// removals wait behind it.
-    pub(super) removing: HashSet<NodeId>,
-}
-
-/// An open session, as its host sees it.
-pub(super) struct Open {
-    pub(super) place: Place,
-    pub(super) signals: Arc<Signals>,
-    /// Somebody looks at its descriptor. Until then it need not tell anything, which saves those who
-    /// only make blocking calls two system calls for each result.
-    pub(super) is_watched: bool,
-    /// What its descriptor tells.
-    pub(super) shows_results: bool,
-}
-
-/// The descriptors of a session.
-#[derive(Debug)]
-pub(super) struct Signals {
-    pub(super) results: Signal,
-    pub(super) removed: Signal,
-}
-
-impl State {
-    /// Makes the descriptors of sessions tell what has become readable.
-    pub(super) fn show_results(&mut self) {
-        let Self { engine, opens, .. } = self;
-        for session in engine.take_readable() {
-            if let Some(open) = opens.get_mut(&session) {
-                open.show(true);
-            }
-        }
-    }
-}
-
-impl Open {
-    /// Makes the descriptor tell whether there are results, if anybody looks at it.
-    pub(super) fn show(&mut self, has_results: bool) {
-        if !self.is_watched || self.shows_results == has_results {
-            return;
-        }
-        self.shows_results = has_results;
-        if has_results {
-            self.signals.results.set();
-        } else {
-            self.signals.results.clear();
-        }
-    }
-}
-
-impl Hub {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    /// All its nodes, by their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> {
+        (1..=self.hub.config.nodes).map(|id| self.node(id))
     }
 
-    /// Holds up the caller until something has changed.
-    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>) {
-        self.changed.wait(state);
+    /// Divides the network until what this returns is dropped: messages from one of these parts to
+    /// another wait. The nodes in no part are one more. A new division takes the place of the one
+    /// before.
+    ///
+    /// Nobody is declared dead by that, and nothing stops. A cluster manager would, after a second
+    /// or so, have the nodes of all parts but one fenced: [`Node::crash`] does it.
+    pub fn partition(&self, parts: &[&[u32]]) -> FaultGuard {
+        let parts: Vec<Vec<NodeId>> =
+            parts.iter().map(|part| part.iter().copied().map(NodeId).collect()).collect();
+        FaultGuard::new(&self.hub, Fault::Partition, |engine| {
+            let parts: Vec<&[NodeId]> = parts.iter().map(Vec::as_slice).collect();
+            engine.partition(&parts);
+        })
     }
 
-    /// Lets those look again who are held up.
-    pub(super) fn tell(&self) {
-        self.changed.notify_all();
+    /// Keeps all lockspaces from recovering until what this returns is dropped, as fencing does that
+    /// has not come to its end: a lockspace that loses a node then stays stopped.
+    pub fn hold_recovery(&self) -> FaultGuard {
+        FaultGuard::new(&self.hub, Fault::HeldRecovery, |engine| engine.hold_recovery(true))
+    }
+
+    /// The time in the cluster, which is none outside. It begins with zero and passes from one thing
+    /// that happens to the next: a message takes 50 to 500 microseconds, a recovery 10 to 50
+    /// milliseconds.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        Duration::from_micros(self.hub.lock().engine.now())
+    }
+
+    /// When the next message arrives or the next recovery is done; `None` if nothing is to happen.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Duration> {
+        self.hub.lock().engine.next_event().map(Duration::from_micros)
+    }
+
+    /// Lets the next thing happen. `false` if nothing is to happen.
+    pub fn step(&self) -> bool {
+        let mut state = self.hub.lock();
+        let happened = state.engine.step().is_some();
+        self.hub.tell(state);
+        happened
+    }
+
+    /// Lets this time pass.
+    pub fn advance(&self, time: Duration) {
+        let mut state = self.hub.lock();
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let until = state.engine.now().saturating_add(time);
+        state.engine.advance(until);
+        self.hub.tell(state);
+    }
+
+    /// Lets all happen that follows from what was done so far.
+    pub fn settle(&self) {
+        let mut state = self.hub.lock();
+        state.engine.settle();
+        self.hub.tell(state);
+    }
+
+    /// Looks through all queues of all nodes: whether locks are granted that exclude each other, or
+    /// wait for nobody. It should never find anything.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.hub.lock().engine.check()
     }
 }

@@ -56,11 +56,82 @@
 //! # Ok::<(), Error>(())
 //! ```
 //!
-//! # What goes wrong
+//! # Several nodes
 //!
-//! [`Node::stop`] stops a lockspace as a change of the cluster's members does: requests wait, and
-//! whoever makes them waits with them. [`Faulty`](crate::backend::Faulty), put before a node,
-//! refuses requests and loses, delays, repeats and corrupts results.
+//! [`ClusterOptions::nodes`] makes a cluster of several, each a backend of its own. A lockspace that
+//! is created on some of them is one: its locks exclude each other, wait for each other and notify
+//! each other across nodes, and value blocks travel with them. Each call returns when all has
+//! happened that follows from it on any node: who waits on another node is granted then. See
+//! [`ClusterOptions::manual_time`] for tests of what happens between.
+//!
+//! ```
+//! use dlm_runtime::engine::ClusterOptions;
+//! use dlm_runtime::{Lockspace, Mode, ValueBlock};
+//!
+//! let cluster = ClusterOptions::new().nodes(2).start();
+//! let one = Lockspace::create_on(cluster.node(1), "example")?;
+//! let two = Lockspace::create_on(cluster.node(2), "example")?;
+//!
+//! let held = one.lock("disk0", Mode::Ex).with_lvb().note_blocking().wait()?;
+//! let waiting = two.lock("disk0", Mode::Pr).with_lvb().start(|completion| {
+//!     assert_eq!(completion.valid_lvb(), Some(ValueBlock([7; 32])));
+//! })?;
+//! one.dispatch()?;
+//! assert_eq!(held.blocked(), Some(Mode::Pr));
+//! held.release().write_lvb(ValueBlock([7; 32])).wait()?;
+//! two.dispatch()?;
+//! assert_eq!(waiting.mode(), Some(Mode::Pr));
+//! # Ok::<(), dlm_runtime::Error>(())
+//! ```
+//!
+//! # What goes wrong in a cluster
+//!
+//! | fault | what the program meets |
+//! |---|---|
+//! | [`Node::crash`] | on that node every call fails with [`ErrorKind::Removed`](crate::ErrorKind::Removed); on the others requests wait for the recovery, then waiters are granted, and blocks that the node may have written are invalid |
+//! | [`Node::restart`] | the node is there again, without lockspaces |
+//! | [`Cluster::hold_recovery`] | as if fencing did not come to its end: the lockspaces that have lost a node stay stopped |
+//! | [`Node::freeze`] | requests on that node wait, and whoever waits for its locks does, too |
+//! | [`Cluster::partition`] | messages between the parts wait |
+//! | [`Node::stop`] | one lockspace is stopped on one node |
+//!
+//! Recoveries wait for members that are frozen, cut off or stopped.
+//! [`Lockspace::status`](crate::Lockspace::status) tells whether a lockspace runs, who its members
+//! are and who is waited for. No node is declared dead by itself: where a cluster manager would have
+//! a node fenced, crash it.
+//!
+//! ```
+//! use dlm_runtime::engine::ClusterOptions;
+//! use dlm_runtime::{Lockspace, Mode, State, ValueBlock};
+//!
+//! let cluster = ClusterOptions::new().nodes(3).seed(1).start();
+//! let spaces: Result<Vec<_>, _> =
+//!     cluster.nodes().map(|node| Lockspace::create_on(node, "example")).collect();
+//! let [one, two, three] = spaces?.try_into().unwrap();
+//!
+//! let leader = two.lock("leader", Mode::Ex).with_lvb().wait()?;
+//! leader.convert(Mode::Ex).write_lvb(ValueBlock([7; 32])).wait()?;
+//! let waiting = three.lock("leader", Mode::Ex).with_lvb().start(|_| {})?;
+//!
+//! let fencing = cluster.hold_recovery();
+//! cluster.node(2).crash();
+//! assert!(matches!(leader.unlock(), Err(failed) if failed.error.is_closed()));
+//! assert_eq!(one.status().state, State::Stopped);
+//! drop(fencing);
+//! assert_eq!(one.status().state, State::Running);
+//! three.dispatch()?;
+//! assert_eq!(waiting.mode(), Some(Mode::Ex));
+//!
+//! cluster.node(2).restart();
+//! let two = Lockspace::create_on(cluster.node(2), "example")?;
+//! assert!(two.lock("leader", Mode::Pr).no_queue().wait().unwrap_err().would_block());
+//! # Ok::<(), dlm_runtime::Error>(())
+//! ```
+//!
+//! # What goes wrong in a call
+//!
+//! [`Faulty`](crate::backend::Faulty), put before a node, refuses requests and loses, delays, repeats
+//! and corrupts results.
 //!
 //! ```
 //! use dlm_runtime::backend::{Command, Errno, Faulty, RequestFault, on_requests};
@@ -82,9 +153,12 @@
 //! ```
 
 mod cluster;
+mod faults;
+mod hub;
 mod node;
 mod session;
 
 pub use cluster::{Cluster, ClusterOptions};
 pub use dlm_engine::{LockDump, Profile, ResourceDump};
-pub use node::{Node, StopGuard};
+pub use faults::FaultGuard;
+pub use node::Node;

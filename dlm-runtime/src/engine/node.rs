@@ -10,7 +10,8 @@ use dlm_proto::{
 };
 use dlm_sys::{Call, Cause, Errno, Error};
 
-use super::cluster::{Hub, Place, State};
+use super::faults::{Fault, FaultGuard};
+use super::hub::{Hub, State};
 use super::session::Session;
 use crate::backend::{Backend, BackendDevice};
 use crate::status::{State as Progress, Status};
@@ -29,33 +30,6 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Keeps a lockspace stopped on a node for as long as it lives; [`Node::stop`] makes it.
-#[must_use = "the lockspace runs again when this is dropped"]
-pub struct StopGuard {
-    hub: Arc<Hub>,
-    place: Place,
-}
-
-impl fmt::Debug for StopGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StopGuard").field("place", &self.place).finish_non_exhaustive()
-    }
-}
-
-impl Drop for StopGuard {
-    fn drop(&mut self) {
-        let mut state = self.hub.lock();
-        if let Some(count) = state.stopped.get_mut(&self.place) {
-            *count -= 1;
-            if *count == 0 {
-                state.stopped.remove(&self.place);
-            }
-        }
-        drop(state);
-        self.hub.tell();
-    }
-}
-
 impl Node {
     pub(super) fn new(hub: Arc<Hub>, id: NodeId) -> Self {
         Self { hub, id }
@@ -67,19 +41,62 @@ impl Node {
         self.id
     }
 
-    /// Stops a lockspace on this node, as a change of the cluster's members does: requests, and
-    /// closing it, wait until what this returns is dropped. Results that are there can be read.
+    /// Stops a lockspace on this node, as a change of the cluster's members does, until what this
+    /// returns is dropped: requests, and closing it, wait meanwhile, and so do answers to other
+    /// nodes. Results that are there can be read.
     ///
     /// # Errors
     ///
     /// ENOENT if it does not exist here.
-    pub fn stop(&self, name: &LockspaceName) -> Result<StopGuard, Error> {
-        let mut state = self.hub.lock();
+    pub fn stop(&self, name: &LockspaceName) -> Result<FaultGuard, Error> {
         let missing = Error::new(Call::OpenLockspace, Cause::NoLockspace);
-        let minor = state.engine.find(self.id, name).ok_or(missing)?;
-        let place = (self.id, minor);
-        *state.stopped.entry(place).or_default() += 1;
-        Ok(StopGuard { hub: Arc::clone(&self.hub), place })
+        let minor = self.hub.lock().engine.find(self.id, name).ok_or(missing)?;
+        let fault = Fault::Stop((self.id, minor));
+        Ok(FaultGuard::new(&self.hub, fault, |engine| engine.stop(self.id, minor)))
+    }
+
+    /// Lets the node stand still until what this returns is dropped: messages to it and from it
+    /// wait, and so does everybody who makes a request on it, closes a lockspace of it or creates
+    /// one. The others do not notice, but their lockspaces cannot recover. As with the network,
+    /// nobody is declared dead by that.
+    pub fn freeze(&self) -> FaultGuard {
+        FaultGuard::new(&self.hub, Fault::Freeze(self.id), |engine| engine.freeze(self.id))
+    }
+
+    /// The node is gone at once, with its lockspaces and locks. Calls on what was open there fail
+    /// with [`ErrorKind::Removed`](crate::ErrorKind::Removed), those that wait included, and new
+    /// lockspaces are refused. On the other nodes the lockspaces that it was in stop and recover:
+    /// locks that waited for its locks are granted, and value blocks that it may have written are
+    /// marked invalid.
+    pub fn crash(&self) {
+        let mut state = self.hub.lock();
+        let State { engine, opens, faults, .. } = &mut *state;
+        if !engine.is_up(self.id) {
+            return;
+        }
+        engine.crash(self.id);
+        faults.forget(self.id);
+        opens.retain(|_, open| {
+            let is_here = open.place.0 == self.id;
+            if is_here {
+                open.signals.removed.set();
+            }
+            !is_here
+        });
+        self.hub.done(state);
+    }
+
+    /// A node that crashed is there again, without lockspaces.
+    pub fn restart(&self) {
+        let mut state = self.hub.lock();
+        state.engine.restart(self.id);
+        self.hub.done(state);
+    }
+
+    /// Whether it has not crashed.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.hub.lock().engine.is_up(self.id)
     }
 
     /// The resources of a lockspace on this node and the queues of their locks, as the lock manager
@@ -95,7 +112,7 @@ impl Node {
     /// Waits while creations and removals are held up.
     fn lock_alone(&self) -> MutexGuard<'_, State> {
         let mut state = self.hub.lock();
-        while state.removing.contains(&self.id) {
+        while state.removing.contains(&self.id) || state.engine.is_frozen(self.id) {
             self.hub.wait(&mut state);
         }
         state
@@ -121,7 +138,9 @@ pub(super) fn refused(call: Call, errno: dlm_engine::Errno) -> Error {
 impl Backend for Node {
     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
         let mut state = self.lock_alone();
-        self.control(&mut state, &Request::CreateLockspace { name, flags }).map(Minor)
+        let minor = self.control(&mut state, &Request::CreateLockspace { name, flags }).map(Minor);
+        self.hub.done(state);
+        minor
     }
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
@@ -136,13 +155,17 @@ impl Backend for Node {
                 *id
             })
             .collect();
-        state.removing.insert(self.id);
-        while left.iter().any(|id| state.opens.contains_key(id)) {
-            self.hub.wait(&mut state);
+        let waits = |state: &State| left.iter().any(|id| state.opens.contains_key(id));
+        if waits(&state) {
+            state.removing.insert(self.id);
+            self.hub.done(state);
+            state = self.hub.lock();
+            while waits(&state) {
+                self.hub.wait(&mut state);
+            }
+            state.removing.remove(&self.id);
         }
-        state.removing.remove(&self.id);
-        drop(state);
-        self.hub.tell();
+        self.hub.done(state);
         Ok(())
     }
 
@@ -156,7 +179,7 @@ impl Backend for Node {
         minor: Option<Minor>,
         _: Duration,
     ) -> Result<Box<dyn BackendDevice>, Error> {
-        let mut state = self.hub.lock();
+        let mut state = self.hub.lock_awake(self.id);
         let missing = Error::new(Call::OpenLockspace, Cause::NoLockspace);
         let found = state.engine.find(self.id, name).ok_or(missing)?;
         if minor.is_some_and(|minor| minor != found) {
@@ -168,12 +191,14 @@ impl Backend for Node {
 
     fn status(&self, name: &LockspaceName) -> Status {
         let state = self.hub.lock();
-        let progress = match state.engine.find(self.id, name) {
+        let minor = state.engine.find(self.id, name);
+        let progress = match minor {
             None => Progress::Absent,
-            Some(minor) if state.stopped.contains_key(&(self.id, minor)) => Progress::Stopped,
+            Some(minor) if state.engine.is_stopped(self.id, minor) => Progress::Stopped,
             Some(_) => Progress::Running,
         };
         let mut status = Status::new(progress);
+        status.waiting_for = minor.and_then(|minor| state.engine.waiting_for(self.id, minor));
         status.members = (1..=self.hub.config.nodes)
             .map(NodeId)
             .filter(|node| state.engine.find(*node, name).is_some())

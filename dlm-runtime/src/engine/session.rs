@@ -8,11 +8,10 @@ use dlm_engine::SessionId;
 use dlm_proto::{Abi, Command, LockId, MAX_RESULT_LEN, Minor};
 use dlm_sys::{Accepted, Call, Cause, Error};
 
-use super::cluster::{Hub, Open, Place, Signals, State};
+use super::hub::{Hub, Open, Place, Signals, State};
 use super::node::refused;
 use crate::backend::BackendDevice;
 use crate::signal::{AsFd, Signal};
-use crate::sync::MutexGuard;
 
 thread_local! {
     static TASK: u32 = nix::unistd::gettid().as_raw().try_into().unwrap_or(0);
@@ -53,15 +52,6 @@ impl Session {
         state.opens.insert(id, open);
         Ok(Self { hub: Arc::clone(hub), id, place, signals, forks: dlm_sys::fork_count() })
     }
-
-    /// The cluster, once the lockspace runs.
-    fn lock_running(&self) -> MutexGuard<'_, State> {
-        let mut state = self.hub.lock();
-        while state.stopped.contains_key(&self.place) {
-            self.hub.wait(&mut state);
-        }
-        state
-    }
 }
 
 impl BackendDevice for Session {
@@ -75,12 +65,18 @@ impl BackendDevice for Session {
 
     fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error> {
         let call = Call::Submit(command);
-        let mut state = self.lock_running();
-        // What a purge asks for.
-        state.engine.set_task(self.id, task());
-        let value = state.engine.write(self.id, request);
-        state.show_results();
-        drop(state);
+        let mut state = self.hub.lock();
+        let value = loop {
+            // Its task is what a purge asks for.
+            match state.engine.write_as(self.id, task(), request) {
+                // The lockspace is stopped, or the node stands still.
+                Err(dlm_engine::Errno::STOPPED) => self.hub.wait(&mut state),
+                // The node has crashed, and this session with it.
+                Err(dlm_engine::Errno::EBADF) => break Err(dlm_engine::Errno::ENODEV),
+                answer => break answer,
+            }
+        };
+        self.hub.done(state);
         let value = value.map_err(|errno| refused(call, errno))?;
         match (command, u32::try_from(value)) {
             (_, Ok(0)) => Ok(Accepted::Done),
@@ -100,7 +96,8 @@ impl BackendDevice for Session {
         }
         match answer {
             Ok(len) => Ok(Some(len)),
-            Err(dlm_engine::Errno::EAGAIN) => Ok(None),
+            // After a crash of the node there is nothing to read any more: see `was_removed`.
+            Err(dlm_engine::Errno::EAGAIN | dlm_engine::Errno::EBADF) => Ok(None),
             Err(errno) => Err(refused(Call::ReadResult, errno)),
         }
     }
@@ -121,7 +118,8 @@ impl BackendDevice for Session {
 
     fn was_removed(&self) -> Result<bool, Error> {
         self.signals.removed.clear();
-        Ok(self.hub.lock().engine.removed(self.id))
+        let state = self.hub.lock();
+        Ok(state.engine.removed(self.id) || !state.opens.contains_key(&self.id))
     }
 }
 
@@ -131,11 +129,12 @@ impl Drop for Session {
             // Whoever held the mutex at the time of the fork is not here.
             return;
         }
-        let mut state = self.lock_running();
+        let mut state = self.hub.lock();
+        while state.engine.stopped(self.id) {
+            self.hub.wait(&mut state);
+        }
         state.opens.remove(&self.id);
         state.engine.close(self.id);
-        state.show_results();
-        drop(state);
-        self.hub.tell();
+        self.hub.done(state);
     }
 }
