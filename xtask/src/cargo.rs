@@ -26,7 +26,8 @@ pub fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// Builds with the given arguments (`build` or `test --no-run` and what to build) and returns the
-/// programs that came out. Messages of the compiler go to standard error.
+/// programs that came out; of `test`, only the programs of tests: cargo also builds and lists the
+/// binaries of their package. Messages of the compiler go to standard error.
 ///
 /// # Errors
 ///
@@ -43,6 +44,7 @@ pub fn build(arguments: &[&str]) -> Result<Vec<Program>> {
 pub fn build_with(mut command: Command) -> Result<Vec<Program>> {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
     let line = format!("cargo {}", words.join(" "));
+    let only_tests = words.first().is_some_and(|word| word == "test");
     let output = command
         .args(["--quiet", "--message-format=json-render-diagnostics"])
         .stderr(Stdio::inherit())
@@ -51,7 +53,7 @@ pub fn build_with(mut command: Command) -> Result<Vec<Program>> {
     if !output.status.success() {
         bail!("{line} failed");
     }
-    Ok(programs(&String::from_utf8_lossy(&output.stdout)))
+    Ok(programs(&String::from_utf8_lossy(&output.stdout), only_tests))
 }
 
 /// A program without its debug information, which is most of what would be copied into machines. It
@@ -71,10 +73,13 @@ pub fn stripped(program: &Program) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The programs among the messages of cargo.
-fn programs(messages: &str) -> Vec<Program> {
+/// The programs among the messages of cargo, or only those that are full of tests.
+fn programs(messages: &str, only_tests: bool) -> Vec<Program> {
     let program = |line: &str| {
         let message: Value = serde_json::from_str(line).ok()?;
+        if only_tests && message.pointer("/profile/test")?.as_bool() != Some(true) {
+            return None;
+        }
         let path = message.get("executable")?.as_str()?.into();
         let name = message.get("target")?.get("name")?.as_str()?.to_owned();
         Some(Program { name, path })
@@ -89,11 +94,13 @@ mod tests {
     #[test]
     fn programs_are_found_among_other_messages() {
         let messages = r#"
-{"reason":"compiler-artifact","target":{"name":"lib"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"demo"},"executable":"/t/demo-1"}
+{"reason":"compiler-artifact","target":{"name":"lib"},"profile":{"test":true},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":false},"executable":"/t/demo"}
+{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":true},"executable":"/t/demo-1"}
 {"reason":"build-finished","success":true}
 "#;
-        let wanted = Program { name: "demo".into(), path: "/t/demo-1".into() };
-        assert_eq!(programs(messages), [wanted]);
+        let program = |path: &str| Program { name: "demo".into(), path: path.into() };
+        assert_eq!(programs(messages, false), [program("/t/demo"), program("/t/demo-1")]);
+        assert_eq!(programs(messages, true), [program("/t/demo-1")]);
     }
 }
