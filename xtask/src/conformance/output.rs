@@ -2,22 +2,30 @@
 
 use std::io::Write;
 
+use super::again;
+
 /// Its lines, each with the name of the kernel before it.
 pub(super) struct Output<'k> {
     kernel: &'k str,
     /// What has come of the next line.
     line: Vec<u8>,
     seed: Option<u64>,
+    found: Vec<u64>,
 }
 
 impl<'k> Output<'k> {
     pub(super) fn new(kernel: &'k str) -> Self {
-        Self { kernel, line: Vec::new(), seed: None }
+        Self { kernel, line: Vec::new(), seed: None, found: Vec::new() }
     }
 
     /// The last seed that it has spoken of.
     pub(super) fn seed(&self) -> Option<u64> {
         self.seed
+    }
+
+    /// The seeds of the scripts in which something is wrong, each once.
+    pub(super) fn found(&self) -> &[u64] {
+        &self.found
     }
 
     /// Shows the lines that end in these bytes.
@@ -41,16 +49,20 @@ impl<'k> Output<'k> {
         let mut out = std::io::stdout().lock();
         // A closed output is noticed by the exit status of the reader, not here.
         let _ = writeln!(out, "{}: {line}", self.kernel);
-        if let Some(seed) = line.strip_prefix("=== seed ") {
-            let kernel = self.kernel;
-            let _ = writeln!(
-                out,
-                "{kernel}: # cargo xtask conformance --kernel {kernel} --scripts 1 --seed {seed}"
-            );
+        if is_finding(line) {
+            if let Some(seed) = seed(line).filter(|seed| !self.found.contains(seed)) {
+                let _ = writeln!(out, "{}: # {}", self.kernel, again(self.kernel, 1, seed));
+                self.found.push(seed);
+            }
         }
         drop(out);
         self.line.clear();
     }
+}
+
+/// Whether this line says that something is wrong.
+fn is_finding(line: &str) -> bool {
+    line.starts_with("=== seed ") || line.starts_with("cannot go on: ")
 }
 
 /// The number behind the word.
@@ -71,6 +83,13 @@ mod tests {
         assert_eq!(output.seed(), Some(71));
         output.show(b"2\nother\n");
         assert_eq!(output.seed(), Some(72));
-        assert_eq!(seed("cannot go on: seed 12: x"), Some(12));
+    }
+
+    #[test]
+    fn each_script_in_which_something_is_wrong_is_found_once() {
+        let mut output = Output::new("6.1");
+        output.show(b"5 of 9 scripts, at seed 71\n=== seed 72\n# x\n=== end\n=== seed 72\n");
+        output.show(b"cannot go on: seed 74: the kernel says no\ncannot go on: it is gone\n");
+        assert_eq!(output.found(), [72, 74]);
     }
 }

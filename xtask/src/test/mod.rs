@@ -99,9 +99,15 @@ fn conformance(kernels: &[&str], tally: &mut Tally) {
     match crate::conformance::briefly(kernels) {
         Ok(answers) => {
             for (kernel, answer) in answers {
+                let what = format!("conformance on {kernel}");
                 match answer {
-                    Ok(good) => tally.check(&format!("conformance on {kernel}"), good),
-                    Err(error) => tally.fail(format!("conformance on {kernel}: {error:#}")),
+                    Ok(found) if found.is_empty() => tally.check(&what, true),
+                    Ok(found) => {
+                        for line in found {
+                            tally.fail(format!("{what}: {line}"));
+                        }
+                    }
+                    Err(error) => tally.fail(format!("{what}: {error:#}")),
                 }
             }
         }
