@@ -118,7 +118,7 @@ impl<K: Backend> Duel<K> {
         }
         let cleaned = self.clean(&mut engine, &mut owners);
         match (outcome, cleaned) {
-            (Err(End::Broken(error)), _) => Err(error),
+            (Err(End::Broken(error)), _) => Err(format!("{error}\n{text}")),
             (Err(End::Differs(how)), cleaned) => {
                 // After a difference, only the kernel must be clean.
                 if let Err(End::Broken(error)) = cleaned {
@@ -126,7 +126,7 @@ impl<K: Backend> Duel<K> {
                 }
                 Ok(Some(Difference { text: how, scenario: text, steps: done }))
             }
-            (Ok(()), Err(End::Broken(error))) => Err(error),
+            (Ok(()), Err(End::Broken(error))) => Err(format!("{error}\n{text}")),
             (Ok(()), Err(End::Differs(how))) => {
                 Ok(Some(Difference { text: how, scenario: text, steps: done }))
             }
