@@ -8,11 +8,9 @@ use dlm_sys::Errno;
 
 use super::requests;
 use super::rng::Rng;
+use super::spaces::OTHER;
 use super::world::World;
 use crate::scenario::{Ask, Device, Frame, LockRef, MAIN, Owner, Step, Wanted, What};
-
-/// Another lockspace that each duel has.
-pub(super) const OTHER: &str = "two";
 
 /// The sessions of a script, and their lockspaces. The last one is not always there.
 const SESSIONS: [(&str, &str); 4] = [("a", MAIN), ("b", MAIN), ("c", MAIN), ("d", OTHER)];

@@ -65,6 +65,9 @@ fn run(scripts: u64, seed: u64) -> Result<usize, String> {
         shown.len()
     );
     println!("in {seconds:.1} s, from seed {seed}");
+    if duel.kept > 0 {
+        println!("{} scripts left locks that have lost their mode, the same on both", duel.kept);
+    }
     println!("came: {}", duel.census);
     duel.finish()?;
     Ok(shown.len())

@@ -12,10 +12,12 @@ mod compare;
 mod duel;
 mod generate;
 mod hazard;
+mod kept;
 mod plays;
 mod requests;
 mod rng;
 mod shrink;
+mod spaces;
 mod world;
 
 pub use census::Census;

@@ -19,7 +19,7 @@ pub(super) struct World {
 impl World {
     /// Without locks. Scripts are the same for all kernels, so one of them will do.
     pub(super) fn new() -> Option<Self> {
-        let player = super::duel::with_spaces(EngineDevices::new(Kernel::V6_12)).ok()?;
+        let player = super::spaces::with_spaces(EngineDevices::new(Kernel::V6_12)).ok()?;
         Some(Self { player, owners: Owners::new(), names: BTreeMap::new() })
     }
 
