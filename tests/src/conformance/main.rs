@@ -68,6 +68,9 @@ fn run(scripts: u64, seed: u64) -> Result<usize, String> {
     if duel.kept > 0 {
         println!("{} scripts left locks that have lost their mode, the same on both", duel.kept);
     }
+    if duel.repeated > 0 {
+        println!("{} times a script differed after a standstill and was done again", duel.repeated);
+    }
     println!("came: {}", duel.census);
     duel.finish()?;
     Ok(shown.len())
