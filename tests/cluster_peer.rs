@@ -23,6 +23,9 @@ use dlm_tests::Session;
 
 const USAGE: &str = "\
   space NAME                      creates or opens a lockspace
+  drop                            unlocks everything
+  leave [force]                   releases the lockspace; force: although other nodes have locks
+                                  of which this one is the master
   lock L RESOURCE MODE [OPTION].. asks for a lock: lvb, noqueue, ms=N (a deadline)
   convert L MODE [OPTION]..       read, write=TEXT, noqueue
   unlock L [write=TEXT]
@@ -102,6 +105,14 @@ impl Peer {
             }
             ["purge"] => self.purge(None),
             ["purge", node] => self.purge(Some(node.parse().expect("a node"))),
+            ["drop"] => {
+                // Others were refused or cancelled.
+                for (_, lock) in self.locks.drain().filter(|(_, lock)| lock.mode().is_some()) {
+                    lock.release().wait().expect("unlocked");
+                }
+                say("drop", "ok");
+            }
+            ["leave", ref how @ ..] => self.leave(!how.is_empty()),
             ["status"] => {
                 let status = self.space().status();
                 let members: Vec<_> = status.members.iter().map(|node| node.0).collect();
@@ -125,6 +136,15 @@ impl Peer {
                 say("space", "ok");
             }
             Err(error) => say("space", &format!("error {error}")),
+        }
+    }
+
+    fn leave(&mut self, force: bool) {
+        self.delivery = None;
+        let space = self.space.take().expect("a lockspace");
+        match if force { space.force_release() } else { space.release() } {
+            Ok(()) => say("leave", "ok"),
+            Err(error) => say("leave", &format!("error {error}")),
         }
     }
 

@@ -93,6 +93,24 @@ fn of_two_waiters_for_a_dead_nodes_lock_one_is_granted_and_then_the_other() {
 
 #[test]
 #[ignore = "needs virtual machines"]
+fn a_block_outlives_its_master_while_its_reader_becomes_a_writer() {
+    on_three(|cluster| {
+        let [one, two, _three] = peers(cluster)?;
+        // The first to ask is master.
+        one.ask("lock a r EX lvb", "a granted EX")?;
+        one.ask("convert a PR write=old", "a converted PR")?;
+        two.ask("lock b r PR lvb", "b granted PR [old] valid")?;
+        two.say("convert b EX read")?;
+        one.expect("a blocks EX")?;
+        // What is left of the block is the copy of a lock that waits for a conversion.
+        cluster.kill(1);
+        two.expect_within("b converted EX [old] valid", RECOVERY)?;
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
 fn a_node_without_network_is_fenced_before_its_locks_go_to_others() {
     on_three(|cluster| {
         let [one, _two, three] = holder_and_waiter(cluster)?;
@@ -148,6 +166,42 @@ fn without_quorum_everything_stands_still_until_the_others_are_back() {
         ensure!(one.expect_within("b ", std::time::Duration::from_secs(2)).is_err(), "granted");
         cluster.reboot(2)?;
         one.expect_within("b granted EX", RECOVERY)?;
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn a_node_whose_dlm_controld_dies_is_fenced() {
+    on_three(|cluster| {
+        let [_one, two, three] = holder_and_waiter(cluster)?;
+        let killed = Instant::now();
+        cluster.kill_controller(2)?;
+        let off = cluster.await_fenced(2, RECOVERY)?.off.unwrap_or(killed);
+        let granted = three.expect_within("c granted EX [old] invalid", RECOVERY)?;
+        took("from the death of dlm_controld to the grant of its node's lock", killed, granted.at);
+        ensure!(granted.at > off, "granted before node 2 was off");
+        ensure!(!two.has_said("b unlocked"), "node 2 gave up its lock");
+        Ok(())
+    });
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn a_node_without_lockspaces_can_restart_dlm_controld_beside_locks_of_others() {
+    on_three(|cluster| {
+        let [one, two, three] = peers(cluster)?;
+        one.ask("lock a r EX lvb", "a granted EX")?;
+        one.ask("convert a EX write=old", "a converted EX")?;
+        two.ask("leave force", "leave ok")?;
+        cluster.restart_controller(2)?;
+        two.ask("space tests", "space ok")?;
+        three.say("lock c r PR lvb")?;
+        two.ask("lock b r PR noqueue", "b again")?;
+        one.expect("a blocks PR")?;
+        one.ask("unlock a", "a unlocked")?;
+        three.expect("c granted PR [old] valid")?;
+        ensure!(cluster.fenced().is_empty(), "somebody was fenced: {:?}", cluster.fenced());
         Ok(())
     });
 }
