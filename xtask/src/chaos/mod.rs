@@ -1,9 +1,12 @@
 //! `cargo xtask chaos`
 
 mod driver;
+mod faults;
 mod history;
 mod random;
 mod rounds;
+mod waits;
+mod work;
 
 use anyhow::Result;
 use std::ffi::OsString;

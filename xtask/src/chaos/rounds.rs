@@ -1,211 +1,275 @@
 //! The rounds: a fault in each, and the return to three working nodes.
 
-use super::driver::{self, BOUND, Machines, RESOURCES, Run};
-use super::history::History;
+use super::driver::{self, BOUND, RESOURCES, Run, Scene};
+use super::faults::{FAULTS, Fault, Figures};
 use super::random::Random;
 use crate::cargo;
 use crate::cluster::{Cluster, Options, Peer};
 use crate::vm::Command;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PEER: &str = "/bin/cluster_peer";
+const SPACE: &str = "chaos";
 const SIGKILL: i32 = 9;
 
 /// Held by the node that a fault is for and waited for by another, to see how long that takes.
 const PROBE: &str = "probe";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    Kill,
-    Freeze,
-    Cut,
-    FreezeBriefly,
-    CutBriefly,
-    KillProgram,
-}
-
-const FAULTS: [Fault; 6] = [
-    Fault::Kill,
-    Fault::Freeze,
-    Fault::Cut,
-    Fault::FreezeBriefly,
-    Fault::CutBriefly,
-    Fault::KillProgram,
-];
-
-impl Fault {
-    /// Whether it ends with the node switched off.
-    fn fences(self) -> bool {
-        matches!(self, Self::Kill | Self::Freeze | Self::Cut)
-    }
-}
-
 struct Chaos {
-    cluster: Arc<Cluster>,
-    history: Arc<History>,
-    machines: Machines,
-    runs: Vec<Run>,
-    seed: u64,
+    scene: Arc<Scene>,
+    /// By node.
+    runs: BTreeMap<u8, Run>,
     random: Random,
-    /// From the loss of a node to the grant of its lock.
-    recoveries: Vec<Duration>,
+    figures: Figures,
+    /// Nodes that were fenced although no round was to.
+    unasked: u32,
 }
 
 /// Runs the rounds; false if something happened that may not.
 pub(super) fn run(kernel: &str, rounds: u32, seed: u64) -> Result<bool> {
     let options = Options {
         kernel: kernel.to_owned(),
-        time_limit: Duration::from_secs(300) + Duration::from_secs(90) * rounds,
+        time_limit: Duration::from_secs(300) + Duration::from_secs(120) * rounds,
         ..Options::default()
     };
     let programs = cargo::build(&["build", "-p", "dlm-tests", "--example", "cluster_peer"])?;
     let program = cargo::stripped(programs.first().context("cargo built no cluster_peer")?)?;
     println!("seed {seed}, kernel {kernel}, {rounds} rounds");
-    let cluster = Arc::new(Cluster::start(&options)?);
+    let cluster = Cluster::start(&options)?;
     cluster.add_program(&program, PEER.as_ref())?;
+    let scene = Scene::new(cluster, seed);
     let mut chaos = Chaos {
-        cluster: Arc::clone(&cluster),
-        history: Arc::new(History::new()),
-        machines: Machines::default(),
-        runs: Vec::new(),
-        seed,
+        scene: Arc::clone(&scene),
+        runs: BTreeMap::new(),
         random: Random::new(seed),
-        recoveries: Vec::new(),
+        figures: Figures::default(),
+        unasked: 0,
     };
+    let begun = Instant::now();
     let done = chaos.all(rounds);
-    let (grants, invalid, violations) = chaos.history.counts();
+    let (grants, invalid, violations) = scene.history.counts();
     if let Err(error) = &done {
-        print!("{}", chaos.history.report());
-        eprintln!("xtask: seed {seed}: {}", cluster.explain(error));
+        print!("{}", scene.history.report());
+        eprintln!("xtask: seed {seed}: {}", scene.cluster.explain(error));
     } else if violations > 0 {
-        print!("{}", chaos.history.report());
+        print!("{}", scene.history.report());
     }
-    println!("{grants} grants, {invalid} invalid blocks, {violations} violations (seed {seed})");
-    chaos.tell_recoveries();
+    print!("{}", chaos.figures);
+    let (longest, quiet) = scene.waits.longest();
+    let (longest, quiet) = (longest.as_secs_f64(), quiet.as_secs_f64());
+    println!("longest wait: {longest:.2} s; that no fault explains: {quiet:.2} s");
+    if chaos.unasked > 0 {
+        println!("{} nodes more were fenced, as this machine is busy", chaos.unasked);
+    }
+    let seconds = begun.elapsed().as_secs();
+    println!(
+        "{grants} grants, {invalid} invalid blocks, {violations} violations (seed {seed}, {seconds} s)"
+    );
     Ok(done.is_ok() && violations == 0)
 }
 
 impl Chaos {
     fn all(&mut self, rounds: u32) -> Result<()> {
-        for node in self.cluster.numbers() {
+        for node in self.scene.cluster.numbers() {
             self.start(node)?;
         }
         for round in 1..=rounds {
             let fault = *self.random.of(&FAULTS).context("no faults")?;
             let victim = u8::try_from(self.random.below(3))? + 1;
             let begun = Instant::now();
-            self.history.note(&format!("round {round}: {fault:?} of node {victim}"));
-            self.round(fault, victim).with_context(|| format!("round {round}: {fault:?}"))?;
-            let (grants, _, violations) = self.history.counts();
+            self.scene.history.note(&format!("round {round}: {fault} ({victim})"));
+            std::thread::sleep(Duration::from_millis(500 + self.random.below(1500)));
+            let fenced = self.scene.cluster.fenced();
+            let fenced = fenced.iter().filter(|fenced| fenced.off.is_some()).count();
+            self.bring_back()?;
+            self.scene.waits.fault_begins(Instant::now());
+            if let Err(error) = self.round(fault, victim) {
+                self.repair(fenced, fault, victim, &error)?;
+            }
+            self.scene.waits.fault_ends(Instant::now());
+            let (grants, _, violations) = self.scene.history.counts();
             let seconds = begun.elapsed().as_secs_f64();
-            println!("round {round}: {fault:?} of node {victim}, {seconds:.1} s, {grants} grants");
+            println!("round {round}: {fault}, node {victim}, {seconds:.1} s, {grants} grants");
             if violations > 0 {
                 break;
             }
+            self.figures.round(fault);
         }
         self.end()
     }
 
     /// Starts the program on a node, and its work.
     fn start(&mut self, node: u8) -> Result<()> {
-        let peer = Peer::start(&self.cluster, node, &Command::new(PEER))?;
-        peer.say("space chaos")?;
+        let peer = Peer::start(&self.scene.cluster, node, &Command::new(PEER))?;
+        peer.say(&format!("space {SPACE}"))?;
         peer.expect_within("space ok", BOUND)?;
-        let (cluster, history) = (&self.cluster, &self.history);
-        let run = driver::start(cluster, history, &self.machines, peer, self.seed)?;
-        self.runs.push(run);
+        self.runs.insert(node, driver::start(&self.scene, peer)?);
         Ok(())
     }
 
     fn round(&mut self, fault: Fault, victim: u8) -> Result<()> {
-        std::thread::sleep(Duration::from_millis(500 + self.random.below(1500)));
-        let place = self.runs.iter().position(|run| run.owner.node == victim);
-        let run = self.runs.swap_remove(place.context("the victim does not work")?);
-        let waiter = self.runs.first().context("nobody else works")?;
+        let scene = Arc::clone(&self.scene);
+        let run = self.runs.get(&victim).context("the victim does not work")?;
+        let waiter = self.runs.values().find(|run| run.owner.node != victim);
+        let waiter = Arc::clone(&waiter.context("nobody else works")?.peer);
         let probe = format!("probe-{}", run.owner.run);
-        if fault.fences() || fault == Fault::KillProgram {
-            run.peer.ask(&format!("lock {probe} {PROBE} EX"), &format!("{probe} granted"))?;
-            waiter.peer.say(&format!("lock {probe} {PROBE} EX"))?;
-            run.peer.expect(&format!("{probe} blocks"))?;
+        if fault.ends_program() {
+            let patient = |peer: &Peer, words: &str, answer: &str| {
+                peer.say(words)?;
+                peer.expect_within(&format!("{probe} {answer}"), BOUND)
+            };
+            patient(&run.peer, &format!("lock {probe} {PROBE} EX"), "granted")?;
+            waiter.say(&format!("lock {probe} {PROBE} EX"))?;
+            run.peer.expect_within(&format!("{probe} blocks"), BOUND)?;
         }
-        let waiter = Arc::clone(&waiter.peer);
         let begun = Instant::now();
         match fault {
             Fault::Kill => {
-                self.history.ends(run.owner, "its node is killed");
-                self.cluster.kill(victim);
+                scene.history.ends(run.owner, "its node is killed");
+                scene.cluster.kill(victim);
             }
             Fault::KillProgram => {
-                self.history.ends(run.owner, "it is killed");
+                scene.history.ends(run.owner, "it is killed");
                 run.peer.signal(SIGKILL)?;
             }
-            Fault::Freeze => self.cluster.freeze(victim)?,
-            Fault::Cut => self.cluster.network().isolate(victim),
+            Fault::Freeze => scene.cluster.freeze(victim)?,
+            Fault::Cut => scene.cluster.network().isolate(victim),
+            Fault::KillController => scene.cluster.kill_controller(victim)?,
             Fault::FreezeBriefly => {
-                self.cluster.freeze(victim)?;
+                scene.cluster.freeze(victim)?;
                 std::thread::sleep(Duration::from_millis(100 + self.random.below(400)));
-                self.cluster.thaw(victim)?;
+                return scene.cluster.thaw(victim);
             }
             Fault::CutBriefly => {
-                self.cluster.network().isolate(victim);
+                scene.cluster.network().isolate(victim);
                 std::thread::sleep(Duration::from_millis(100 + self.random.below(400)));
-                self.cluster.network().heal();
+                scene.cluster.network().heal();
+                return Ok(());
             }
-        }
-        if !fault.fences() && fault != Fault::KillProgram {
-            self.runs.push(run);
-            return Ok(());
+            Fault::RestartController => return self.restart_controller(victim),
         }
         let granted = waiter.expect_within(&format!("{probe} granted"), BOUND)?;
-        waiter.ask(&format!("unlock {probe}"), &format!("{probe} unlocked"))?;
-        if fault.fences() {
-            self.recoveries.push(granted.at.saturating_duration_since(begun));
-            self.cluster.await_fenced(victim, BOUND)?;
-            self.history.ends(run.owner, "its node was fenced");
+        waiter.say(&format!("unlock {probe}"))?;
+        waiter.expect_within(&format!("{probe} unlocked"), BOUND)?;
+        self.figures.grant(fault, granted.at.saturating_duration_since(begun));
+        if !fault.fences() {
+            self.replace(victim);
+            return self.start(victim);
         }
+        let fenced = scene.cluster.await_fenced(victim, BOUND)?;
+        ensure!(fenced.off.is_some_and(|off| off < granted.at), "granted before the node was off");
+        self.return_of(victim)
+    }
+
+    /// Ends the work of a run, whose program has ended.
+    fn replace(&mut self, node: u8) {
+        if let Some(mut run) = self.runs.remove(&node) {
+            if !self.scene.history.has_ended(run.owner.run) {
+                self.scene.history.ends(run.owner, "its node was fenced");
+            }
+            run.stop();
+        }
+    }
+
+    /// Brings a node back that was fenced.
+    fn return_of(&mut self, node: u8) -> Result<()> {
+        self.replace(node);
+        self.scene.cluster.network().heal();
+        self.scene.cluster.reboot(node)?;
+        self.start(node)
+    }
+
+    /// Ends a program in order, and starts dlm_controld anew before the next one.
+    fn restart_controller(&mut self, node: u8) -> Result<()> {
+        let mut run = self.runs.remove(&node).context("no program")?;
         run.stop();
-        if fault.fences() {
-            self.cluster.network().heal();
-            self.cluster.reboot(victim)?;
+        self.scene.history.ends(run.owner, "it leaves");
+        run.peer.say("drop")?;
+        run.peer.expect_within("drop ok", BOUND)?;
+        run.peer.say("leave force")?;
+        run.peer.expect_within("leave ok", BOUND)?;
+        self.scene.cluster.restart_controller(node)?;
+        self.start(node)
+    }
+
+    /// A busy machine can keep a node from its work for as long as the token's timeout. Then it is
+    /// fenced, as it must be, and comes back here. Anything else is the error that it was.
+    fn repair(
+        &mut self,
+        fenced: usize,
+        fault: Fault,
+        victim: u8,
+        error: &anyhow::Error,
+    ) -> Result<()> {
+        let all = self.scene.cluster.fenced();
+        let asked_for = |node: u8| fault.fences() && node == victim;
+        let Some(lost) = all.iter().skip(fenced).find(|fenced| !asked_for(fenced.victim)) else {
+            bail!("{fault}, node {victim}: {error:#}");
+        };
+        println!("{fault}, node {victim}: {error:#}");
+        self.scene.cluster.await_fenced(lost.victim, BOUND)?;
+        self.bring_back()
+    }
+
+    /// Lets nodes that are off return, which were fenced although no round was to.
+    fn bring_back(&mut self) -> Result<()> {
+        for node in self.scene.cluster.numbers() {
+            let run = self.runs.get(&node);
+            if self.scene.cluster.node(node).is_err() {
+                println!("node {node} was fenced unasked");
+                self.unasked += 1;
+                self.return_of(node)?;
+            } else if run.is_none_or(|run| self.scene.is_off(run.owner)) {
+                self.replace(node);
+                self.start(node)?;
+            }
         }
-        self.start(victim)
+        Ok(())
     }
 
     /// Lets all work end, and looks at what is left.
     fn end(&mut self) -> Result<()> {
-        let peers: Vec<_> = self.runs.iter().map(|run| Arc::clone(&run.peer)).collect();
-        for run in std::mem::take(&mut self.runs) {
+        let scene = Arc::clone(&self.scene);
+        for run in self.runs.values_mut() {
             run.stop();
         }
+        let peers: Vec<_> = self.runs.values().map(|run| Arc::clone(&run.peer)).collect();
+        self.runs.clear();
         let first = peers.first().context("nobody is left")?;
         for resource in RESOURCES.into_iter().chain([PROBE]) {
             let lock = format!("last-{resource}");
             first.say(&format!("lock {lock} {resource} EX noqueue"))?;
             let line = first.expect_within(&format!("{lock} "), BOUND)?;
             if !line.text.contains("granted") {
-                self.history.violation(&format!("{resource} is still held: {}", line.text));
+                scene.history.violation(&format!("{resource} is still held: {}", line.text));
             }
         }
-        for number in self.cluster.numbers() {
-            let vm = self.cluster.node(number)?;
+        for peer in &peers {
+            peer.say("drop")?;
+            peer.expect_within("drop ok", BOUND)?;
+        }
+        // The kernel refuses the release as long as it has a lock, its own or one that it is master
+        // of.
+        for peer in peers {
+            peer.say("leave")?;
+            let line = peer.expect_within("leave ", BOUND)?;
+            if line.text != "leave ok" {
+                scene.history.violation(&format!("node {}: {}", peer.node, line.text));
+            }
+        }
+        for number in scene.cluster.numbers() {
+            let vm = scene.cluster.node(number)?;
             let log = vm.kernel_log_since(vm.log_start())?;
             let complaint = log.complaints().find(|line| !crate::cluster::is_known_warning(line));
             if let Some(line) = complaint {
-                self.history.violation(&format!("the kernel of node {number} complained: {line}"));
+                let what = format!("the kernel of node {number} complained: {line}");
+                scene.history.violation(&what);
             }
         }
-        ensure!(self.history.counts().0 > 0, "no lock was ever granted");
+        ensure!(scene.history.counts().0 > 0, "no lock was ever granted");
         Ok(())
-    }
-
-    fn tell_recoveries(&mut self) {
-        self.recoveries.sort();
-        let seconds = |time: Option<&Duration>| time.map_or(0.0, Duration::as_secs_f64);
-        let median = seconds(self.recoveries.get(self.recoveries.len() / 2));
-        let worst = seconds(self.recoveries.last());
-        let count = self.recoveries.len();
-        println!("recovery of {count} lost nodes: median {median:.2} s, worst {worst:.2} s");
     }
 }

@@ -150,6 +150,25 @@ impl Cluster {
         self.shared.reboot(number)
     }
 
+    /// Kills dlm_controld on a node. The kernel stops its lockspaces, and nothing but a reboot of
+    /// the node starts them again. The node may be fenced before this returns.
+    ///
+    /// # Errors
+    ///
+    /// When it is switched off.
+    pub fn kill_controller(&self, number: u8) -> Result<()> {
+        self.node(number)?.spawn(&sh("killall -9 dlm_controld")).map(drop)
+    }
+
+    /// Ends dlm_controld on a node that has no lockspaces, and starts it again.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end, or does not find the other nodes.
+    pub fn restart_controller(&self, number: u8) -> Result<()> {
+        self.shared.restart_controller(number)
+    }
+
     /// The nodes that were fenced so far, in order.
     #[must_use]
     pub fn fenced(&self) -> Vec<Fenced> {

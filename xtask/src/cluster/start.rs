@@ -149,11 +149,26 @@ impl Shared {
         for (path, text) in self.recipe.files() {
             vm.put_file(path, 0o644, text.as_bytes())?;
         }
-        let output = vm.capture(&sh(&format!("node-up {node} {members}")).limit(JOIN_LIMIT))?;
+        self.up(node, members, "")
+    }
+
+    fn up(&self, node: u8, members: usize, how: &str) -> Result<()> {
+        let command = sh(&format!("node-up {node} {members} {how}")).limit(JOIN_LIMIT);
+        let output = self.node(node)?.capture(&command)?;
         if !output.exit.success() {
             bail!("node {node} does not join: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
+    }
+
+    /// How many nodes are on.
+    fn on(&self) -> usize {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.iter().flatten().count()
+    }
+
+    pub(super) fn restart_controller(&self, node: u8) -> Result<()> {
+        self.up(node, self.on(), "again")
     }
 
     /// Switches a node on again. Its programs join the others.
@@ -163,9 +178,8 @@ impl Shared {
         let vm = self.node(node)?;
         let programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner).clone();
         programs.iter().try_for_each(|(from, to)| vm.add_program(from, to))?;
-        let members = self.nodes.lock().map_or(0, |nodes| nodes.iter().flatten().count());
         fence::watch(self, node)?;
-        self.join(node, members)
+        self.join(node, self.on())
     }
 }
 
