@@ -10,6 +10,11 @@
 //! and finds the last term where leaders leave their traces: here, in a journal.
 //!
 //! `cargo xtask vm run --add target/debug/examples -- /examples/election`
+//!
+//! With a name the example is one candidate, for a node of a cluster. There is no journal there, and
+//! a dead leader may have begun one term more than it stored: its successor leaves that one out.
+//!
+//! `cargo xtask vm run --nodes 3 --add target/debug/examples -- sh -c '/examples/election $NODE 20'`
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -24,8 +29,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const USAGE: &str = "\
 usage: election
+       election NAME TERMS
 
 Three candidates lead in turn; the leader of the third term dies in office.
+With a name: one candidate, of several on the nodes of a cluster, until that many terms are over.
 ";
 const LOCKSPACE: &str = "election";
 const CANDIDATES: [&str; 3] = ["anna", "ben", "carl"];
@@ -61,13 +68,16 @@ impl Journal {
 }
 
 fn main() -> ExitCode {
-    let outcome = match std::env::args().nth(1).as_deref() {
-        None => run(),
-        Some("-h" | "--help") => {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let outcome = match *words.as_slice() {
+        [] => run(),
+        ["-h" | "--help"] => {
             print!("{USAGE}");
             Ok(())
         }
-        Some(other) => Err(format!("what is {other}? (--help tells more)").into()),
+        [name, terms] => terms.parse().map_err(Into::into).and_then(|terms| campaign(name, terms)),
+        _ => Err("what is that? (--help tells more)".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -144,6 +154,27 @@ fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
         lock.wait_blocked(None)?;
         journal.end();
         lock.convert(Mode::Nl).wait()?;
+    }
+}
+
+/// The life of a candidate on a node of a cluster.
+fn campaign(name: &str, terms: u64) -> Result<()> {
+    let lockspace = LockspaceOptions::new().serialize_new_requests().open_or_create(LOCKSPACE)?;
+    // With the block, here and in the conversion below: a NL lock on another node is what is left
+    // of the block when the node is lost that keeps it for all.
+    let lock = lockspace.lock("leader", Mode::Nl).with_lvb().note_blocking().wait()?;
+    loop {
+        let elected = lock.convert(Mode::Ex).read_lvb().wait()?;
+        let lvb = elected.lvb.ok_or("the election brought no lock value block")?;
+        let term = term_in(lvb.block)? + if lvb.valid { 1 } else { 2 };
+        if term > terms {
+            lock.unlock()?;
+            return Ok(());
+        }
+        println!("term {term}: {name} leads");
+        lock.convert(Mode::Ex).write_lvb(block(term)?).wait()?;
+        lock.wait_blocked(None)?;
+        lock.convert(Mode::Nl).write_lvb(block(term)?).wait()?;
     }
 }
 

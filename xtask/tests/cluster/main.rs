@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod c;
 mod crash;
 mod danger;
 mod locks;
@@ -50,6 +51,8 @@ fn on_cluster(options: &Options, test: impl FnOnce(&Cluster) -> Result<()>) {
 
 /// What cargo is told to build the peer.
 const PEER_BUILD: &[&str] = &["build", "-p", "dlm-tests", "--example", "cluster_peer"];
+/// What cargo is told to build election.
+const ELECTION_BUILD: &[&str] = &["build", "-p", "dlm-runtime", "--example", "election"];
 /// What cargo is told to build dlmlock.
 const DLMLOCK_BUILD: &[&str] = &["build", "-p", "dlm-runtime", "--example", "dlmlock"];
 

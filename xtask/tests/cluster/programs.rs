@@ -1,7 +1,7 @@
 //! Programs of users, on several nodes.
 
-use super::{DLMLOCK_BUILD, built, on_three};
-use anyhow::{Result, ensure};
+use super::{DLMLOCK_BUILD, ELECTION_BUILD, RECOVERY, built, on_three};
+use anyhow::{Context, Result, ensure};
 use xtask::cluster::{Cluster, Peer};
 use xtask::vm::Command;
 
@@ -38,6 +38,52 @@ fn dlmlock_runs_one_command_at_a_time_on_all_nodes() {
         three.expect("begins")?;
         three.expect("(exit status 0)")?;
         ensure!(!busy.has_said("begins") && !impatient.has_said("begins"), "ran without the lock");
+        Ok(())
+    });
+}
+
+const ELECTION: &str = "/bin/election";
+
+/// The term that a candidate leads next.
+fn term(candidate: &Peer) -> Result<u64> {
+    let line = candidate.expect_within("term ", RECOVERY)?.text;
+    let term = line.split([' ', ':']).nth(1).context("no term")?;
+    term.parse().with_context(|| format!("no term in \"{line}\""))
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn leaders_on_three_nodes_have_terms_of_their_own_also_when_one_dies_in_office() {
+    on_three(|cluster| {
+        cluster.add_program(&built("election", ELECTION_BUILD), ELECTION.as_ref())?;
+        let mut candidates = Vec::new();
+        for node in cluster.numbers() {
+            let command = Command::new(ELECTION).args([&format!("n{node}"), "1000000"]);
+            candidates.push(Peer::start(cluster, node, &command)?);
+        }
+        let mut terms: [Vec<u64>; 3] = Default::default();
+        for (candidate, terms) in candidates.iter().zip(&mut terms) {
+            for _ in 0..5 {
+                terms.push(term(candidate)?);
+            }
+        }
+        cluster.kill(2);
+        cluster.await_fenced(2, RECOVERY)?;
+        // What it had said, and what the others say until long after it.
+        for (node, (candidate, terms)) in (1..).zip(candidates.iter().zip(&mut terms)) {
+            while candidate.has_said("term ") {
+                terms.push(term(candidate)?);
+            }
+            for _ in 0..if node == 2 { 0 } else { 5 } {
+                terms.push(term(candidate)?);
+            }
+        }
+        for terms in &terms {
+            ensure!(terms.is_sorted_by(|a, b| a < b), "not in order: {terms:?}");
+        }
+        let mut all = terms.concat();
+        all.sort_unstable();
+        ensure!(all.is_sorted_by(|a, b| a < b), "a term had two leaders: {terms:?}");
         Ok(())
     });
 }
