@@ -23,6 +23,9 @@
 /* Pairs before the clock starts; no less than a batch. */
 #define WARM_UP 1000
 
+/* The same on a cluster, where they take a thousand times as long. */
+#define CLUSTER_WARM_UP 20
+
 static dlm_lshandle_t lockspace;
 
 static void fail(const char *what)
@@ -137,6 +140,82 @@ static void in_flight(unsigned int count)
 	}
 }
 
+/* Turns that are left, of all in a row where two nodes take turns. */
+static unsigned int turns;
+
+static unsigned int blocked;
+
+static void note_blocked(void *argument)
+{
+	(void)argument;
+	blocked++;
+}
+
+/* Waits until the other node wants the lock. Whoever has the last turn waits for nobody. */
+static void give_way(void)
+{
+	if (--turns)
+		poll_and_dispatch(&blocked, 1);
+}
+
+static void handover(unsigned int count)
+{
+	static struct lock lock;
+
+	name(&lock, RESOURCE);
+	while (count--) {
+		granted = unlocked = blocked = 0;
+		if (dlm_ls_lock(lockspace, LKM_EXMODE, &lock.lksb, 0, lock.name, lock.name_length,
+				0, note, &lock, note_blocked, NULL))
+			fail("dlm_ls_lock");
+		poll_and_dispatch(&granted, 1);
+		give_way();
+		start_unlock(&lock);
+		poll_and_dispatch(&unlocked, 1);
+	}
+}
+
+static struct lock shared;
+static char block[32];
+
+static void convert_shared(uint32_t mode)
+{
+	granted = 0;
+	if (dlm_ls_lock(lockspace, mode, &shared.lksb, LKF_CONVERT | LKF_VALBLK, NULL, 0, 0, note,
+			&shared, note_blocked, NULL))
+		fail("dlm_ls_lock to convert");
+	poll_and_dispatch(&granted, 1);
+}
+
+static void value_exchange(unsigned int count)
+{
+	static uint64_t written;
+	uint64_t value;
+
+	while (count--) {
+		blocked = 0;
+		convert_shared(LKM_EXMODE);
+		memcpy(&value, block, sizeof(value));
+		if ((shared.lksb.sb_flags & DLM_SBF_VALNOTVALID) || (written && value != written + 1))
+			fail("the value block");
+		give_way();
+		written = value + 1;
+		memcpy(block, &written, sizeof(written));
+		convert_shared(LKM_NLMODE);
+	}
+}
+
+static void share(void)
+{
+	shared.lksb.sb_lvbptr = block;
+	name(&shared, RESOURCE);
+	granted = 0;
+	if (dlm_ls_lock(lockspace, LKM_NLMODE, &shared.lksb, LKF_VALBLK, shared.name,
+			shared.name_length, 0, note, &shared, note_blocked, NULL))
+		fail("dlm_ls_lock");
+	poll_and_dispatch(&granted, 1);
+}
+
 static void start_thread(void)
 {
 #ifdef THREADED
@@ -152,13 +231,18 @@ static const struct row {
 	const char *name;
 	void (*prepare)(void);
 	void (*work)(unsigned int count);
+	/* In a lockspace that somebody keeps. */
+	int on_cluster;
 } rows[] = {
-	{ "blocking", NULL, blocking },
-	{ "blocking-with-thread", start_thread, blocking },
-	{ "poll-dispatch", NULL, polling },
-	{ "in-flight", NULL, in_flight },
+	{ "blocking", NULL, blocking, 0 },
+	{ "blocking-with-thread", start_thread, blocking, 0 },
+	{ "poll-dispatch", NULL, polling, 0 },
+	{ "in-flight", NULL, in_flight, 0 },
 	/* There are none in C; this is how one thread does several things there. */
-	{ "futures", NULL, polling },
+	{ "futures", NULL, polling, 0 },
+	{ "cross-node", NULL, blocking, 1 },
+	{ "handover", NULL, handover, 1 },
+	{ "value-exchange", share, value_exchange, 1 },
 };
 
 static int64_t now(void)
@@ -171,19 +255,25 @@ static int64_t now(void)
 
 static void run(const struct row *row, unsigned int count)
 {
+	unsigned int warm_up = row->on_cluster ? CLUSTER_WARM_UP : WARM_UP;
 	int64_t start;
 
-	lockspace = dlm_create_lockspace(LOCKSPACE, 0600);
+	if (row->on_cluster)
+		lockspace = dlm_open_lockspace(LOCKSPACE);
+	else
+		lockspace = dlm_create_lockspace(LOCKSPACE, 0600);
 	if (!lockspace)
-		fail("dlm_create_lockspace");
+		fail("no lockspace");
 	if (row->prepare)
 		row->prepare();
-	row->work(WARM_UP);
+	turns = warm_up + count;
+	row->work(warm_up);
 	start = now();
 	row->work(count);
 	printf("ns %lld\n", (long long)(now() - start));
-	if (dlm_release_lockspace(LOCKSPACE, lockspace, 1))
-		fail("dlm_release_lockspace");
+	if (row->on_cluster ? dlm_close_lockspace(lockspace)
+			    : dlm_release_lockspace(LOCKSPACE, lockspace, 1))
+		fail("the end of the lockspace");
 }
 
 int main(int argc, char **argv)

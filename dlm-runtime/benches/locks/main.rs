@@ -3,10 +3,11 @@
 //! work with the C library.
 //!
 //! `locks LIBRARY ROW COUNT` does COUNT pairs and prints the nanoseconds that they took and the
-//! allocations that they made; `locks memory` prints how big a lock in flight is. Without these it
-//! lists what it can do.
+//! allocations that they made; `locks memory` prints how big a lock in flight is; `locks stay` and
+//! `locks keep` keep a lockspace, and a resource, in a cluster. Without these it lists what it can do.
 
 mod allocator;
+mod cluster;
 mod codec;
 mod device;
 mod floor;
@@ -41,7 +42,12 @@ type Work<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
 
 /// Does `count` pairs, and prints what they cost.
 fn measure(count: usize, work: Work<'_>) -> Result<()> {
-    work(WARM_UP)?;
+    measure_after(WARM_UP, count, work)
+}
+
+/// As [`measure`], with this many pairs before the clock starts.
+fn measure_after(warm_up: usize, count: usize, work: Work<'_>) -> Result<()> {
+    work(warm_up)?;
     let allocations = allocator::count();
     let start = Instant::now();
     work(count)?;
@@ -61,7 +67,7 @@ fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Resul
 
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 18] = [
     ("floor", "blocking", floor::blocking),
     // A thread that has nothing to do costs a bare loop nothing.
     ("floor", "blocking-with-thread", floor::blocking),
@@ -80,6 +86,9 @@ const ROWS: [Row; 15] = [
     ("dlm-runtime", "waiting-dispatch", ours::waiting_dispatch),
     ("dlm-runtime", "in-flight", ours::in_flight),
     ("dlm-runtime", "futures", ours::futures),
+    ("dlm-runtime", "cross-node", cluster::cross_node),
+    ("dlm-runtime", "handover", cluster::handover),
+    ("dlm-runtime", "value-exchange", cluster::value_exchange),
 ];
 
 fn main() -> ExitCode {
@@ -87,6 +96,8 @@ fn main() -> ExitCode {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["memory"] => ours::memory(),
+        ["stay"] => cluster::stay(false),
+        ["keep"] => cluster::stay(true),
         [library, row, count] => run(library, row, count),
         _ => {
             ROWS.iter().for_each(|(library, row, _)| println!("{library} {row}"));

@@ -51,13 +51,15 @@ fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()
     Ok(())
 }
 
+pub(crate) fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
+    for _ in 0..count {
+        lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
+    }
+    Ok(())
+}
+
 fn block(lockspace: &Lockspace, count: usize) -> Result<()> {
-    measure(count, &mut |count| {
-        for _ in 0..count {
-            lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
-        }
-        Ok(())
-    })
+    measure(count, &mut |count| pairs(lockspace, count))
 }
 
 pub(crate) fn blocking(count: usize) -> Result<()> {

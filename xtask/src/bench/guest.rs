@@ -74,7 +74,7 @@ pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
 }
 
 /// Builds the programs, into one folder.
-fn build() -> Result<PathBuf> {
+pub(super) fn build() -> Result<PathBuf> {
     let folder = workspace_root().join("target/bench");
     let _slow = slow("building the benchmark's programs");
     libdlm::build(&folder)?;

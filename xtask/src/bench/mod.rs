@@ -1,5 +1,6 @@
 //! `cargo xtask bench`
 
+mod cluster;
 mod codec;
 mod engine;
 mod guest;
@@ -36,8 +37,15 @@ originals and ours:
     in-flight             1,000 locks under way, then their 1,000 unlocks
     futures               awaited in one task; C, which has none, polls and dispatches
 
-These are measured in instruction-counted guest time on one processor, where a nanosecond is
-an instruction and runs repeat to a percent, and in wall time on two.
+Those are measured in instruction-counted guest time on one processor, where a nanosecond is
+an instruction and runs repeat to a percent, and in wall time on two. And between the nodes of a
+cluster of three, in wall time; a third node is master of the resource:
+
+    cross-node            locks and unlocks, an operation each
+    handover              two nodes hold a lock in turn, each until a blocking AST tells that the other
+                          wants it; each change of the holder is an operation
+    value-exchange        the same by conversions, with a number in the value block
+    cluster               these three
 
     ROW             only these rows
     --kernel NAME   6.1 (default) or 6.12
@@ -84,6 +92,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if guest::ROWS.iter().any(|row| choice.has(row.name)) {
         rows.extend(guest::run(&choice)?);
     }
+    if cluster::ROWS.iter().any(|(row, _)| choice.has(row.name)) {
+        rows.extend(cluster::run(&choice)?);
+    }
     let path = workspace_root().join("target/bench.json");
     std::fs::write(&path, format!("{:#}\n", Value::Array(rows)))
         .with_context(|| format!("cannot write {}", path.display()))?;
@@ -102,16 +113,25 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("kernel") => choice.kernel = kernels::named(&parser.value()?.string()?)?,
             Long("quick") => choice.quick = true,
-            Value(row) => choice.rows.push(known(row.string()?)?),
+            Value(row) => choice.rows.extend(known(row.string()?)?),
             other => return Err(other.unexpected()),
         }
     }
     Ok(Some(choice))
 }
 
-fn known(row: String) -> Result<String, String> {
-    let mut names = guest::ROWS.iter().map(|row| row.name).chain([CODEC, ENGINE]);
-    if names.any(|name| name == row) { Ok(row) } else { Err(format!("no row {row}")) }
+/// The rows that a word means.
+fn known(row: String) -> Result<Vec<String>, String> {
+    let on_cluster = || cluster::ROWS.iter().map(|(row, _)| row.name);
+    let mut names =
+        guest::ROWS.iter().map(|row| row.name).chain([CODEC, ENGINE]).chain(on_cluster());
+    if row == cluster::ALL {
+        Ok(on_cluster().map(str::to_owned).collect())
+    } else if names.any(|name| name == row) {
+        Ok(vec![row])
+    } else {
+        Err(format!("no row {row}"))
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +147,8 @@ mod tests {
         let some = parse("--quick --kernel 6.12 in-flight").unwrap().unwrap();
         assert_eq!((some.kernel.as_str(), some.quick), ("6.12", true));
         assert!(some.has("in-flight") && !some.has(CODEC));
+        let cluster = parse("cluster").unwrap().unwrap();
+        assert!(cluster.has("handover") && cluster.has("cross-node") && !cluster.has("blocking"));
         assert!(parse("--help").unwrap().is_none());
         for bad in ["--kernel 9", "--slow", "walk"] {
             assert!(parse(bad).is_err(), "{bad}");
@@ -135,6 +157,7 @@ mod tests {
 
     #[test]
     fn every_row_is_explained() {
-        assert!(guest::ROWS.iter().all(|row| USAGE.contains(&format!("\n    {} ", row.name))));
+        let rows = guest::ROWS.iter().chain(cluster::ROWS.iter().map(|(row, _)| row));
+        assert!(rows.map(|row| row.name).all(|name| USAGE.contains(&format!("\n    {name} "))));
     }
 }

@@ -50,7 +50,7 @@ impl Library {
         matches!(self, Self::LibdlmLt | Self::Libdlm)
     }
 
-    fn command(self, row: &str, count: u32) -> Command {
+    pub(super) fn command(self, row: &str, count: u32) -> Command {
         let program = |name| Command::new(format!("{FOLDER}/{name}"));
         let ours = |command: Command| command.env("LD_LIBRARY_PATH", format!("{FOLDER}/capi"));
         let command = match self {
@@ -71,7 +71,7 @@ pub(super) struct Row {
 }
 
 /// Operations in a pair: the lock and the unlock, each with a write and a result.
-const OPERATIONS: u32 = 2;
+pub(super) const OPERATIONS: u32 = 2;
 
 /// How the time is taken.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +93,24 @@ struct Lane {
     allocations: Option<f64>,
 }
 
+/// What one library did in one round.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    /// Operations per second.
+    pub(super) rate: f64,
+    /// For each operation.
+    pub(super) allocations: Option<f64>,
+}
+
+impl Turn {
+    /// What a program printed that did so many operations.
+    pub(super) fn of(printed: &str, operations: f64) -> Result<Self> {
+        let nanoseconds = number(printed, "ns").context("a program told no time")?;
+        let allocations = number(printed, "allocations").map(|count| count / operations);
+        Ok(Self { rate: operations * 1e9 / nanoseconds, allocations })
+    }
+}
+
 /// A row that was measured.
 #[derive(Debug)]
 pub(super) struct Race {
@@ -101,19 +119,30 @@ pub(super) struct Race {
 }
 
 impl Race {
+    /// Measures a row of uncontended locks.
+    pub(super) fn run(vm: &Vm, row: &Row, clock: Clock) -> Result<Self> {
+        let operations = f64::from(clock.pairs * OPERATIONS);
+        Self::of(row, clock.rounds, |library| {
+            let printed = printed(vm, library.command(row.name, clock.pairs))?;
+            Turn::of(&printed, operations)
+        })
+    }
+
     /// Measures a row. Who begins changes from round to round, as the first may find the machine
     /// in another state than the last.
-    pub(super) fn run(vm: &Vm, row: &Row, clock: Clock) -> Result<Self> {
+    pub(super) fn of(
+        row: &Row,
+        rounds: usize,
+        mut turn: impl FnMut(Library) -> Result<Turn>,
+    ) -> Result<Self> {
         let lane = |&library| Lane { library, rates: Samples::default(), allocations: None };
         let mut lanes: Vec<_> = row.libraries.iter().map(lane).collect();
-        let operations = f64::from(clock.pairs * OPERATIONS);
-        for round in 1..=clock.rounds {
-            progress(&format!("{}: round {round} of {}", row.name, clock.rounds));
+        for round in 1..=rounds {
+            progress(&format!("{}: round {round} of {rounds}", row.name));
             for lane in &mut lanes {
-                let printed = printed(vm, lane.library.command(row.name, clock.pairs))?;
-                let nanoseconds = number(&printed, "ns").context("a program told no time")?;
-                lane.rates.add(operations * 1e9 / nanoseconds);
-                lane.allocations = number(&printed, "allocations").map(|count| count / operations);
+                let turn = turn(lane.library)?;
+                lane.rates.add(turn.rate);
+                lane.allocations = turn.allocations;
             }
             lanes.rotate_left(1);
         }

@@ -1,0 +1,108 @@
+//! Locks between the nodes of a cluster.
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::time::Duration;
+
+use super::race::{Clock, FOLDER, Library, OPERATIONS, Race, Row, Turn, head, printed};
+use super::{Choice, guest};
+use crate::cluster::{Cluster, Options, Peer, is_known_warning};
+use crate::vm::Command;
+
+use Library::{CapiLt, LibdlmLt, Runtime};
+
+/// The libraries that need no thread of their own.
+const LIBRARIES: &[Library] = &[Runtime, LibdlmLt, CapiLt];
+
+/// The rows, and how many nodes do the work of each.
+pub(super) const ROWS: &[(Row, u8)] = &[
+    (Row { name: "cross-node", libraries: LIBRARIES }, 1),
+    (Row { name: "handover", libraries: LIBRARIES }, 2),
+    (Row { name: "value-exchange", libraries: LIBRARIES }, 2),
+];
+
+/// The name of all rows together.
+pub(super) const ALL: &str = "cluster";
+
+/// Here the master of the resource is, and nobody measures.
+const KEEPER: u8 = 3;
+
+const CLOCK: Clock = Clock { name: "wall", rounds: 11, pairs: 200 };
+const QUICK_ROUNDS: usize = 3;
+
+/// For all rows. Usual are two minutes.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// Measures and prints, and returns the rows for the file.
+pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
+    let mut clock = CLOCK;
+    if choice.quick {
+        clock.rounds = QUICK_ROUNDS;
+    }
+    // First what a fresh machine lacks: compilers are among it.
+    drop(crate::cluster::image::prepare(&choice.kernel)?);
+    let folder = guest::build()?;
+    let kernel = choice.kernel.clone();
+    let cluster = Cluster::start(&Options { kernel, time_limit: LIMIT, ..Options::default() })?;
+    let rows = cluster
+        .add_dir(&folder, FOLDER.as_ref())
+        .and_then(|()| all(&cluster, choice, clock))
+        .map_err(|error| cluster.explain(&error))?;
+    println!();
+    Ok(rows)
+}
+
+fn all(cluster: &Cluster, choice: &Choice, clock: Clock) -> Result<Vec<Value>> {
+    let vm = cluster.node(KEEPER)?;
+    let kernel = vm.kernel();
+    println!("Three nodes with Linux {kernel}, wall time; medians of {} rounds", clock.rounds);
+    println!("{}", head());
+    let mut rows = Vec::new();
+    let _keepers = stay(cluster)?;
+    for (row, nodes) in ROWS.iter().filter(|(row, _)| choice.has(row.name)) {
+        let race = Race::of(row, clock.rounds, |library| {
+            turn(cluster, &library.command(row.name, clock.pairs), *nodes, clock.pairs)
+        })?;
+        print!("{race}");
+        rows.extend(race.json(clock, kernel));
+    }
+    for node in cluster.numbers() {
+        let vm = cluster.node(node)?;
+        let log = vm.kernel_log_since(vm.log_start())?;
+        if let Some(line) = log.complaints().find(|line| !is_known_warning(line)) {
+            bail!("the kernel of node {node} complained, so these numbers mean nothing: {line}");
+        }
+    }
+    Ok(rows)
+}
+
+/// Keeps the lockspace on all nodes, so that a program which begins or ends does not stop it.
+fn stay(cluster: &Cluster) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    for node in cluster.numbers() {
+        let how = if node == KEEPER { "keep" } else { "stay" };
+        let peer = Peer::start(cluster, node, &Command::new(format!("{FOLDER}/locks")).arg(how))?;
+        peer.expect("ready")?;
+        peers.push(peer);
+    }
+    Ok(peers)
+}
+
+/// The same command on one node, which does pairs, or on two at the same time, which take turns.
+fn turn(cluster: &Cluster, command: &Command, nodes: u8, pairs: u32) -> Result<Turn> {
+    let per_node = if nodes == 1 { pairs * OPERATIONS } else { pairs };
+    let turns: Vec<Result<Turn>> = std::thread::scope(|scope| {
+        let run = |node| move || printed(&*cluster.node(node)?, command.clone());
+        let threads: Vec<_> = (1..=nodes).map(|node| scope.spawn(run(node))).collect();
+        let ended = threads.into_iter().map(|thread| {
+            let printed = thread.join().unwrap_or_else(|_| bail!("a thread panicked"))?;
+            Turn::of(&printed, f64::from(per_node))
+        });
+        ended.collect()
+    });
+    let turns = turns.into_iter().collect::<Result<Vec<_>>>()?;
+    // Each node does as many turns, so what all did is limited by the slower one.
+    let slowest = turns.iter().map(|turn| turn.rate).min_by(f64::total_cmp).context("no nodes")?;
+    let allocations = turns.first().and_then(|turn| turn.allocations);
+    Ok(Turn { rate: slowest * f64::from(nodes), allocations })
+}
