@@ -229,6 +229,21 @@ fn a_block_that_only_a_crashed_node_kept_is_gone_and_nothing_says_so() {
 }
 
 #[test]
+fn a_block_outlives_its_master_while_its_reader_becomes_a_writer() {
+    on_three(|cluster, [one, two, _three]| {
+        let held = one.lock("r", Mode::Ex).with_lvb().wait().unwrap();
+        held.convert(Mode::Pr).write_lvb(OLD).wait().unwrap();
+        let lock = two.lock("r", Mode::Pr).with_lvb().wait().unwrap();
+        let (sender, ended) = channel();
+        let request = lock.convert(Mode::Ex).read_lvb();
+        request.start(move |completion| sender.send(completion).unwrap()).unwrap();
+        cluster.node(1).crash();
+        two.dispatch().unwrap();
+        assert_eq!(ended.recv().unwrap().lvb, Some(Lvb::new(OLD)));
+    });
+}
+
+#[test]
 fn a_program_that_ends_leaves_its_lock_to_other_nodes_and_its_orphans_to_nobody() {
     on_three(|cluster, [one, two, three]| {
         let _keep = three.lock("r", Mode::Nl).with_lvb().wait().unwrap();
