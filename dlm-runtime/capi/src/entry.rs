@@ -172,7 +172,7 @@ pub unsafe fn lock_resource(
     lockid: *mut c_int,
 ) -> c_int {
     guard(-1, || {
-        if resource.is_null() || lockid.is_null() || !lockid.is_aligned() {
+        if resource.is_null() || lockid.is_null() {
             return Err(Errno(EINVAL));
         }
         let session = handles::default_session()?;
@@ -182,8 +182,8 @@ pub unsafe fn lock_resource(
         let mut block =
             Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
         if flags.contains(LockFlags::CONVERT) {
-            // SAFETY: not NULL and aligned, hence valid by the contract of the module.
-            block.sb_lkid = unsafe { lockid.read() }.cast_unsigned();
+            // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
+            block.sb_lkid = unsafe { lockid.read_unaligned() }.cast_unsigned();
         }
         // SAFETY: `block` is there until the waiting call below has returned, which gives up the
         // operation's hold on it, and is used through this pointer only.
@@ -202,8 +202,8 @@ pub unsafe fn lock_resource(
         if status != 0 {
             return Err(Errno(status));
         }
-        // SAFETY: not NULL and aligned, hence valid by the contract of the module.
-        unsafe { lockid.write(lksb.id().cast_signed()) };
+        // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
+        unsafe { lockid.write_unaligned(lksb.id().cast_signed()) };
         Ok(0)
     })
 }

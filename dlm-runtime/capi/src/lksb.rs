@@ -52,20 +52,21 @@ pub(crate) struct CallerLksb {
 unsafe impl Send for CallerLksb {}
 
 impl CallerLksb {
-    /// NULL, or a block that no `struct dlm_lksb` can have, is EINVAL.
+    /// NULL is EINVAL. The block need not be aligned: lvmlockd has its blocks in an array of bytes
+    /// (lvm2 2.03.16), and C libdlm never minded.
     ///
     /// # Safety
     ///
-    /// A `lksb` that is neither points to a `struct dlm_lksb` that stays valid, and that the caller
+    /// A `lksb` that is not NULL points to a `struct dlm_lksb` that stays valid, and that the caller
     /// does not write to, until the operation has ended; see the module. With `valblk` that holds
     /// for the 32 bytes behind its `sb_lvbptr`, too, if that is not NULL.
     pub(crate) unsafe fn new(lksb: *mut Lksb, valblk: bool) -> Result<Self, Errno> {
-        let block = NonNull::new(lksb).filter(|block| block.is_aligned()).ok_or(Errno(EINVAL))?;
+        let block = NonNull::new(lksb).ok_or(Errno(EINVAL))?;
         let lvb = if valblk {
             let place = field::<*mut c_char>(block, offset_of!(Lksb, sb_lvbptr));
-            // SAFETY: `block` is not NULL and aligned, hence valid by this function's contract, and
-            // `place` is its field. No reference to the caller's memory is made.
-            NonNull::new(unsafe { place.read() }.cast())
+            // SAFETY: `block` is not NULL, hence valid by this function's contract, and `place` is
+            // its field, aligned or not. No reference to the caller's memory is made.
+            NonNull::new(unsafe { place.read_unaligned() }.cast())
         } else {
             None
         };
@@ -81,8 +82,8 @@ impl CallerLksb {
     pub(crate) fn id(&self) -> u32 {
         let place = field::<u32>(self.block, offset_of!(Lksb, sb_lkid));
         // SAFETY: the field of a block that is valid while the operation is being begun or in
-        // flight, by the contract of `new`.
-        unsafe { place.read() }
+        // flight, by the contract of `new`, aligned or not.
+        unsafe { place.read_unaligned() }
     }
 
     /// The caller's value block.
@@ -96,7 +97,7 @@ impl CallerLksb {
     pub(crate) fn begin(&self) -> c_int {
         let place = field::<c_int>(self.block, offset_of!(Lksb, sb_status));
         // SAFETY: as for `id`.
-        let former = unsafe { place.read() };
+        let former = unsafe { place.read_unaligned() };
         self.set_status(EINPROG);
         former
     }
@@ -106,15 +107,20 @@ impl CallerLksb {
         let place = field::<c_int>(self.block, offset_of!(Lksb, sb_status));
         // Callers that watch the status from another thread must find the rest written.
         fence(Ordering::Release);
-        // SAFETY: as for `id`. Volatile: callers may be watching it.
-        unsafe { place.write_volatile(status) };
+        if place.is_aligned() {
+            // SAFETY: as for `id`. Volatile: callers may be watching it.
+            unsafe { place.write_volatile(status) };
+        } else {
+            // SAFETY: as for `id`.
+            unsafe { place.write_unaligned(status) };
+        }
     }
 
     /// Writes `sb_lkid`.
     pub(crate) fn set_id(&self, id: u32) {
         let place = field::<u32>(self.block, offset_of!(Lksb, sb_lkid));
         // SAFETY: as for `id`.
-        unsafe { place.write(id) };
+        unsafe { place.write_unaligned(id) };
     }
 
     /// Writes how the operation ended. The operation ends for the caller with this.
@@ -201,9 +207,27 @@ mod tests {
     fn what_is_no_status_block_is_refused() {
         // SAFETY: NULL is allowed.
         assert_eq!(unsafe { CallerLksb::new(std::ptr::null_mut(), true) }, Err(Errno(EINVAL)));
-        let odd = std::ptr::without_provenance_mut(0x1001);
-        // SAFETY: misaligned pointers are allowed.
-        assert_eq!(unsafe { CallerLksb::new(odd, true) }, Err(Errno(EINVAL)));
+    }
+
+    #[test]
+    fn a_block_anywhere_in_memory_is_taken() {
+        let mut lvb = [1u8; LVB_LEN];
+        for shift in 1..align_of::<Lksb>() {
+            let mut room = [0u8; 2 * size_of::<Lksb>()];
+            let block: *mut Lksb = room.as_mut_ptr().wrapping_add(shift).cast();
+            // SAFETY: `room` has place for the block from there on.
+            unsafe { block.write_unaligned(lksb(lvb.as_mut_ptr().cast())) };
+            // SAFETY: `room` and `lvb` outlive the use.
+            let taken = unsafe { CallerLksb::new(block, true) }.unwrap();
+            assert_eq!((taken.id(), taken.begin(), taken.has_value_block()), (3, 7, true));
+            let report =
+                Report { status: 11, id: 4, flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
+            taken.finish(&report);
+            // SAFETY: as above.
+            let after = unsafe { block.read_unaligned() };
+            assert_eq!((after.sb_status, after.sb_lkid, after.sb_flags), (11, 4, 2));
+            assert_eq!(lvb, [9; LVB_LEN]);
+        }
     }
 
     #[test]
