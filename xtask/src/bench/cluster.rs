@@ -27,8 +27,9 @@ pub(super) const ALL: &str = "cluster";
 /// Here the master of the resource is, and nobody measures.
 const KEEPER: u8 = 3;
 
-const CLOCK: Clock = Clock { name: "wall", rounds: 11, pairs: 200 };
-const QUICK_ROUNDS: usize = 3;
+/// Many short turns: what else the machine does changes from second to second.
+const CLOCK: Clock = Clock { name: "wall", rounds: 41, pairs: 60 };
+const QUICK_ROUNDS: usize = 9;
 
 /// For all rows. Usual are two minutes.
 const LIMIT: Duration = Duration::from_secs(1200);

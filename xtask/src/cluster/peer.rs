@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// For what takes a moment. Nothing that is waited for with it takes a second, but the machine may
 /// be busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lines shown when one is missing.
 const SHOWN: usize = 500;

@@ -26,8 +26,7 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     }
     for kernel in kernels {
         let mut command = Command::new(&program.path);
-        // One cluster is work enough for the machine.
-        command.args(["--ignored", "--format=pretty", "--test-threads=1"]).args(filter);
+        command.args(["--ignored", "--format=pretty"]).args(filter);
         let line = format!("test -p xtask --test {PROGRAM} -- --ignored");
         test(&format!("clusters of {kernel}"), &line, command.env(KERNEL, kernel), tally)?;
     }

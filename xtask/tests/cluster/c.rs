@@ -3,8 +3,7 @@
 use super::{on_three, peer};
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 use xtask::cluster::{Cluster, Peer};
 use xtask::vm::apt::output;
 use xtask::vm::store::workspace_root;
@@ -15,13 +14,9 @@ const FOLDER: &str = "/c";
 const LIBRARY: &str = "libdlm_lt.so.3";
 const SIGKILL: i32 = 9;
 
-/// The program, compiled as for Debian's library, and a folder with each library, made once.
-fn folder() -> PathBuf {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| make(&workspace_root().join("target/cluster-c")).unwrap()).clone()
-}
-
-fn make(folder: &Path) -> Result<PathBuf> {
+/// The program, compiled as for Debian's library, and a folder with each library.
+fn make() -> Result<PathBuf> {
+    let folder = workspace_root().join("target/cluster-c");
     let debian = unpacked::libdlm()?.join("usr");
     let libraries = debian.join("lib/x86_64-linux-gnu");
     let ours = xtask::capi::build()?;
@@ -35,7 +30,7 @@ fn make(folder: &Path) -> Result<PathBuf> {
     compiler.arg(debian.join("include")).arg("-o").arg(folder.join("node"));
     compiler.arg(workspace_root().join("tests/c/cluster/node.c"));
     output(compiler.arg("-L").arg(libraries).args(["-ldlm_lt", "-pthread"]))?;
-    Ok(folder.to_path_buf())
+    Ok(folder)
 }
 
 /// The program on a node, with one of the libraries.
@@ -79,8 +74,9 @@ fn across(cluster: &Cluster, rust: &Peer, libraries: [&str; 2]) -> Result<()> {
 #[test]
 #[ignore = "needs virtual machines"]
 fn programs_in_c_share_locks_across_nodes_whatever_library_they_have() {
+    let folder = make().unwrap();
     on_three(|cluster| {
-        cluster.add_dir(&folder(), FOLDER.as_ref())?;
+        cluster.add_dir(&folder, FOLDER.as_ref())?;
         let rust = peer(cluster, 3)?;
         across(cluster, &rust, ["ours", "debian"])?;
         across(cluster, &rust, ["debian", "ours"])

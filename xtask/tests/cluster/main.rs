@@ -15,14 +15,14 @@ mod remote;
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use xtask::cargo;
 use xtask::cluster::{Cluster, Options, Peer, is_known_warning};
 use xtask::vm::Command;
 
 /// For the loss of a node to be noticed and repaired. Three to seven seconds are usual.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// Where the peer is in the guests.
 const PEER: &str = "/bin/cluster_peer";
@@ -33,19 +33,44 @@ fn on_three(test: impl FnOnce(&Cluster) -> Result<()>) {
 }
 
 fn on_cluster(options: &Options, test: impl FnOnce(&Cluster) -> Result<()>) {
-    // One cluster is enough work for the machine.
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let time_limit = Duration::from_secs(240);
+    let _place = Place::take();
+    // First, as it is not the cluster's time.
+    let program = built("cluster_peer", PEER_BUILD);
+    // For a busy machine; a quarter of a minute is usual.
+    let time_limit = Duration::from_secs(600);
     let mut options = Options { time_limit, ..options.clone() };
     if let Ok(kernel) = std::env::var("DLM_CLUSTER_KERNEL") {
         options.kernel = kernel;
     }
     let cluster = Cluster::start(&options).unwrap_or_else(|error| panic!("{error:#}"));
-    let add = || cluster.add_program(&built("cluster_peer", PEER_BUILD), PEER.as_ref());
-    let done = add().and_then(|()| test(&cluster)).and_then(|()| no_complaints(&cluster));
+    let added = cluster.add_program(&program, PEER.as_ref());
+    let done = added.and_then(|()| test(&cluster)).and_then(|()| no_complaints(&cluster));
     if let Err(error) = done {
         panic!("{:#}", cluster.explain(&error));
+    }
+}
+
+/// One of the places for clusters that run at the same time. They mostly wait, for timeouts and for
+/// each other, so there is one for each processor, up to a few.
+struct Place;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+
+impl Place {
+    fn take() -> Self {
+        let places = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
+        let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = LEFT.wait_while(taken, |taken| *taken >= places);
+        *taken.unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        LEFT.notify_one();
     }
 }
 

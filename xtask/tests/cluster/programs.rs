@@ -19,8 +19,9 @@ const HOLD: &str = "echo begins; read -r line; echo ends";
 #[test]
 #[ignore = "needs virtual machines"]
 fn dlmlock_runs_one_command_at_a_time_on_all_nodes() {
+    let program = built("dlmlock", DLMLOCK_BUILD);
     on_three(|cluster| {
-        cluster.add_program(&built("dlmlock", DLMLOCK_BUILD), DLMLOCK.as_ref())?;
+        cluster.add_program(&program, DLMLOCK.as_ref())?;
         let one = dlmlock(cluster, 1, &[], HOLD)?;
         one.expect("begins")?;
         let busy = dlmlock(cluster, 2, &["-n", "-E", "9"], "echo begins")?;
@@ -54,8 +55,9 @@ fn term(candidate: &Peer) -> Result<u64> {
 #[test]
 #[ignore = "needs virtual machines"]
 fn leaders_on_three_nodes_have_terms_of_their_own_also_when_one_dies_in_office() {
+    let program = built("election", ELECTION_BUILD);
     on_three(|cluster| {
-        cluster.add_program(&built("election", ELECTION_BUILD), ELECTION.as_ref())?;
+        cluster.add_program(&program, ELECTION.as_ref())?;
         let mut candidates = Vec::new();
         for node in cluster.numbers() {
             let command = Command::new(ELECTION).args([&format!("n{node}"), "1000000"]);
