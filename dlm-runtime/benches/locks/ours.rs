@@ -19,14 +19,15 @@ const FULL: usize = 1024;
 /// What the callbacks of a program look after. They hold a reference to it, as callbacks do that
 /// are any use, and as the C library's get an argument.
 #[derive(Default)]
-struct Tally {
-    granted: AtomicUsize,
-    unlocked: AtomicUsize,
+pub(crate) struct Tally {
+    pub(crate) granted: AtomicUsize,
+    pub(crate) unlocked: AtomicUsize,
+    pub(crate) blocked: AtomicUsize,
 }
 
 impl Tally {
     /// One for the rest of the program: callbacks may run as long as the lockspace is open.
-    fn new() -> &'static Self {
+    pub(crate) fn new() -> &'static Self {
         Box::leak(Box::default())
     }
 
@@ -93,7 +94,7 @@ pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
 }
 
 /// Waits and dispatches until this many callbacks have counted themselves, and begins anew.
-fn wait(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()> {
+pub(crate) fn wait(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()> {
     while count.load(Ordering::Relaxed) < wanted {
         lockspace.dispatch_until(None)?;
     }
@@ -102,7 +103,7 @@ fn wait(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()>
 }
 
 /// A handler for all operations: it allocates nothing for each of them.
-fn handler(tally: &'static Tally) -> CompletionHandler {
+pub(crate) fn handler(tally: &'static Tally) -> CompletionHandler {
     Arc::new(|_, completion| tally.note(completion))
 }
 
