@@ -215,6 +215,33 @@ fn of_two_waiters_for_a_crashed_nodes_lock_one_is_granted_and_then_the_other() {
     });
 }
 
+/// Of a lock that is left the new master takes the block as the lock's last request carried it.
+#[test]
+fn a_conversion_that_fails_or_waits_leaves_the_block_as_it_is_if_the_master_crashes() {
+    type Begin = fn(&Lock) -> Result<(), Error>;
+    let fails: Begin = |lock| match lock.convert(Mode::Ex).read_lvb().no_queue().wait() {
+        Err(error) if error.would_block() => Ok(()),
+        answer => answer.map(|_| ()),
+    };
+    let waits: Begin = |lock| lock.convert(Mode::Ex).read_lvb().start(|_| {});
+    for begin in [fails, waits] {
+        on_three(|cluster, [one, two, three]| {
+            let first = two.lock("r", Mode::Ex).with_lvb().wait().unwrap();
+            first.convert(Mode::Pr).write_lvb(OLD).wait().unwrap();
+            let [lock, other] =
+                [&one, &three].map(|it| it.lock("r", Mode::Pr).with_lvb().wait().unwrap());
+            begin(&lock).unwrap();
+            other.unlock().unwrap();
+            cluster.node(2).crash();
+            let read = three.lock("r", Mode::Cr).with_lvb();
+            one.dispatch().unwrap();
+            drop(lock.convert(Mode::Pr).wait());
+            assert_eq!(read.wait().unwrap().valid_lvb(), Some(OLD));
+            drop(first);
+        });
+    }
+}
+
 #[test]
 fn a_block_that_only_a_crashed_node_kept_is_gone_and_nothing_says_so() {
     on_three(|cluster, [one, two, _three]| {

@@ -233,10 +233,7 @@ impl<'a> ConvertRequest<'a> {
                 shared.expect_no_more(callback);
             }
         }
-        // The kernel takes what is here for the lock's own copy of the block, which is all that is
-        // left of it should the resource's master die while the conversion waits.
-        let known = || entry.state.known_lvb().map(|lvb| lvb.block);
-        let block = written.or_else(known).unwrap_or_default();
+        let block = written.unwrap_or_else(|| entry.state.carried_block());
         let notices = entry.blocking.interest().is_some();
         let transaction = entry.state.transaction();
         let behind_cancel = entry.state.is_cancelling();

@@ -180,11 +180,11 @@ impl LockState {
             {
                 return Forced::Cancel;
             }
-            Some(Pending::Request { .. }) => forced((LockFlags::empty(), ValueBlock::ZERO)),
+            Some(Pending::Request { .. }) => forced((LockFlags::empty(), self.carried_block())),
             Some(Pending::Convert { mode, flags }) => {
                 let writes = self.may_write() || mode >= Mode::Pw;
                 if !(writes && flags.contains(LockFlags::VALBLK)) {
-                    forced((LockFlags::empty(), ValueBlock::ZERO))
+                    forced((LockFlags::empty(), self.carried_block()))
                 } else if let Some(block) = self.written_lvb {
                     forced((LockFlags::empty(), block))
                 } else if self.lvb_is_current {
@@ -277,7 +277,21 @@ impl LockState {
             UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
             // The kernel would store whatever the request carries: carry what is there already.
             UnlockLvb::Keep if self.may_write() && self.valblk => self.kept_lvb(),
-            UnlockLvb::Keep => (LockFlags::empty(), ValueBlock::ZERO),
+            UnlockLvb::Keep => (LockFlags::empty(), self.carried_block()),
+        }
+    }
+
+    /// What a request must carry in place of a block that it writes.
+    ///
+    /// The kernel puts the bytes of each conversion and unlock into the lock's own buffer, and when
+    /// the master of the resource dies these buffers are all that is left of the block: that of a
+    /// lock in CW or above becomes the block, and counts as valid, even if its conversion is still in
+    /// flight or has failed.
+    #[inline]
+    pub(crate) fn carried_block(&self) -> ValueBlock {
+        match self.known_lvb {
+            Some(Lvb { block, .. }) if self.valblk || self.lvb_is_current => block,
+            _ => ValueBlock::ZERO,
         }
     }
 
