@@ -28,11 +28,25 @@ impl Engine {
         for device in self.spaces.iter().flatten() {
             device.space.check()?;
         }
+        let inboxes = self.spaces.iter().flatten().map(|it| &it.inbox);
+        if self.network.is_idle() && inboxes.into_iter().all(|inbox| inbox.is_empty()) {
+            self.spaces.iter().flatten().try_for_each(|device| device.space.check_idle())?;
+        }
         Ok(())
     }
 }
 
 impl Space {
+    /// Nothing is on its way, so nothing can be waited for.
+    fn check_idle(&self) -> Result<(), String> {
+        for (lock, it) in self.locks.iter() {
+            ensure(it.answers == 0 && it.wait.is_none(), || {
+                format!("lock {} of node {} waits for no message: {it:?}", lock.id(), self.node)
+            })?;
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), String> {
         let used = self.resources.iter().count();
         ensure(used == self.resources.len(), || {

@@ -85,6 +85,7 @@
 //! | locks of other nodes: copies on the master, answers, grants, overlapping unlocks and cancels, conversions down without an answer | all of it |
 //! | the directory of masters, and its lookups | the master is known at once; the requests that meet another master are sent again |
 //! | recovery: locks that go with a node, new masters, operations that are sent again, conversions in any order, value blocks | all of it, at one moment 10 to 50 milliseconds after the crash, unless a member is frozen, cut off or stopped, and then later; the new master is drawn among those who have locks |
+//! | an unlock by force behind a cancel, when the master dies before it answers either | it is done; by its source, a kernel answers the cancel only, and the lock stays |
 //! | nodes that join a lockspace or leave it | nobody stops for a node that joins or that leaves without locks |
 //! | two masters of a new resource, of requests of one node at the same time (since 6.10) | does not happen |
 

@@ -118,6 +118,14 @@ impl Network {
         self.put_off.contains_key(&group)
     }
 
+    /// Whether no message is on its way or kept, and no recovery is to be done.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.on_the_way.is_empty()
+            && self.held.is_empty()
+            && self.recoveries.is_empty()
+            && self.put_off.is_empty()
+    }
+
     pub(crate) fn next_time(&self) -> Option<u64> {
         let arrival = self.on_the_way.keys().next().map(|key| key.0);
         let recovery = self.recoveries.values().map(|pending| pending.at).min();

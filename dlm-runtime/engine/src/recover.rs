@@ -28,29 +28,44 @@ impl Space {
         let waiting: Vec<Ref> =
             self.locks.iter().filter(|(_, it)| waits(it)).map(|(lock, _)| lock).collect();
         for lock in waiting {
-            let Lock { wait, bits, granted, requested, peer, .. } = self.locks[lock];
-            let held = granted.is_some();
-            let answer = |answer| if held || wait.is_some() { answer } else { Answer::Nothing };
-            match wait {
-                Some(Op::Request) => self.locks[lock].bits.insert(Bits::RESEND),
-                Some(Op::Convert) if is_sideways(granted, requested) => {
-                    // The mode that it was granted is found out from the others.
-                    if self.settle(lock, Op::Convert, Answer::Queued) {
-                        self.learn_answer(lock, peer, Op::Convert, Answer::Queued, &NOTHING);
-                    }
-                    self.change(lock, |lock| lock.granted = None);
-                    let resource = self.locks[lock].resource;
-                    self.resources[resource].recovery.conversions = true;
-                }
-                Some(Op::Convert) => self.locks[lock].bits.insert(Bits::RESEND),
-                Some(Op::Unlock) => self.answer_here(lock, Op::Unlock, Answer::Unlocked),
-                Some(Op::Cancel) => self.answer_here(lock, Op::Cancel, Answer::Cancelled),
-                None if bits.contains(Bits::OVERLAP_UNLOCK) => {
-                    self.answer_here(lock, Op::Unlock, answer(Answer::Unlocked));
-                }
-                None => self.answer_here(lock, Op::Cancel, answer(Answer::Cancelled)),
+            self.give_up_answer(lock);
+            // An unlock or cancel was sent behind the first message. If both are unanswered and the
+            // first is not sent again, a kernel forgets the second and never tells of its end.
+            while self.locks[lock].answers != 0 && !self.locks[lock].bits.contains(Bits::RESEND) {
+                self.give_up_answer(lock);
             }
             self.release(lock);
+        }
+    }
+
+    fn give_up_answer(&mut self, lock: Ref) {
+        let Lock { wait, bits, granted, requested, peer, queue, .. } = self.locks[lock];
+        let held = granted.is_some() || queue == Queue::Convert;
+        let answer = |answer| if held || wait.is_some() { answer } else { Answer::Nothing };
+        match wait {
+            Some(Op::Request) => self.locks[lock].bits.insert(Bits::RESEND),
+            Some(Op::Convert) if is_sideways(granted, requested) => {
+                // The mode that it was granted is found out from the others.
+                if self.settle(lock, Op::Convert, Answer::Queued) {
+                    self.learn_answer(lock, peer, Op::Convert, Answer::Queued, &NOTHING);
+                }
+                self.change(lock, |lock| lock.granted = None);
+                let resource = self.locks[lock].resource;
+                self.resources[resource].recovery.conversions = true;
+            }
+            Some(Op::Convert) => self.locks[lock].bits.insert(Bits::RESEND),
+            Some(Op::Cancel) if bits.contains(Bits::OVERLAP_UNLOCK) => {
+                self.answer_here(lock, Op::Unlock, Answer::Unlocked);
+            }
+            Some(Op::Unlock) => self.answer_here(lock, Op::Unlock, Answer::Unlocked),
+            Some(Op::Cancel) => self.answer_here(lock, Op::Cancel, Answer::Cancelled),
+            None if bits.contains(Bits::OVERLAP_UNLOCK) => {
+                self.answer_here(lock, Op::Unlock, answer(Answer::Unlocked));
+            }
+            None if bits.contains(Bits::OVERLAP_CANCEL) => {
+                self.answer_here(lock, Op::Cancel, answer(Answer::Cancelled));
+            }
+            None => self.locks[lock].answers = 0,
         }
     }
 
