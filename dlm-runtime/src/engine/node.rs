@@ -99,6 +99,21 @@ impl Node {
         self.hub.lock().engine.is_up(self.id)
     }
 
+    /// Whether it stands still.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        self.hub.lock().engine.is_frozen(self.id)
+    }
+
+    /// Whether somebody who has this lockspace open here has results to read: what poll says.
+    #[must_use]
+    pub fn has_results(&self, name: &LockspaceName) -> bool {
+        let state = self.hub.lock();
+        let Some(minor) = state.engine.find(self.id, name) else { return false };
+        let mut opens = state.opens.iter();
+        opens.any(|(id, open)| open.place == (self.id, minor) && state.engine.is_readable(*id))
+    }
+
     /// The resources of a lockspace on this node and the queues of their locks, as the lock manager
     /// has them. Nothing if it does not exist here.
     #[must_use]

@@ -7,8 +7,9 @@
 use dlm_proto::Mode;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Events shown with a violation.
 const KEPT: usize = 600;
@@ -23,8 +24,16 @@ pub(super) struct Owner {
 /// All events and all that follows from them.
 #[derive(Debug)]
 pub(super) struct History {
-    start: Instant,
+    clock: Clock,
     state: Mutex<State>,
+}
+
+/// What tells the time of events.
+#[derive(Debug)]
+enum Clock {
+    Since(Instant),
+    /// Somebody says it.
+    Told(AtomicU64),
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +45,7 @@ struct State {
     ended: Vec<u64>,
     grants: u64,
     invalid: u64,
+    excused: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,11 +56,34 @@ struct Resource {
     tried: u64,
     /// All values whose writes were completed.
     values: HashSet<u64>,
+    doubt: Doubt,
+}
+
+/// Whether a block that is said to be valid may be an old one.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    #[default]
+    None,
+    /// Something is going on in which the lock managers are known to lose values, and not to tell.
+    Lasts,
+    /// It is over, and the next value above this one will be right.
+    UntilWriteAbove(u64),
 }
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), state: Mutex::default() }
+        Self { clock: Clock::Since(Instant::now()), state: Mutex::default() }
+    }
+
+    /// One whose time is what [`History::set_time`] says.
+    pub(super) fn in_told_time() -> Self {
+        Self { clock: Clock::Told(AtomicU64::new(0)), state: Mutex::default() }
+    }
+
+    pub(super) fn set_time(&self, time: Duration) {
+        if let Clock::Told(micros) = &self.clock {
+            micros.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn note(&self, event: &str) {
@@ -128,8 +161,13 @@ impl History {
         let word = if valid { "valid" } else { "invalid" };
         self.push(&mut state, &format!("{name} reads {value} {word}, committed {at_least}"));
         state.invalid += u64::from(!valid);
-        let tried = state.resources.get(name).map_or(0, |resource| resource.tried);
-        if valid && value < at_least {
+        let resource = state.resources.get(name);
+        let (tried, doubt) = resource.map_or((0, Doubt::None), |it| (it.tried, it.doubt));
+        let is_doubtful = doubt != Doubt::None;
+        if valid && value < at_least && is_doubtful {
+            state.excused += 1;
+            self.push(&mut state, &format!("{name} was lost, as expected"));
+        } else if valid && value < at_least {
             self.violate(&mut state, &format!("{name}: {at_least} was lost, {value} is valid"));
         }
         if value > tried {
@@ -137,12 +175,34 @@ impl History {
         }
     }
 
+    /// Something happens in which the lock managers are known to lose values, and not to tell: a
+    /// valid block may be an old one.
+    pub(super) fn doubt(&self, name: &str, why: &str) {
+        let mut state = self.lock();
+        self.push(&mut state, &format!("{name} may be lost: {why}"));
+        state.resources.entry(name.to_owned()).or_default().doubt = Doubt::Lasts;
+    }
+
+    /// That is over everywhere.
+    pub(super) fn doubt_ends(&self) {
+        let mut state = self.lock();
+        for resource in state.resources.values_mut().filter(|it| it.doubt == Doubt::Lasts) {
+            resource.doubt = Doubt::UntilWriteAbove(resource.tried);
+        }
+    }
+
+    /// Values that were lost when that was to be expected.
+    pub(super) fn excused(&self) -> u64 {
+        self.lock().excused
+    }
+
     /// The value that a writer is to write after it has read this one.
     pub(super) fn next_value(&self, name: &str, read: u64, valid: bool) -> u64 {
         let mut state = self.lock();
         let resource = state.resources.entry(name.to_owned()).or_default();
         // An invalid block is rebuilt from what this process knows, which is its journal.
-        let value = if valid { read } else { resource.tried }.saturating_add(1);
+        let is_known = valid && resource.doubt == Doubt::None;
+        let value = if is_known { read } else { resource.tried }.saturating_add(1);
         resource.tried = resource.tried.max(value);
         value
     }
@@ -154,6 +214,9 @@ impl History {
         let resource = state.resources.entry(name.to_owned()).or_default();
         // Completions are heard in any order.
         resource.committed = resource.committed.max(value);
+        if matches!(resource.doubt, Doubt::UntilWriteAbove(tried) if value > tried) {
+            resource.doubt = Doubt::None;
+        }
         if !resource.values.insert(value) {
             self.violate(&mut state, &format!("{name}: {value} was written twice"));
         }
@@ -179,8 +242,10 @@ impl History {
         if state.events.len() >= KEPT {
             state.events.pop_front();
         }
-        let seconds = self.start.elapsed().as_secs_f64();
-        state.events.push_back(format!("{seconds:9.3} {event}"));
+        state.events.push_back(match &self.clock {
+            Clock::Since(start) => format!("{:9.3} {event}", start.elapsed().as_secs_f64()),
+            Clock::Told(micros) => format!("{:8} us {event}", micros.load(Ordering::Relaxed)),
+        });
     }
 
     fn violate(&self, state: &mut State, what: &str) {
@@ -223,6 +288,25 @@ mod tests {
         history.granted("r", ONE, 6, Mode::Ex, alive);
         assert_eq!(violations(&history), 1);
         assert!(history.has_ended(2));
+    }
+
+    #[test]
+    fn a_loss_that_is_expected_is_excused_until_a_write_that_follows() {
+        let history = History::in_told_time();
+        let first = history.next_value("r", 0, true);
+        history.wrote("r", first);
+        let on_its_way = history.next_value("r", first, true);
+        history.doubt("r", "a test");
+        history.read("r", 0, true, first);
+        history.doubt_ends();
+        history.wrote("r", on_its_way);
+        history.read("r", 0, true, on_its_way);
+        assert_eq!((violations(&history), history.excused()), (0, 2));
+        let value = history.next_value("r", 0, true);
+        assert_eq!(value, 3);
+        history.wrote("r", value);
+        history.read("r", 0, true, value);
+        assert_eq!((violations(&history), history.excused()), (1, 2));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const LENT: Duration = Duration::from_millis(300);
 
 /// What is special about a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     /// Nothing.
     Plain,
     /// It is refused rather than queued.
@@ -33,7 +33,7 @@ enum Kind {
     Converts,
 }
 
-const KINDS: [Kind; 10] = [
+pub(super) const KINDS: [Kind; 10] = [
     Kind::Plain,
     Kind::Plain,
     Kind::NoQueue,
@@ -45,6 +45,9 @@ const KINDS: [Kind; 10] = [
     Kind::Converts,
     Kind::Converts,
 ];
+
+/// What is asked for, unless the kind says it.
+pub(super) const MODES: [Mode; 5] = [Mode::Ex, Mode::Ex, Mode::Pr, Mode::Pr, Mode::Pw];
 
 /// Uses a program on a node.
 pub(super) struct Worker {
@@ -76,11 +79,10 @@ impl Worker {
     fn lock(&self, random: &mut Random, number: u64, name: &str) -> Result<()> {
         let history = &self.scene.history;
         let Some(resource) = random.of(&RESOURCES) else { return Ok(()) };
-        let modes = [Mode::Ex, Mode::Ex, Mode::Pr, Mode::Pr, Mode::Pw];
         let kind = *random.of(&KINDS).unwrap_or(&Kind::Plain);
         let mode = match kind {
             Kind::Converts => Mode::Pr,
-            _ => *random.of(&modes).unwrap_or(&Mode::Ex),
+            _ => *random.of(&MODES).unwrap_or(&Mode::Ex),
         };
         let options = match kind {
             Kind::NoQueue => " noqueue",

@@ -41,6 +41,11 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
         test(name, line, &mut cargo(&words(line)), tally)?;
     }
     test("schedules", SCHEDULES, &mut with_model(SCHEDULES), tally)?;
+    println!("=== chaos: cargo xtask chaos --engine, some rounds");
+    match crate::chaos::briefly() {
+        Ok(passed) => tally.check("chaos", passed),
+        Err(error) => tally.fail(format!("chaos: {error:#}")),
+    }
     println!("=== fuzz: cargo xtask fuzz, a few seconds for each target");
     match crate::fuzz::briefly() {
         Ok(passed) => tally.check("fuzz", passed),

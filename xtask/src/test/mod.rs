@@ -23,10 +23,10 @@ usage: cargo xtask test [--host | --kernel NAME] [FILTER]
        cargo xtask test --sanitizer NAME [--kernel NAME] [FILTER]
 
 Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
-under chosen schedules (more of them with the variable DLM_SCHEDULES), the fuzzers for a few seconds
-each, the kernel's headers against ours, random scripts on dlm-engine and the kernels, and the static
-program, the tests and the examples that need a kernel's DLM, in virtual machines with each of the
-kernels; and clusters of three of them.
+under chosen schedules (more of them with the variable DLM_SCHEDULES), rounds of chaos on the engine,
+the fuzzers for a few seconds each, the kernel's headers against ours, random scripts on dlm-engine
+and the kernels, and the static program, the tests and the examples that need a kernel's DLM, in
+virtual machines with each of the kernels; and clusters of three of them.
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
