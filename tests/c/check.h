@@ -1,7 +1,7 @@
 /*
  * What the C programs share. A program that comes to its end has passed; a check that fails, and an
- * alarm after ten seconds, end it otherwise. What it prints is compared between the libraries, so
- * nothing is printed that may differ from run to run.
+ * alarm, end it otherwise. What it prints is compared between the libraries, so nothing is printed
+ * that may differ from run to run. No wait has a limit but the alarm: a machine may be slow.
  */
 
 #ifndef CHECK_H
@@ -58,6 +58,22 @@ static inline const char *status_name(int status)
 	return text;
 }
 
+/* Ends a program that hangs, after the seconds of CHECK_SECONDS. */
+static inline void limit(void)
+{
+	const char *seconds = getenv("CHECK_SECONDS");
+
+	alarm(seconds ? atoi(seconds) : 10);
+}
+
+/* Whether the lock manager is the one in the process. */
+static inline int on_engine(void)
+{
+	const char *backend = getenv("DLM_BACKEND");
+
+	return backend && strcmp(backend, "engine") == 0;
+}
+
 /* Says what a call returned and how its operation stands. */
 static inline void say(const char *what, int returned, const struct dlm_lksb *lksb)
 {
@@ -75,7 +91,7 @@ static inline void say(const char *what, int returned, const struct dlm_lksb *lk
 /* Opens a second handle to a lockspace that this program creates. */
 static inline void start(const char *name)
 {
-	alarm(10);
+	limit();
 	space = dlm_create_lockspace(name, 0600);
 	CHECK(space);
 }
@@ -91,7 +107,7 @@ static inline void dispatch_until(dlm_lshandle_t ls, volatile int *count, int wa
 	struct pollfd set = { .fd = dlm_ls_get_fd(ls), .events = POLLIN };
 
 	while (*count < wanted) {
-		CHECK(poll(&set, 1, 5000) == 1);
+		CHECK(poll(&set, 1, -1) == 1);
 		CHECK(dlm_dispatch(set.fd) == 0);
 	}
 }
@@ -99,12 +115,18 @@ static inline void dispatch_until(dlm_lshandle_t ls, volatile int *count, int wa
 /* Waits for what another thread does. */
 static inline void await(volatile int *count, int wanted)
 {
-	for (int i = 0; __atomic_load_n(count, __ATOMIC_ACQUIRE) < wanted; i++) {
+	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) < wanted) {
 		struct timespec moment = { .tv_nsec = 1000000 };
 
-		CHECK(i < 5000);
 		nanosleep(&moment, NULL);
 	}
+}
+
+/* Waits until another thread's request has its number. */
+static inline void await_id(struct dlm_lksb *lksb)
+{
+	while (__atomic_load_n(&lksb->sb_lkid, __ATOMIC_ACQUIRE) == 0)
+		usleep(1000);
 }
 
 /* An AST that counts. */

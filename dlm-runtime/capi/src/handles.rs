@@ -3,12 +3,13 @@
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use dlm_proto::{LockspaceFlags, RemoveFlags};
-use dlm_runtime::raw::{RawLockspace, RawManager};
+use dlm_runtime::raw::RawLockspace;
 use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
 
+use crate::backend::manager;
 use crate::errno::Errno;
 use crate::session::Session;
 use crate::sync::lock;
@@ -28,12 +29,6 @@ const STEP: usize = 0x1_0000;
 static NEXT: AtomicUsize = AtomicUsize::new(STEP);
 static OPEN: RwLock<Vec<(usize, Arc<Session>)>> = RwLock::new(Vec::new());
 static DEFAULT_SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
-
-/// The kernel's lock manager.
-fn manager() -> &'static RawManager {
-    static MANAGER: OnceLock<RawManager> = OnceLock::new();
-    MANAGER.get_or_init(RawManager::default)
-}
 
 fn find(wanted: impl Fn(&(usize, Arc<Session>)) -> bool) -> Option<Arc<Session>> {
     let open = OPEN.read().unwrap_or_else(PoisonError::into_inner);
@@ -78,16 +73,17 @@ fn remove(handle: Handle) -> Result<Arc<Session>, Errno> {
 }
 
 pub(crate) fn open(name: &[u8]) -> Result<Handle, Errno> {
-    Ok(insert(Session::new(RawLockspace::open(manager(), name)?)?))
+    Ok(insert(Session::new(RawLockspace::open(manager()?, name)?)?))
 }
 
 pub(crate) fn create(name: &[u8], permissions: u32, flags: u32) -> Result<Handle, Errno> {
     let flags = LockspaceFlags::from_bits_retain(flags);
-    let device = RawLockspace::create(manager(), name, flags, permissions)?;
+    let manager = manager()?;
+    let device = RawLockspace::create(manager, name, flags, permissions)?;
     let minor = device.minor();
     let session = Session::new(device).inspect_err(|_| {
         // Nobody else would give back the reference.
-        let _ = manager().remove(minor, RemoveFlags::empty());
+        let _ = manager.remove(minor, RemoveFlags::empty());
     })?;
     Ok(insert(session))
 }
@@ -108,7 +104,7 @@ pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Er
         return Err(Errno(libc::EBUSY));
     }
     let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
-    Ok(manager().remove(session.minor, flags)?)
+    Ok(manager()?.remove(session.minor, flags)?)
 }
 
 /// The default lockspace, opened, or created if there is none on this node.
@@ -117,10 +113,11 @@ pub(crate) fn default_session() -> Result<Arc<Session>, Errno> {
     if let Some(session) = &*place {
         return Ok(Arc::clone(session));
     }
-    let device = match RawLockspace::open(manager(), DEFAULT).map_err(Errno::from) {
+    let manager = manager()?;
+    let device = match RawLockspace::open(manager, DEFAULT).map_err(Errno::from) {
         Err(Errno(ENOENT | ENODEV)) => {
             let flags = LockspaceFlags::empty();
-            RawLockspace::create(manager(), DEFAULT, flags, DEFAULT_PERMISSIONS)?
+            RawLockspace::create(manager, DEFAULT, flags, DEFAULT_PERMISSIONS)?
         }
         opened => opened?,
     };

@@ -10,11 +10,13 @@
 //!
 //! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
+//! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `handles`: open lockspaces by handle and by descriptor.
 //! * `session`, `table`, `record`: an open lockspace, its locks, and what is known of one.
 //! * `operate`: what is written; `dispatch`: what is read, and the ASTs that are run.
 //! * `waiting`, `wait`: calls that wait; `thread`: the AST thread; `deadline`: timeouts.
 
+mod backend;
 mod deadline;
 mod dispatch;
 #[doc(hidden)]

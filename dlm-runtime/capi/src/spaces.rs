@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 use dlm_proto::Version;
 use libc::EINVAL;
 
+use crate::backend;
 use crate::errno::{Errno, guard};
 use crate::handles::{self, Handle};
 
@@ -69,7 +70,7 @@ pub fn close_default() -> c_int {
 /// Each pointer is NULL or leads to a number.
 pub unsafe fn kernel_version(major: *mut u32, minor: *mut u32, patch: *mut u32) -> c_int {
     guard(-1, || {
-        let version = dlm_runtime::kernel_version()?;
+        let version = backend::version()?;
         // SAFETY: passed on to the caller of this function.
         unsafe { tell(version, [major, minor, patch]) };
         Ok(0)

@@ -91,6 +91,11 @@ impl Hub {
         lock(&self.state)
     }
 
+    /// `None`: somebody has it locked.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
+    }
+
     /// The state, once the node does not stand still.
     pub(super) fn lock_awake(&self, node: NodeId) -> MutexGuard<'_, State> {
         let mut state = self.lock();

@@ -125,13 +125,17 @@ impl BackendDevice for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if self.forks != dlm_sys::fork_count() {
-            // Whoever held the mutex at the time of the fork is not here.
-            return;
-        }
-        let mut state = self.hub.lock();
-        while state.engine.stopped(self.id) {
-            self.hub.wait(&mut state);
+        let mut state;
+        if self.forks == dlm_sys::fork_count() {
+            state = self.hub.lock();
+            while state.engine.stopped(self.id) {
+                self.hub.wait(&mut state);
+            }
+        } else {
+            // A child closes it in its own copy of the engine, unless the mutex was held at the
+            // time of the fork: by whom is not here to give it back.
+            let Some(copy) = self.hub.try_lock() else { return };
+            state = copy;
         }
         state.opens.remove(&self.id);
         state.engine.close(self.id);

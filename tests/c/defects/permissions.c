@@ -1,6 +1,7 @@
 /*
  * Creating a lockspace that exists leaves the permissions of its node as they are: others use it.
  *
+ * Not on dlm-engine: there are no nodes.
  * Libraries: libdlm libdlm_lt
  */
 
@@ -11,7 +12,7 @@ int main(void)
 	struct stat node;
 	dlm_lshandle_t second;
 
-	alarm(10);
+	limit();
 	space = dlm_create_lockspace("permissions", 0660);
 	CHECK(space);
 	second = dlm_create_lockspace("permissions", 0600);

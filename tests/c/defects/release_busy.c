@@ -27,6 +27,11 @@ int main(void)
 	/* The last reference is gone. */
 	space = dlm_create_lockspace(NAME, 0600);
 	CHECK(space);
+	if (on_engine()) {
+		/* Which asks for no privileges. */
+		finish(NAME);
+		return 0;
+	}
 	CHECK(setuid(65534) == 0);
 	CHECK(dlm_release_lockspace(NAME, space, 1) == -1);
 	CHECK(errno == EPERM || errno == EACCES);

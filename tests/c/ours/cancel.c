@@ -44,10 +44,7 @@ int main(void)
 	CHECK(b.sb_status == ECANCEL);
 	/* What waits in a call of another thread. */
 	CHECK(pthread_create(&thread, NULL, wait_for_lock, NULL) == 0);
-	for (int i = 0; __atomic_load_n(&waiting.sb_lkid, __ATOMIC_ACQUIRE) == 0; i++) {
-		CHECK(i < 5000);
-		usleep(1000);
-	}
+	await_id(&waiting);
 	CHECK(dlm_ls_unlock(space, waiting.sb_lkid, LKF_CANCEL, &c, NULL) == 0);
 	CHECK(pthread_join(thread, NULL) == 0);
 	CHECK(waiting.sb_status == ECANCEL);

@@ -32,7 +32,7 @@ int main(void)
 		dlm_lshandle_t third;
 
 		/* What the parent has taken since is not known here. */
-		alarm(5);
+		limit();
 		third = dlm_open_lockspace("foreign");
 		CHECK(third);
 		CHECK(dlm_close_lockspace(space) == 0);

@@ -34,10 +34,7 @@ int main(void)
 	CHECK(dlm_ls_unlock(space, a.sb_lkid, LKF_CANCEL | LKF_FORCEUNLOCK, &a, NULL) == -1);
 	CHECK(errno == EINVAL);
 	CHECK(pthread_create(&thread, NULL, wait_for_lock, &b) == 0);
-	for (int i = 0; __atomic_load_n(&b.sb_lkid, __ATOMIC_ACQUIRE) == 0; i++) {
-		CHECK(i < 5000);
-		usleep(1000);
-	}
+	await_id(&b);
 	finish("misuse");
 	CHECK(pthread_join(thread, NULL) == 0);
 	return 0;

@@ -11,7 +11,7 @@ int main(void)
 	static const char *const bad[] = { "", ".", "..", "a/b", "a b", "a\n", "\t" };
 	char name[65] = "";
 
-	alarm(10);
+	limit();
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		CHECK(!dlm_create_lockspace(bad[i], 0600) && errno == EINVAL);
 		CHECK(!dlm_open_lockspace(bad[i]) && errno == EINVAL);

@@ -1,6 +1,7 @@
 /*
  * A lockspace that is removed by force under a call that waits: the call ends.
  *
+ * Not on dlm-engine: two processes.
  * Libraries: libdlm libdlm_lt
  */
 
@@ -9,26 +10,31 @@
 int main(void)
 {
 	struct dlm_lksb a = { 0 }, b = { 0 };
-	int status;
+	int status, fds[2];
 	pid_t child;
+	char byte;
 
 	start("removed");
+	CHECK(pipe(fds) == 0);
 	child = fork();
 	CHECK(child >= 0);
 	if (child == 0) {
 		dlm_lshandle_t holder, other;
 
-		alarm(8);
+		limit();
 		CHECK(dlm_close_lockspace(space) == 0);
 		holder = dlm_open_lockspace("removed");
 		other = dlm_open_lockspace("removed");
 		CHECK(holder && other);
 		lock_wait(holder, LKM_EXMODE, &a, 0, "r");
+		CHECK(write(fds[1], "x", 1) == 1);
 		CHECK(dlm_ls_lock_wait(other, LKM_EXMODE, &b, 0, "r", 1, 0, NULL, NULL, NULL) == -1);
 		CHECK(errno == ENODEV);
 		/* Closed by the end, for which the removal waits. */
 		_exit(0);
 	}
+	CHECK(read(fds[0], &byte, 1) == 1);
+	/* For the call to wait; the result is the same if it does not yet. */
 	usleep(300000);
 	finish("removed");
 	CHECK(waitpid(child, &status, 0) == child);

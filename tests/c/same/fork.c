@@ -28,7 +28,7 @@ int main(void)
 		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 		return 0;
 	}
-	alarm(10);
+	limit();
 	CHECK(dlm_ls_unlock(space, a.sb_lkid, 0, &a, &done) == 0);
 	dispatch_until(space, &done, 3);
 	printf("%s %s\n", status_name(a.sb_status), status_name(b.sb_status));

@@ -25,7 +25,7 @@ int main(void)
 	struct dlm_lksb lksb = { 0 };
 	dlm_lshandle_t ls;
 
-	alarm(10);
+	limit();
 	CHECK(library);
 	GET(create_lockspace);
 	GET(release_lockspace);

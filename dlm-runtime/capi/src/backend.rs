@@ -1,0 +1,100 @@
+//! Which lock manager the lockspaces are on: the kernel's, or one in this process.
+//!
+//! The variable `DLM_BACKEND` chooses. A program that has more privileges than who started it
+//! (set-uid and set-gid programs, those with file capabilities) is on the kernel whatever the
+//! variable says: with a lock manager of its own it would be alone with its locks.
+
+use std::sync::{Arc, OnceLock};
+
+use dlm_proto::Version;
+use dlm_runtime::engine::Cluster;
+use dlm_runtime::raw::RawManager;
+use libc::ENOTSUP;
+
+use crate::errno::Errno;
+
+const VARIABLE: &str = "DLM_BACKEND";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Kernel,
+    Engine,
+}
+
+impl Choice {
+    /// `None`: the value says nothing, and somebody who sets it does not mean the kernel.
+    fn named(value: &[u8]) -> Option<Self> {
+        match value {
+            b"" | b"kernel" => Some(Self::Kernel),
+            b"engine" => Some(Self::Engine),
+            _ => None,
+        }
+    }
+
+    /// What the environment says, if it is to be trusted.
+    fn of_environment() -> Option<Self> {
+        // SAFETY: reads a word that the kernel has given to the process at its start.
+        let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+        if is_privileged {
+            return Some(Self::Kernel);
+        }
+        std::env::var_os(VARIABLE)
+            .map_or(Some(Self::Kernel), |value| Self::named(value.as_encoded_bytes()))
+    }
+}
+
+#[derive(Debug)]
+struct Backend {
+    choice: Choice,
+    manager: RawManager,
+}
+
+impl Backend {
+    fn new(choice: Choice) -> Self {
+        let manager = match choice {
+            Choice::Kernel => RawManager::default(),
+            Choice::Engine => RawManager::of(Arc::new(Cluster::default().node(1))),
+        };
+        Self { choice, manager }
+    }
+}
+
+/// The variable is read once: all lockspaces of a process are on the same lock manager.
+fn backend() -> Result<&'static Backend, Errno> {
+    static BACKEND: OnceLock<Option<Backend>> = OnceLock::new();
+    let backend = BACKEND.get_or_init(|| Choice::of_environment().map(Backend::new));
+    backend.as_ref().ok_or(Errno(ENOTSUP))
+}
+
+/// The lock manager. ENOTSUP: the variable names one that is not known.
+pub(crate) fn manager() -> Result<&'static RawManager, Errno> {
+    backend().map(|backend| &backend.manager)
+}
+
+/// The version of its interface.
+pub(crate) fn version() -> Result<Version, Errno> {
+    match backend()?.choice {
+        Choice::Kernel => Ok(dlm_runtime::kernel_version()?),
+        // That of the kernels that it does as.
+        Choice::Engine => Ok(Version::new(6, 0, 2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_the_default_and_what_is_not_known_is_no_choice() {
+        for (value, choice) in [
+            ("", Some(Choice::Kernel)),
+            ("kernel", Some(Choice::Kernel)),
+            ("engine", Some(Choice::Engine)),
+            ("Engine", None),
+            ("engine ", None),
+            ("none", None),
+        ] {
+            assert_eq!(Choice::named(value.as_bytes()), choice, "{value:?}");
+        }
+    }
+}
