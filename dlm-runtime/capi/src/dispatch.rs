@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dlm_proto::{Event, LockResult, LockStatus, MAX_RESULT_LEN, StatusFlags, Token, ValueBlock};
+use libc::EBADF;
 
 use crate::errno::Errno;
 use crate::lksb::{Ast, CallerLksb, Report};
 use crate::record::Ended;
-use crate::session::{Open, Session};
-use crate::sync::{Signal, lock};
+use crate::session::Session;
+use crate::sync::{Mutex, Signal, lock};
+use crate::wait::Waiter;
 
 /// Results read in one turn. A flood of them leaves the caller time for other things.
 const TURN: usize = 256;
@@ -79,9 +81,9 @@ pub(crate) enum Pumped {
 }
 
 impl Session {
-    /// Runs what is due and reads what is there, up to a bound. The ASTs run in this thread.
+    /// Runs what is due and reads what is there, up to a bound. The ASTs run in this thread, and
+    /// one of them may close the lockspace.
     pub(crate) fn dispatch(&self) -> Result<(), Errno> {
-        let open = self.open()?;
         self.enforce_deadlines()?;
         for turn in 0..TURN {
             if let Some(due) = self.due.pop() {
@@ -92,10 +94,12 @@ impl Session {
             if turn > 0 && self.expected.load(Ordering::Acquire) == 0 {
                 break;
             }
-            match self.pump(&open)? {
-                Pumped::Due(due) => self.run(&due),
-                Pumped::Handled => {}
-                Pumped::Empty => break,
+            match self.pump() {
+                Ok(Pumped::Due(due)) => self.run(&due),
+                Ok(Pumped::Handled) => {}
+                Ok(Pumped::Empty) => break,
+                Err(Errno(EBADF)) if turn > 0 => break,
+                Err(errno) => return Err(errno),
             }
         }
         Ok(())
@@ -121,10 +125,11 @@ impl Session {
         }
     }
 
-    /// Reads one result, if there is one, and sees to whom it belongs.
-    pub(crate) fn pump(&self, open: &Open) -> Result<Pumped, Errno> {
+    /// Reads one result, if there is one, and sees to whom it belongs. EBADF: closed.
+    pub(crate) fn pump(&self) -> Result<Pumped, Errno> {
         let mut buffer = [0; MAX_RESULT_LEN];
-        let _gate = lock(&self.gate);
+        let gate = lock(&self.gate);
+        let open = gate.as_ref().ok_or(Errno(EBADF))?;
         let Some(bytes) = open.device.read(&mut buffer)? else { return Ok(Pumped::Empty) };
         let abi = open.device.abi();
         // What is not ours, or not understood, is dropped: a process that shares the device since
@@ -162,51 +167,53 @@ impl Session {
         if is_new {
             record.id = id;
         }
-        let Some(ended) = record.complete(status, flags, lvb) else { return Pumped::Handled };
-        let Ended { op, report, ast, is_gone } = ended;
-        let has_bast = record.bast.is_some();
+        let mut left = [None, None];
+        let ended = record.complete(status, flags, lvb, |op, report| {
+            self.expect_no_more(op.is_async());
+            // What an unlock was written over ends with it, without an AST of its own.
+            if let Some(under) = &op.under {
+                self.expect_no_more(under.is_async());
+                self.tell(under.lksb, under.waiter.as_ref(), report);
+            }
+            left = [
+                self.tell(op.lksb, op.waiter.as_ref(), report),
+                op.canceller.as_ref().and_then(|canceller| {
+                    self.tell(Some(canceller.0), canceller.1.as_ref(), report)
+                }),
+            ];
+        });
+        let Some(Ended { report, ast, is_gone }) = ended else { return Pumped::Handled };
         if is_gone {
-            table.remove(token);
-            if has_bast {
+            if record.bast.is_some() {
                 self.expect_no_more(true);
             }
+            table.remove(token);
         } else if is_new {
             table.name(token, id);
-        }
-        self.expect_no_more(op.is_async());
-        // What an unlock was written over ends with it, without an AST of its own.
-        if let Some(under) = &op.under {
-            self.expect_no_more(under.is_async());
-            if let (Some(waiter), Some(lksb)) = (&under.waiter, under.lksb) {
-                lksb.finish(&report);
-                waiter.finish(report.status);
-                self.seats.tell(waiter);
-            }
-        }
-        // Who waits is still in his call while this is locked, and his status block with him.
-        let mut left = [None, None];
-        let [of_op, of_canceller] = &mut left;
-        match (&op.waiter, op.lksb) {
-            (Some(waiter), Some(lksb)) => {
-                lksb.finish(&report);
-                waiter.finish(report.status);
-                self.seats.tell(waiter);
-            }
-            (None, lksb) => *of_op = lksb,
-            (Some(_), None) => {}
-        }
-        match op.canceller {
-            Some((lksb, Some(waiter))) => {
-                lksb.finish(&report);
-                waiter.finish(report.status);
-                self.seats.tell(&waiter);
-            }
-            Some((lksb, None)) => *of_canceller = Some(lksb),
-            None => {}
         }
         match (ast, left) {
             (None, [None, None]) => Pumped::Handled,
             (ast, lksbs) => Pumped::Due(Due::Completion { ast, lksbs, report }),
         }
+    }
+
+    /// Fills in the status block of a thread that waits, and wakes it. If nobody waits, the block
+    /// is returned: it is filled in when the AST is run.
+    #[inline]
+    fn tell(
+        &self,
+        lksb: Option<CallerLksb>,
+        waiter: Option<&Arc<Waiter>>,
+        report: &Report,
+    ) -> Option<CallerLksb> {
+        let Some(waiter) = waiter else { return lksb };
+        // Who waits is still in his call while the table is locked, and his status block with him.
+        // One who has given up has left none.
+        if let Some(lksb) = lksb {
+            lksb.finish(report);
+            waiter.finish(report.status);
+            self.seats.tell(waiter);
+        }
+        None
     }
 }

@@ -2,17 +2,18 @@
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use dlm_proto::{LockspaceFlags, RemoveFlags};
 use dlm_runtime::raw::RawLockspace;
 use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
+use parking_lot::RwLock;
 
 use crate::backend::manager;
 use crate::errno::Errno;
 use crate::session::Session;
-use crate::sync::lock;
+use crate::sync::{Mutex, lock};
 
 /// `dlm_lshandle_t`.
 pub type Handle = *mut c_void;
@@ -28,10 +29,12 @@ const STEP: usize = 0x1_0000;
 
 static NEXT: AtomicUsize = AtomicUsize::new(STEP);
 static OPEN: RwLock<Vec<(usize, Arc<Session>)>> = RwLock::new(Vec::new());
+/// How many lockspaces are open, the default one included.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 static DEFAULT_SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
 
 fn find(wanted: impl Fn(&(usize, Arc<Session>)) -> bool) -> Option<Arc<Session>> {
-    let open = OPEN.read().unwrap_or_else(PoisonError::into_inner);
+    let open = OPEN.read();
     open.iter().find(|entry| wanted(entry)).map(|(_, session)| Arc::clone(session))
 }
 
@@ -53,7 +56,8 @@ pub(crate) fn by_descriptor(fd: RawFd) -> Result<Arc<Session>, Errno> {
 /// The handle through which a lock was taken: this one, or another of this process for the same
 /// lockspace.
 pub(crate) fn owner_of(session: Arc<Session>, id: u32) -> Arc<Session> {
-    if session.has(id) {
+    // With one lockspace open there is nothing to look for.
+    if COUNT.load(Ordering::Acquire) <= 1 || session.has(id) {
         return session;
     }
     find(|(_, other)| other.minor == session.minor && other.has(id)).unwrap_or(session)
@@ -61,15 +65,17 @@ pub(crate) fn owner_of(session: Arc<Session>, id: u32) -> Arc<Session> {
 
 fn insert(session: Arc<Session>) -> Handle {
     let number = NEXT.fetch_add(STEP, Ordering::Relaxed);
-    OPEN.write().unwrap_or_else(PoisonError::into_inner).push((number, session));
+    OPEN.write().push((number, session));
+    COUNT.fetch_add(1, Ordering::AcqRel);
     std::ptr::without_provenance_mut(number)
 }
 
 /// Takes a handle away from its callers. EINVAL: there is none.
 fn remove(handle: Handle) -> Result<Arc<Session>, Errno> {
-    let mut open = OPEN.write().unwrap_or_else(PoisonError::into_inner);
-    let at = open.iter().position(|(number, _)| *number == handle.addr());
-    at.map(|at| open.swap_remove(at).1).ok_or(Errno(EINVAL))
+    let mut open = OPEN.write();
+    let at = open.iter().position(|(number, _)| *number == handle.addr()).ok_or(Errno(EINVAL))?;
+    COUNT.fetch_sub(1, Ordering::AcqRel);
+    Ok(open.swap_remove(at).1)
 }
 
 pub(crate) fn open(name: &[u8]) -> Result<Handle, Errno> {
@@ -121,7 +127,9 @@ pub(crate) fn default_session() -> Result<Arc<Session>, Errno> {
         }
         opened => opened?,
     };
-    Ok(Arc::clone(place.insert(Session::new(device)?)))
+    let session = Session::new(device)?;
+    COUNT.fetch_add(1, Ordering::AcqRel);
+    Ok(Arc::clone(place.insert(session)))
 }
 
 /// The default lockspace, if it is open.
@@ -132,6 +140,7 @@ pub(crate) fn opened_default() -> Result<Arc<Session>, Errno> {
 pub(crate) fn close_default() {
     let session = lock(&DEFAULT_SESSION).take();
     if let Some(session) = session {
+        COUNT.fetch_sub(1, Ordering::AcqRel);
         session.close();
     }
 }

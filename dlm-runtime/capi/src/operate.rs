@@ -50,7 +50,6 @@ pub(crate) struct Begun {
     pub(crate) serial: u64,
     /// Of a new lock.
     id: Option<u32>,
-    pub(crate) open: Arc<Open>,
 }
 
 /// What an unlock call came to.
@@ -128,9 +127,9 @@ impl Session {
             }
         });
         match written {
-            Ok(id) => Ok(Begun { token, serial: 0, id: Some(id), open }),
+            Ok(id) => Ok(Begun { token, serial: 0, id: Some(id) }),
             Err(errno) => {
-                if lock(&self.table).remove(token).is_some() {
+                if lock(&self.table).remove(token) {
                     call.lksb.set_status(former);
                     self.expect_no_more(is_async);
                     if bast.is_some() {
@@ -235,7 +234,7 @@ impl Session {
                 open.device.submit(&Request::Lock(request)).map_err(Errno::from)
             });
         match converted {
-            Ok(_) => Ok(Begun { token, serial, id: None, open }),
+            Ok(_) => Ok(Begun { token, serial, id: None }),
             Err(errno) => {
                 self.expect_no_more(is_async);
                 self.change_bast(call.bast.is_some(), former.bast.is_some());
@@ -324,7 +323,7 @@ impl Session {
         };
         self.expect(is_async);
         match self.write_unlock(&open, token, id, flags, &block) {
-            Ok(()) => Ok(Unlocking::Begun(Begun { token, serial, id: None, open })),
+            Ok(()) => Ok(Unlocking::Begun(Begun { token, serial, id: None })),
             Err(errno) => {
                 self.expect_no_more(is_async);
                 let mut table = lock(&self.table);
@@ -363,7 +362,7 @@ impl Session {
             let is_needed = !op.ends_by_itself();
             op.is_cancelled = true;
             record.owner = process::id();
-            op.canceller = Some((lksb, waiter.cloned()));
+            op.canceller = Some(Box::new((lksb, waiter.cloned())));
             if let (Some(ast), Some(argument)) = (ast, argument) {
                 record.ast = Some(ast.with_argument(argument));
             }
@@ -388,7 +387,7 @@ impl Session {
                 return Err(errno);
             }
         }
-        Ok(Unlocking::Begun(Begun { token, serial, id: None, open }))
+        Ok(Unlocking::Begun(Begun { token, serial, id: None }))
     }
 
     /// Time is up for an operation.

@@ -15,6 +15,9 @@ pub(crate) enum Kind {
     Unlock,
 }
 
+/// Who has cancelled an operation: his status block, and the thread that waits for the end.
+pub(crate) type Canceller = (CallerLksb, Option<Arc<Waiter>>);
+
 /// An operation in flight.
 #[derive(Debug)]
 pub(crate) struct Op {
@@ -26,7 +29,7 @@ pub(crate) struct Op {
     /// The thread that waits in the call; otherwise an AST is run.
     pub(crate) waiter: Option<Arc<Waiter>>,
     /// Who cancelled it: filled in, too, and told if he waits.
-    pub(crate) canceller: Option<(CallerLksb, Option<Arc<Waiter>>)>,
+    pub(crate) canceller: Option<Box<Canceller>>,
     /// What a conversion writes into the resource.
     pub(crate) written: Option<ValueBlock>,
     /// One cancel per operation: the kernel refuses a second one with a warning.
@@ -91,12 +94,13 @@ pub(crate) struct Record {
     pub(crate) sticky: LockFlags,
     /// The resource's value block, if it was seen or written and cannot have changed since.
     pub(crate) known: Option<ValueBlock>,
+    /// Whether the table knows it by its id.
+    pub(crate) is_named: bool,
 }
 
 /// How an operation ended, and who is told.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) op: Op,
     pub(crate) report: Report,
     /// Called unless a thread waited; after an unlock, in any case.
     pub(crate) ast: Option<Ast>,
@@ -105,62 +109,24 @@ pub(crate) struct Ended {
 }
 
 impl Record {
-    /// A completion came. `None` if nothing of ours has ended.
+    /// A completion came. `tell` is called with what has ended by it. `None` if nothing of ours has.
     pub(crate) fn complete(
         &mut self,
         status: LockStatus,
         flags: StatusFlags,
         lvb: Option<&ValueBlock>,
+        tell: impl FnOnce(&Op, &Report),
     ) -> Option<Ended> {
-        let mut op = self.op.take()?;
-        if op.kind == Kind::Unlock && status != LockStatus::Unlocked {
+        let flying = self.op.as_mut()?;
+        let under;
+        let (op, goes_on) = if flying.kind == Kind::Unlock && status != LockStatus::Unlocked {
             // That of what was in flight before; the unlock's own follows.
-            let under = op.under.take();
-            self.op = Some(op);
-            return under.map(|under| self.end(*under, status, flags, lvb));
-        }
-        Some(self.end(op, status, flags, lvb))
-    }
-
-    fn end(
-        &mut self,
-        op: Op,
-        status: LockStatus,
-        flags: StatusFlags,
-        lvb: Option<&ValueBlock>,
-    ) -> Ended {
-        let mut fetched = None;
-        match (op.kind, status) {
-            (Kind::Request, LockStatus::Granted) => {
-                self.granted = Some(alternate(&op, flags));
-                fetched = lvb.filter(|_| op.valblk()).copied();
-                self.known = fetched.filter(|_| is_valid(flags));
-            }
-            (Kind::Convert, LockStatus::Granted) => {
-                let from = self.granted.replace(alternate(&op, flags));
-                match from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode)) {
-                    LvbTransfer::Read if op.valblk() => {
-                        fetched = lvb.copied();
-                        self.known = fetched.filter(|_| is_valid(flags));
-                    }
-                    LvbTransfer::Write if op.valblk() => self.known = op.written,
-                    LvbTransfer::Write if op.flags.contains(LockFlags::IVVALBLK) => {
-                        self.known = None;
-                    }
-                    // Whether others could write it in between, the mode says that was held.
-                    _ if from.is_some_and(keeps_writers_out) => {}
-                    _ => self.known = None,
-                }
-            }
-            (Kind::Convert, LockStatus::Unlocked) => self.granted = None,
-            // It may have been demoted before it ended, which nobody tells.
-            (Kind::Convert, _) if op.flags.contains(LockFlags::CONVDEADLK) => self.known = None,
-            (Kind::Convert, _) => {}
-            (Kind::Request | Kind::Unlock, _) => self.granted = None,
-        }
-        if !self.granted.is_some_and(keeps_writers_out) {
-            self.known = None;
-        }
+            under = flying.under.take()?;
+            (&*under, true)
+        } else {
+            (&*flying, false)
+        };
+        let fetched = settle(op, &mut self.granted, &mut self.known, status, flags, lvb);
         let is_gone = self.granted.is_none();
         let number = match status {
             LockStatus::Cancelled if op.timed_out => libc::ETIMEDOUT,
@@ -170,7 +136,11 @@ impl Record {
         let id = if is_gone && op.kind == Kind::Request { 0 } else { self.id };
         let report = Report { status: number, id, flags: flags.bits(), lvb: fetched };
         let ast = self.ast.filter(|_| op.is_async() || op.kind == Kind::Unlock);
-        Ended { op, report, ast, is_gone }
+        tell(op, &report);
+        if !goes_on {
+            self.op = None;
+        }
+        Some(Ended { report, ast, is_gone })
     }
 
     /// What an unlock with these flags must carry: what the caller gave to be stored, and otherwise
@@ -196,6 +166,49 @@ impl Record {
             }
         }
     }
+}
+
+/// What the end of an operation makes of the mode that is granted and the block that is known.
+/// Returns the block that it fetched.
+fn settle(
+    op: &Op,
+    granted: &mut Option<Mode>,
+    known: &mut Option<ValueBlock>,
+    status: LockStatus,
+    flags: StatusFlags,
+    lvb: Option<&ValueBlock>,
+) -> Option<ValueBlock> {
+    let mut fetched = None;
+    match (op.kind, status) {
+        (Kind::Request, LockStatus::Granted) => {
+            *granted = Some(alternate(op, flags));
+            fetched = lvb.filter(|_| op.valblk()).copied();
+            *known = fetched.filter(|_| is_valid(flags));
+        }
+        (Kind::Convert, LockStatus::Granted) => {
+            let from = granted.replace(alternate(op, flags));
+            match from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode)) {
+                LvbTransfer::Read if op.valblk() => {
+                    fetched = lvb.copied();
+                    *known = fetched.filter(|_| is_valid(flags));
+                }
+                LvbTransfer::Write if op.valblk() => *known = op.written,
+                LvbTransfer::Write if op.flags.contains(LockFlags::IVVALBLK) => *known = None,
+                // Whether others could write it in between, the mode says that was held.
+                _ if from.is_some_and(keeps_writers_out) => {}
+                _ => *known = None,
+            }
+        }
+        (Kind::Convert, LockStatus::Unlocked) => *granted = None,
+        // It may have been demoted before it ended, which nobody tells.
+        (Kind::Convert, _) if op.flags.contains(LockFlags::CONVDEADLK) => *known = None,
+        (Kind::Convert, _) => {}
+        (Kind::Request | Kind::Unlock, _) => *granted = None,
+    }
+    if !granted.is_some_and(keeps_writers_out) {
+        *known = None;
+    }
+    fetched
 }
 
 /// Whether a lock of this mode keeps out those who may write the value block, PW and EX.

@@ -1,9 +1,9 @@
 //! An open lockspace: its device, its locks, and who reads results.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dlm_proto::{Cookies, LockFlags, LockId, LockspaceName, Minor, Request, Token, UnlockRequest};
@@ -15,7 +15,7 @@ use crate::dispatch::{DueQueue, Pumped};
 use crate::errno::Errno;
 use crate::process;
 use crate::record::Kind;
-use crate::sync::{Signal, lock};
+use crate::sync::{Mutex, Signal, lock};
 use crate::table::Table;
 use crate::thread::AstThread;
 use crate::wait::Seats;
@@ -42,8 +42,8 @@ pub(crate) struct Session {
     open: Mutex<Option<Arc<Open>>>,
     closed: Mutex<Receiver<()>>,
     pub(crate) table: Mutex<Table>,
-    /// Held for one read and its routing.
-    pub(crate) gate: Mutex<()>,
+    /// The device for those who read it. Locked for one read and its routing.
+    pub(crate) gate: Mutex<Option<Arc<Open>>>,
     pub(crate) due: DueQueue,
     pub(crate) deadlines: Deadlines,
     pub(crate) seats: Seats,
@@ -75,13 +75,14 @@ impl Session {
         }
         let (name, minor) = (device.name().clone(), device.minor());
         let table = Mutex::new(Table::new(device.abi().width));
+        let open = Arc::new(Open { device, _tells: tells });
         Ok(Arc::new(Self {
             name,
             minor,
-            open: Mutex::new(Some(Arc::new(Open { device, _tells: tells }))),
+            open: Mutex::new(Some(Arc::clone(&open))),
             closed: Mutex::new(closed),
             table,
-            gate: Mutex::default(),
+            gate: Mutex::new(Some(open)),
             due,
             deadlines,
             seats: Seats::new()?,
@@ -143,6 +144,7 @@ impl Session {
         }
         self.cancel_persistent();
         let Some(open) = lock(&self.open).take() else { return false };
+        drop(lock(&self.gate).take());
         self.gone.set();
         self.seats.tell_all();
         drop(open);
@@ -175,8 +177,10 @@ impl Session {
             }
         }
         let deadline = std::time::Instant::now() + CANCEL_PATIENCE;
-        while waiting.iter().any(|(token, _)| lock(&self.table).get(*token).is_some()) {
-            match self.pump(&open) {
+        // Granted meanwhile, it stays in the table.
+        let waits = |token| lock(&self.table).get(token).is_some_and(|record| record.op.is_some());
+        while waiting.iter().any(|&(token, _)| waits(token)) {
+            match self.pump() {
                 // The caller gives up its locks: there is nobody to be told.
                 Ok(Pumped::Due(_) | Pumped::Handled) => {}
                 Ok(Pumped::Empty) if crate::sync::has_passed(deadline) => return,

@@ -1,16 +1,16 @@
 //! Locks and descriptors that threads sleep on.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Locks. What is behind it is consistent between any two statements that may panic.
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Readable from when it is set until it is cleared.

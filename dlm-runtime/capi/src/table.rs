@@ -86,27 +86,42 @@ impl Table {
     /// Gives a lock its id, once. The id of a lock that was freed in the kernel, and of which that
     /// was not read yet, passes to the new one.
     pub(crate) fn name(&mut self, token: Token, id: u32) {
-        self.ids.insert(id, token);
+        if let Some(record) = self.get(token) {
+            record.is_named = true;
+            self.ids.insert(id, token);
+        }
     }
 
     /// Takes the id from a lock, if it has it still.
     pub(crate) fn unname(&mut self, token: Token, id: u32) {
-        if self.named(id) == Some(token) {
-            self.ids.remove(&id);
+        if let Some(record) = self.get(token) {
+            record.is_named = false;
+        }
+        self.forget(token, id);
+    }
+
+    fn forget(&mut self, token: Token, id: u32) {
+        if let Some(other) = self.ids.remove(&id).filter(|other| *other != token) {
+            self.ids.insert(id, other);
         }
     }
 
-    pub(crate) fn remove(&mut self, token: Token) -> Option<Record> {
-        let slot = self.slots.get_mut(at(token.index()))?;
-        if slot.generation != token.generation() {
-            return None;
-        }
-        let record = slot.record.take()?;
+    /// `false`: it is not there.
+    pub(crate) fn remove(&mut self, token: Token) -> bool {
+        let Some(slot) = self.slots.get_mut(at(token.index())) else { return false };
+        let Some(record) = slot.record.as_ref().filter(|_| slot.generation == token.generation())
+        else {
+            return false;
+        };
+        let named = record.is_named.then_some(record.id);
+        slot.record = None;
         let last = Token::max_generation(self.width);
         slot.generation = if slot.generation >= last { 1 } else { slot.generation + 1 };
         self.free.push(token.index());
-        self.unname(token, record.id);
-        Some(record)
+        if let Some(id) = named {
+            self.forget(token, id);
+        }
+        true
     }
 
     pub(crate) fn iter(&mut self) -> impl Iterator<Item = (Token, &mut Record)> {
@@ -133,14 +148,14 @@ mod tests {
         let second = table.insert(Record::default()).unwrap();
         table.get(second).unwrap().id = 7;
         table.name(second, 7);
-        assert_eq!(table.remove(first).map(|record| record.id), Some(7));
+        assert!(table.remove(first));
         assert_eq!(table.named(7), Some(second));
         assert!(table.get(first).is_none());
         let third = table.insert(Record::default()).unwrap();
         assert_eq!(third.index(), first.index());
-        assert!(table.get(first).is_none() && table.remove(first).is_none());
+        assert!(table.get(first).is_none() && !table.remove(first));
         assert_eq!(table.iter().count(), 2);
-        assert!(table.remove(second).is_some());
+        assert!(table.remove(second));
         assert_eq!(table.named(7), None);
     }
 }

@@ -3,14 +3,14 @@
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crate::errno::Errno;
 use crate::process;
 use crate::session::{NO_THREAD, Session};
-use crate::sync::{Signal, lock, sleep};
+use crate::sync::{Condvar, Mutex, Signal, lock, sleep};
 
 /// How long closing waits for an AST that is running.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,9 +39,8 @@ impl AstThread {
         }
         self.control.stop.set();
         if self.id != thread::current().id() {
-            let ended = lock(&self.control.has_ended);
-            let wait = self.control.ended.wait_timeout_while(ended, PATIENCE, |ended| !*ended);
-            drop(wait.unwrap_or_else(PoisonError::into_inner));
+            let mut ended = lock(&self.control.has_ended);
+            self.control.ended.wait_while_for(&mut ended, |ended| !*ended, PATIENCE);
         }
     }
 }

@@ -4,92 +4,78 @@
 //! sleeps at the device; the others sleep until they are told, by whoever reads their completion or
 //! leaves the lead to them.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::Instant;
 
-use crate::sync::{Signal, has_passed, lock};
-
-#[derive(Debug, Default)]
-struct State {
-    status: Option<c_int>,
-    /// Something has changed since it fell asleep.
-    woken: bool,
-    /// Waking one that is awake would cost a system call.
-    is_asleep: bool,
-}
+use crate::sync::{Condvar, Mutex, Signal, has_passed, lock};
 
 /// A thread that waits for an operation.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
-    state: Mutex<State>,
+    status: AtomicI32,
+    has_ended: AtomicBool,
+    /// Waking one that is awake would cost a system call.
+    is_asleep: AtomicBool,
+    /// Something has changed since it fell asleep.
+    woken: Mutex<bool>,
     changed: Condvar,
 }
 
 thread_local! {
     /// That of this thread, while it does not wait: an AST inside a wait may wait, too.
-    static SPARE: RefCell<Option<Arc<Waiter>>> = const { RefCell::new(None) };
+    static SPARE: Cell<Option<Arc<Waiter>>> = const { Cell::new(None) };
 }
 
 impl Waiter {
     pub(crate) fn take_spare() -> Arc<Self> {
-        let spare = SPARE.try_with(|spare| spare.borrow_mut().take());
-        spare.ok().flatten().unwrap_or_default()
+        SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default()
     }
 
     /// Keeps it for the thread's next wait, unless somebody still has it in hand.
-    pub(crate) fn put_back(self: Arc<Self>) {
-        if Arc::strong_count(&self) == 1 {
-            *lock(&self.state) = State::default();
+    pub(crate) fn put_back(mut self: Arc<Self>) {
+        if let Some(waiter) = Arc::get_mut(&mut self) {
+            *waiter.has_ended.get_mut() = false;
+            *waiter.woken.get_mut() = false;
             // A thread that is ending keeps nothing.
-            let _ = SPARE.try_with(|spare| *spare.borrow_mut() = Some(self));
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
         }
     }
 
     /// The operation has ended. All that its caller may look at is written.
     pub(crate) fn finish(&self, status: c_int) {
-        let mut state = lock(&self.state);
-        state.status = Some(status);
-        self.wake_up(state);
-    }
-
-    fn wake_up(&self, mut state: MutexGuard<'_, State>) {
-        state.woken = true;
-        let is_asleep = state.is_asleep;
-        drop(state);
-        if is_asleep {
-            self.changed.notify_one();
+        self.status.store(status, Ordering::Relaxed);
+        self.has_ended.store(true, Ordering::SeqCst);
+        // In one order with what the sleeper does: it sees this, or is seen.
+        if self.is_asleep.load(Ordering::SeqCst) {
+            self.wake();
         }
     }
 
     pub(crate) fn status(&self) -> Option<c_int> {
-        lock(&self.state).status
+        self.has_ended.load(Ordering::SeqCst).then(|| self.status.load(Ordering::Relaxed))
     }
 
     fn wake(&self) {
-        self.wake_up(lock(&self.state));
+        *lock(&self.woken) = true;
+        self.changed.notify_one();
     }
 
-    /// Sleeps until woken since the last sleep, or until the deadline.
+    /// Sleeps until its operation has ended, until woken since the last sleep, or until the deadline.
     pub(crate) fn sleep(&self, deadline: Option<Instant>) {
-        let mut state = lock(&self.state);
-        state.is_asleep = true;
-        while !state.woken {
-            state = match deadline {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+        let mut woken = lock(&self.woken);
+        self.is_asleep.store(true, Ordering::SeqCst);
+        while !*woken && !self.has_ended.load(Ordering::SeqCst) {
+            match deadline {
+                None => self.changed.wait(&mut woken),
                 Some(at) if has_passed(at) => break,
-                Some(at) => {
-                    let left = at.saturating_duration_since(Instant::now());
-                    let left = left.max(Duration::from_millis(1));
-                    let woken = self.changed.wait_timeout(state, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+                Some(at) => drop(self.changed.wait_until(&mut woken, at)),
+            }
         }
-        state.woken = false;
-        state.is_asleep = false;
+        *woken = false;
+        self.is_asleep.store(false, Ordering::SeqCst);
     }
 }
 

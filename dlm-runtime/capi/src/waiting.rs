@@ -87,7 +87,7 @@ impl Session {
         let leaves_asts = self.leaves_asts();
         let handle = |due| if leaves_asts { self.due.push(due) } else { self.run(&due) };
         // Most operations end at once: the next result is their completion.
-        if let Pumped::Due(due) = self.pump(&begun.open)? {
+        if let Pumped::Due(due) = self.pump()? {
             handle(due);
         }
         if let Some(status) = waiter.status() {
@@ -106,8 +106,7 @@ impl Session {
                     continue;
                 }
             }
-            self.open()?;
-            match self.pump(&begun.open)? {
+            match self.pump()? {
                 Pumped::Due(due) => {
                     handle(due);
                     continue;
@@ -126,20 +125,16 @@ impl Session {
                 continue;
             }
             if leads {
-                self.sleep_at_device(begun, leaves_asts, deadline)?;
+                self.sleep_at_device(leaves_asts, deadline)?;
             } else {
                 waiter.sleep(deadline);
             }
         }
     }
 
-    fn sleep_at_device(
-        &self,
-        begun: &Begun,
-        leaves_asts: bool,
-        deadline: Option<Instant>,
-    ) -> Result<(), Errno> {
-        let device = &begun.open.device;
+    fn sleep_at_device(&self, leaves_asts: bool, deadline: Option<Instant>) -> Result<(), Errno> {
+        let open = self.open()?;
+        let device = &open.device;
         let sources = [
             device.removal(),
             device.as_fd(),
@@ -166,7 +161,7 @@ impl Session {
             if is_ours(&this.waiter) {
                 this.lksb = None;
             }
-            if this.canceller.as_ref().is_some_and(|(_, other)| is_ours(other)) {
+            if this.canceller.as_ref().is_some_and(|canceller| is_ours(&canceller.1)) {
                 this.canceller = None;
             }
             op = this.under.as_deref_mut();
