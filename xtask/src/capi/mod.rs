@@ -2,6 +2,7 @@
 
 mod compare;
 mod debian;
+mod fixed;
 mod link;
 mod programs;
 mod tool;
@@ -12,26 +13,31 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::vm::kernels::{self, KERNELS};
+use crate::vm::provision;
+use crate::vm::store::Store;
 use debian::Debian;
 
 pub use link::build;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask capi [--build | --host | --kernel NAME] [FILTER]
+usage: cargo xtask capi [--build | --host | --kernel NAME] [--valgrind] [FILTER]
 
 Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/capi; compares what
 they export, their sonames, versions and structs with Debian's packages (libdlm3, libdlm-dev); and
-runs, in virtual machines, Debian's dlm_tool on these, and the C programs of tests/c with
-Debian's libraries and with these:
+runs the C programs of tests/c, on this machine with these libraries on dlm-engine, and in virtual
+machines with Debian's libraries and with these; there also Debian's dlm_tool on these, and static
+programs:
 
     tests/c/same        must succeed with both, and print the same
     tests/c/defects     must succeed with these, and not with Debian's
     tests/c/ours        must succeed with these; what Debian's do is undefined
+    tests/c/fixed       must succeed as static programs
 
     --build         only builds them
     --host          only what runs on this machine
     --kernel NAME   only this kernel: 6.1 or 6.12
+    --valgrind      on this machine, under valgrind, which must find no error and no leak
     FILTER          only programs with this in their name
 ";
 
@@ -80,37 +86,52 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         print!("{row}");
         wrong += usize::from(row.complaint.is_some());
     };
-    check(choice.kernel.is_none(), &kernels, choice.filter.as_deref(), &mut report)?;
+    let host = choice.kernel.is_none().then_some(Host { valgrind: choice.valgrind });
+    check(host, &kernels, choice.filter.as_deref(), &mut report)?;
     println!("{wrong} wrong");
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Builds the libraries and checks them.
+/// How programs run on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Host {
+    /// Under valgrind.
+    pub valgrind: bool,
+}
+
+/// Builds the libraries and checks them, on this machine unless `host` is `None`.
 ///
 /// # Errors
 ///
 /// What keeps the checks from running.
 pub fn check(
-    on_host: bool,
+    host: Option<Host>,
     kernels: &[&str],
     filter: Option<&str>,
     report: &mut dyn FnMut(&Row),
 ) -> Result<()> {
     let ours = build()?;
     let debian = Debian::fetch()?;
-    if on_host {
+    let compiled = programs::compile(&ours, &debian, filter)?;
+    if let Some(Host { valgrind }) = host {
+        if valgrind {
+            provision::ensure_for_counting(&Store::open()?)?;
+        }
         let differences = compare::differences(&ours, &debian)?;
         let complaint = (!differences.is_empty()).then(|| differences.join("\n"));
         let what = "exports, versions, sonames and structs".into();
         report(&Row { what, complaint, note: String::new() });
+        programs::run_on_engine(&compiled, valgrind, report)?;
     }
-    if !kernels.is_empty() {
-        programs::run(&ours, &debian, kernels, filter, report)?;
-        if filter.is_none() {
-            tool::run(&ours, kernels, report)?;
-        }
+    if kernels.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let beside = match filter {
+        None => Some((tool::Tool::fetch(&ours)?, fixed::Fixed::build(&ours)?)),
+        Some(_) => None,
+    };
+    let beside = beside.as_ref().map(|(tool, fixed)| (tool, fixed));
+    programs::run_on_kernels(&compiled, kernels, beside, report)
 }
 
 /// What to do.
@@ -119,6 +140,7 @@ struct Choice {
     build_only: bool,
     host_only: bool,
     kernel: Option<String>,
+    valgrind: bool,
     filter: Option<String>,
 }
 
@@ -133,10 +155,15 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("build") => choice.build_only = true,
             Long("host") => choice.host_only = true,
             Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Long("valgrind") => choice.valgrind = true,
             Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
             other => return Err(other.unexpected()),
         }
     }
+    if choice.valgrind && (choice.kernel.is_some() || choice.build_only) {
+        return Err("--valgrind is for what runs on this machine".into());
+    }
+    choice.host_only |= choice.valgrind;
     Ok(Some(choice))
 }
 
@@ -156,7 +183,9 @@ mod tests {
         assert!(parse("--build").unwrap().unwrap().build_only);
         assert!(parse("--host").unwrap().unwrap().host_only);
         assert!(parse("-h").unwrap().is_none());
-        for bad in ["--kernel 9", "a b", "--x"] {
+        let choice = parse("--valgrind many").unwrap().unwrap();
+        assert!(choice.valgrind && choice.host_only);
+        for bad in ["--kernel 9", "a b", "--x", "--valgrind --kernel 6.1", "--valgrind --build"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

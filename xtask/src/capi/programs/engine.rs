@@ -1,0 +1,76 @@
+//! C programs on this machine, with ours on dlm-engine: no kernel, no root.
+
+use anyhow::{Context, Result};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::{Programs, SECONDS};
+use crate::capi::Row;
+
+/// For one program.
+const LIMIT: &str = "60";
+
+/// Under valgrind, which takes some thirty times as long.
+const VALGRIND_LIMIT: &str = "300";
+
+/// Reported are errors, and what nobody has a pointer to. Memory of the process, such as the
+/// lock manager itself, is not given back at the end.
+const VALGRIND: [&str; 7] = [
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--errors-for-leak-kinds=definite",
+    "--trace-children=yes",
+    // Without this a thread that polls keeps the others out.
+    "--fair-sched=yes",
+];
+
+/// Calls in `ours/anything`, of which valgrind makes fewer in its time.
+const OPERATIONS: (&str, &str) = ("DLM_OPERATIONS", "3000");
+
+/// Runs the programs one after another.
+pub(in crate::capi) fn run(
+    programs: &Programs,
+    valgrind: bool,
+    report: &mut dyn FnMut(&Row),
+) -> Result<()> {
+    let begin = Instant::now();
+    let mut count = 0;
+    for program in programs.all.iter().filter(|program| program.not_on_engine.is_none()) {
+        if valgrind && program.not_under_valgrind.is_some() {
+            continue;
+        }
+        let path = programs.ours.join(&program.name);
+        let mut command = if valgrind {
+            let mut command = Command::new("valgrind");
+            command.args(VALGRIND).arg(path);
+            command.env(SECONDS, VALGRIND_LIMIT).env(OPERATIONS.0, OPERATIONS.1);
+            command
+        } else {
+            let mut command = Command::new(path);
+            command.env(SECONDS, LIMIT);
+            command
+        };
+        command.env("DLM_BACKEND", "engine").env("LD_LIBRARY_PATH", programs.ours.join("lib"));
+        let output = command.output().with_context(|| format!("cannot run {}", program.name))?;
+        let complaint = (!output.status.success()).then(|| {
+            let [stdout, stderr] =
+                [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+            format!("{}\n{stdout}{stderr}", output.status)
+        });
+        let place = if valgrind { "dlm-engine, under valgrind" } else { "dlm-engine" };
+        count += 1;
+        report(&Row {
+            what: format!("{} on {place}", program.name),
+            complaint,
+            note: String::new(),
+        });
+    }
+    println!("{count} programs on dlm-engine in {}", seconds(begin.elapsed()));
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.0} s", time.as_secs_f64())
+}
