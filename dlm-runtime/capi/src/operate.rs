@@ -201,10 +201,13 @@ impl Session {
         let (id, owner) = (call.lksb.id(), process::id());
         let is_async = waiter.is_none();
         let written = call.lksb.read_lvb().filter(|_| flags.contains(LockFlags::VALBLK));
-        let (token, serial, former) = {
+        let (token, serial, former, block) = {
             let mut table = lock(&self.table);
             let token = table.named(id).ok_or(Errno(ENOENT))?;
             let record = table.get(token).ok_or(Errno(ENOENT))?;
+            // The kernel takes this for the lock's own copy of the block, which is all that is left
+            // of it should the resource's master die while the conversion waits.
+            let block = written.or(record.known).unwrap_or_default();
             let (None, Some(from)) = (&record.op, record.granted) else {
                 return Err(Errno(EBUSY));
             };
@@ -222,13 +225,12 @@ impl Session {
                 owner: std::mem::replace(&mut record.owner, owner),
                 status: call.lksb.begin(),
             };
-            (token, record.serial, former)
+            (token, record.serial, former, block)
         };
         self.expect(is_async);
         self.change_bast(former.bast.is_some(), call.bast.is_some());
         let converted =
             self.cookies(&open, token, owner, call.bast.is_some()).and_then(|cookies| {
-                let block = written.unwrap_or_default();
                 let request = LockRequest::convert(LockId(id), mode, cookies);
                 let request = LockRequest { flags, xid: call.xid, lvb: &block, ..request };
                 open.device.submit(&Request::Lock(request)).map_err(Errno::from)
