@@ -11,6 +11,8 @@
  * Libraries: libdlm libdlm_lt
  */
 
+#include <stddef.h>
+
 #include "check.h"
 
 #define SLOTS 4
@@ -56,12 +58,23 @@ static dlm_lshandle_t handle(void)
 	return handles[draw(SLOTS)];
 }
 
+/* A block at an odd address, as in an array of bytes. */
+static struct dlm_lksb *odd_block(int which)
+{
+	static char room[7][sizeof(struct dlm_lksb) + 8];
+	char *value = chance(3) ? NULL : values[which];
+	char *place = &room[which][1 + which];
+
+	memcpy(place + offsetof(struct dlm_lksb, sb_lvbptr), &value, sizeof(value));
+	return (struct dlm_lksb *)place;
+}
+
 static struct dlm_lksb *block(void)
 {
 	if (chance(20))
 		return NULL;
 	if (chance(20))
-		return (struct dlm_lksb *)((char *)&blocks[draw(BLOCKS - 1)] + 1 + draw(7));
+		return odd_block(draw(7));
 	return &blocks[draw(BLOCKS)];
 }
 
