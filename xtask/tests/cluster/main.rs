@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod c;
+mod clients;
 mod crash;
 mod danger;
 mod locks;
