@@ -37,6 +37,11 @@ impl Record {
         self.lock().list.clone()
     }
 
+    /// How often a node was to be fenced.
+    pub(super) fn count(&self, victim: u8) -> usize {
+        self.lock().list.iter().filter(|fenced| fenced.victim == victim).count()
+    }
+
     /// Keeps all victims on and their fencers waiting, or lets them go on.
     pub(super) fn hold(&self, held: bool) {
         self.lock().held = held;
@@ -151,5 +156,6 @@ mod tests {
         assert_eq!(fenced.asked, asked.asked);
         agent.join().unwrap();
         assert_eq!(record.list(), [fenced]);
+        assert_eq!((record.count(2), record.count(1)), (1, 0));
     }
 }

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// seventeen were seen; a busy machine may need many times that.
 const JOIN_LIMIT: Duration = Duration::from_secs(90);
 
+/// How often a node is switched on that is fenced before it is a member.
+const REBOOTS: u32 = 4;
+
 /// What a node is started from, the first time and again.
 #[derive(Debug)]
 pub(super) struct Recipe {
@@ -172,7 +175,22 @@ impl Shared {
     }
 
     /// Switches a node on again. Its programs join the others.
+    ///
+    /// Those may have it fenced once more: the members that lost it still want that done, and wait
+    /// for its dlm_controld no longer than post_join_delay. Then it comes up again, as any fenced
+    /// machine does.
     pub(super) fn reboot(self: &Arc<Self>, node: u8) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            let fenced = self.fenced.count(node);
+            match self.switch_on(node) {
+                Err(_) if self.fenced.count(node) > fenced && tries < REBOOTS => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn switch_on(self: &Arc<Self>, node: u8) -> Result<()> {
         self.switch_off(node);
         self.boot(node)?;
         let vm = self.node(node)?;
