@@ -20,11 +20,13 @@ use crate::vm::{VmOptions, kernels};
 pub const USAGE: &str = "\
 usage: cargo xtask chaos [--engine] [--rounds N] [--seed S] [--kernel NAME]
 
-Three nodes with corosync, dlm_controld and fencing take and drop locks, in each other's way, with
-refusals, deadlines, cancels and value blocks; in each round a node is killed, frozen or cut off, for
-good or for a moment, or a program is killed. What happened must be what may happen: never two holders
-of incompatible modes, no value lost without being marked invalid, an end for every operation, nothing
-left held, no complaint of a kernel. A violation is shown with the seed and the history before it.
+Three nodes with corosync, dlm_controld and fencing take, convert and drop locks, in each other's way,
+with refusals, deadlines, cancels, blocking notices and value blocks; in each round a node is killed,
+frozen or cut off, for good or for a moment, a program is killed, or dlm_controld is killed or
+restarted. What happened must be what may happen: never two holders of incompatible modes, no value
+lost without being marked invalid, an end for every operation, no long wait that no fault explains,
+nothing left held, no complaint of a kernel. A violation is shown with the seed and the history before
+it.
 
     --engine        on dlm-engine in this process instead of machines: each round is a cluster of its
                     own, in which several faults happen, and repeats exactly from its seed
