@@ -57,13 +57,16 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Where the random numbers of a check begin, each time: it does not fail by chance.
+const BRIEF_SEED: u32 = 1;
+
 /// Runs every fuzzer for a few seconds, and says whether all held.
 ///
 /// # Errors
 ///
 /// What keeps the fuzzers from being built or run.
 pub fn briefly() -> Result<bool> {
-    fuzz(&build::targets()?, Duration::from_secs(12), clock_seed())
+    fuzz(&build::targets()?, Duration::from_secs(12), BRIEF_SEED)
 }
 
 fn fuzz(targets: &[String], whole: Duration, seed: u32) -> Result<bool> {
