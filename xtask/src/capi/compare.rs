@@ -87,7 +87,7 @@ fn layout(headers: &Path) -> Result<String> {
         #include <libdlm.h>\n#define AT(f) offsetof(struct dlm_lksb, f)\n\
         int main(void) { printf(\"%zu %zu %zu %zu %zu\", sizeof(struct dlm_lksb), \
         AT(sb_status), AT(sb_lkid), AT(sb_flags), AT(sb_lvbptr)); return 0; }\n";
-    let folder = workspace_root().join("target/capi");
+    let folder = workspace_root().join("target/c");
     let (source, program) = (folder.join("layout.c"), folder.join("layout"));
     std::fs::write(&source, PROBE)?;
     output(Command::new("cc").arg("-I").arg(headers).arg("-o").args([&program, &source]))?;

@@ -24,13 +24,14 @@ const FILE: &str = "3.0";
 /// What the standard library needs of the system.
 const SYSTEM: [&str; 3] = ["-lpthread", "-ldl", "-lm"];
 
-/// Builds the shared libraries with their links, and the archives, into `target/capi`.
+/// Builds the shared libraries with their links, and the archives, into `target/c`. (`target/capi` is
+/// cargo's own, of the profile of that name, with archives of the same names.)
 ///
 /// # Errors
 ///
 /// When a compiler or linker fails.
 pub fn build() -> Result<PathBuf> {
-    let folder = workspace_root().join("target/capi");
+    let folder = workspace_root().join("target/c");
     remove_all(&folder)?;
     fs::create_dir_all(&folder)?;
     for (name, archive) in LIBRARIES.into_iter().zip(archives()?) {

@@ -23,7 +23,7 @@ pub use link::build;
 pub const USAGE: &str = "\
 usage: cargo xtask capi [--build | --host | --kernel NAME] [--valgrind] [FILTER]
 
-Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/capi; compares what
+Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/c; compares what
 they export, their sonames, versions and structs with Debian's packages (libdlm3, libdlm-dev); and
 runs the C programs of tests/c, on this machine with these libraries on dlm-engine, and in virtual
 machines with Debian's libraries and with these; there also Debian's dlm_tool on these, and static

@@ -1,6 +1,6 @@
 //! A program in C on several nodes, with our library and with Debian's, beside one in Rust.
 
-use super::{on_three, peer};
+use super::{libraries, on_three, peer};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ const SIGKILL: i32 = 9;
 fn make() -> Result<PathBuf> {
     let folder = workspace_root().join("target/cluster-c");
     let debian = unpacked::libdlm()?.join("usr");
-    let libraries = debian.join("lib/x86_64-linux-gnu");
-    let ours = xtask::capi::build()?;
-    for (name, from) in [("debian", libraries.as_path()), ("ours", ours.as_path())] {
+    let theirs = debian.join("lib/x86_64-linux-gnu");
+    let ours = libraries();
+    for (name, from) in [("debian", theirs.as_path()), ("ours", ours.as_path())] {
         fs::create_dir_all(folder.join(name))?;
         fs::copy(from.join(LIBRARY), folder.join(name).join(LIBRARY))
             .with_context(|| format!("no {LIBRARY} in {}", from.display()))?;
@@ -29,7 +29,7 @@ fn make() -> Result<PathBuf> {
     compiler.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-I"]);
     compiler.arg(debian.join("include")).arg("-o").arg(folder.join("node"));
     compiler.arg(workspace_root().join("tests/c/cluster/node.c"));
-    output(compiler.arg("-L").arg(libraries).args(["-ldlm_lt", "-pthread"]))?;
+    output(compiler.arg("-L").arg(theirs).args(["-ldlm_lt", "-pthread"]))?;
     Ok(folder)
 }
 

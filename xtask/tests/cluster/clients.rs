@@ -1,6 +1,6 @@
 //! Debian's own clients of libdlm, unmodified, on our library: lvmlockd and mdadm.
 
-use super::on_cluster;
+use super::{libraries, on_cluster};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 use std::fs;
@@ -87,12 +87,14 @@ fn install(cluster: &Cluster) -> Result<()> {
     let folder = workspace_root().join("target/cluster-clients/ours");
     fs::create_dir_all(&folder)?;
     let library = "libdlm_lt.so.3";
-    fs::copy(xtask::capi::build()?.join(library), folder.join(library))?;
+    fs::copy(libraries().join(library), folder.join(library))?;
     cluster.add_dir(&folder, LIBRARY.as_ref())
 }
 
 /// Runs a script of tests/clients, which must succeed and say so.
 fn run(script: &'static str, wanted: &'static [&'static str]) {
+    // First, as it is not the cluster's time.
+    libraries();
     on_cluster(&Options { nodes: 1, ..Options::default() }, move |cluster| {
         install(cluster)?;
         cluster.add_dir(&extra(script, wanted)?, EXTRA.as_ref())?;

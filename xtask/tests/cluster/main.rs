@@ -97,6 +97,12 @@ fn built(name: &str, arguments: &[&str]) -> PathBuf {
     path
 }
 
+/// The folder with our libraries for C, built once.
+fn libraries() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| xtask::capi::build().unwrap()).clone()
+}
+
 /// A program on a node that has joined the lockspace.
 fn peer(cluster: &Cluster, node: u8) -> Result<Peer> {
     let peer = Peer::start(cluster, node, &Command::new(PEER))?;
