@@ -16,7 +16,7 @@ use crate::sync::{Mutex, Signal, lock};
 use crate::wait::Waiter;
 
 /// Results read in one turn. A flood of them leaves the caller time for other things.
-const TURN: usize = 256;
+pub(crate) const TURN: usize = 256;
 
 /// Something for whoever runs ASTs.
 #[derive(Debug)]
@@ -181,6 +181,10 @@ impl Session {
                     self.tell(Some(canceller.0), canceller.1.as_ref(), report)
                 }),
             ];
+            if let Some(onlooker) = &op.onlooker {
+                onlooker.finish(report.status);
+                self.seats.tell(onlooker);
+            }
         });
         let Some(Ended { report, ast, is_gone }) = ended else { return Pumped::Handled };
         if is_gone {

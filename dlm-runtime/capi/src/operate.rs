@@ -52,6 +52,13 @@ pub(crate) struct Begun {
     id: Option<u32>,
 }
 
+impl Begun {
+    /// One that somebody else has begun.
+    pub(crate) fn again(token: Token, serial: u64) -> Self {
+        Self { token, serial, id: None }
+    }
+}
+
 /// What an unlock call came to.
 #[derive(Debug)]
 pub(crate) enum Unlocking {
@@ -59,6 +66,8 @@ pub(crate) enum Unlocking {
     Begun(Begun),
     /// Nothing was in flight that could be cancelled.
     Nothing,
+    /// A request is in flight that ends by itself: not begun, as the id may be another's by then.
+    Ending,
 }
 
 impl Session {
@@ -203,7 +212,13 @@ impl Session {
         let written = call.lksb.read_lvb().filter(|_| flags.contains(LockFlags::VALBLK));
         let (token, serial, former, block) = {
             let mut table = lock(&self.table);
-            let token = table.named(id).ok_or(Errno(ENOENT))?;
+            let mut token = table.named(id).ok_or(Errno(ENOENT))?;
+            if table.get(token).is_some_and(|record| record.op.is_some()) {
+                drop(table);
+                self.catch_up(id, self.leaves_asts_of(waiter))?;
+                table = lock(&self.table);
+                token = table.named(id).ok_or(Errno(ENOENT))?;
+            }
             let record = table.get(token).ok_or(Errno(ENOENT))?;
             // The kernel takes this for the lock's own copy of the block, which is all that is left
             // of it should the resource's master die while the conversion waits.
@@ -258,6 +273,12 @@ impl Session {
         }
     }
 
+    /// Whether a call leaves ASTs to others. One that does not wait runs none before it returns; one
+    /// that waits runs those of other locks, too, if nobody else does.
+    fn leaves_asts_of(&self, waiter: Option<&Arc<Waiter>>) -> bool {
+        waiter.is_none() || self.leaves_asts()
+    }
+
     fn change_bast(&self, before: bool, after: bool) {
         match (before, after) {
             (false, true) => self.expect(true),
@@ -298,6 +319,27 @@ impl Session {
             }
             return self.begin_cancel(id, lksb, argument, waiter);
         }
+        let begin = || self.begin_plain_unlock(id, flags, lksb, argument, waiter);
+        match begin()? {
+            Unlocking::Ending => {
+                self.await_end(id, self.leaves_asts_of(waiter))?;
+                match begin()? {
+                    Unlocking::Ending => Err(Errno(EBUSY)),
+                    begun => Ok(begun),
+                }
+            }
+            begun => Ok(begun),
+        }
+    }
+
+    fn begin_plain_unlock(
+        &self,
+        id: u32,
+        flags: LockFlags,
+        lksb: CallerLksb,
+        argument: Option<std::ptr::NonNull<std::ffi::c_void>>,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<Unlocking, Errno> {
         let open = self.open()?;
         let (owner, is_async) = (process::id(), waiter.is_none());
         let given = lksb.read_lvb();
@@ -306,7 +348,7 @@ impl Session {
             let token = table.named(id).ok_or(Errno(ENOENT))?;
             let record = table.get(token).ok_or(Errno(ENOENT))?;
             if record.op.as_ref().is_some_and(Op::ends_by_itself) {
-                return Err(Errno(EBUSY));
+                return Ok(Unlocking::Ending);
             }
             let (flags, block) = record.unlock_block(flags, given);
             let mode = record.granted.unwrap_or(Mode::Nl);

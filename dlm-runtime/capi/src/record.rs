@@ -30,6 +30,8 @@ pub(crate) struct Op {
     pub(crate) waiter: Option<Arc<Waiter>>,
     /// Who cancelled it: filled in, too, and told if he waits.
     pub(crate) canceller: Option<Box<Canceller>>,
+    /// A thread that waits for the end to unlock the lock then, and is told nothing else.
+    pub(crate) onlooker: Option<Arc<Waiter>>,
     /// What a conversion writes into the resource.
     pub(crate) written: Option<ValueBlock>,
     /// One cancel per operation: the kernel refuses a second one with a warning.
@@ -55,6 +57,7 @@ impl Op {
             lksb: Some(lksb),
             waiter,
             canceller: None,
+            onlooker: None,
             written: None,
             is_cancelled: false,
             timed_out: false,

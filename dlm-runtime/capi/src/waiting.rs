@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockFlags, Token};
-use libc::{ENODEV, ETIMEDOUT};
+use libc::{EBUSY, ENODEV, ETIMEDOUT};
 
-use crate::dispatch::Pumped;
+use crate::dispatch::{Pumped, TURN};
 use crate::errno::Errno;
 use crate::lksb::CallerLksb;
 use crate::operate::{Begun, LockCall, Unlocking};
@@ -46,6 +46,7 @@ impl Session {
                 lksb.set_status(0);
                 Ok(0)
             }
+            Ok(Unlocking::Ending) => Err(Errno(EBUSY)),
             Err(errno) => Err(errno),
         };
         waiter.put_back();
@@ -58,10 +59,11 @@ impl Session {
         waiter: &Arc<Waiter>,
         deadline: Option<Instant>,
     ) -> Result<c_int, Errno> {
-        let mut ended = self.wait(begun, waiter, deadline);
+        let leaves_asts = self.leaves_asts();
+        let mut ended = self.wait(begun, waiter, deadline, leaves_asts);
         if ended == Ok(None) {
             self.time_out(begun.token, begun.serial);
-            ended = self.wait(begun, waiter, Instant::now().checked_add(GRACE));
+            ended = self.wait(begun, waiter, Instant::now().checked_add(GRACE), leaves_asts);
         }
         match ended {
             Ok(Some(status)) => Ok(status),
@@ -76,15 +78,64 @@ impl Session {
         }
     }
 
-    /// Waits for the status, until the deadline: `None`. If no other thread runs ASTs, this one
-    /// does, as the caller may wait for what they do.
+    /// Reads the results that are there, if an operation of this lock is in flight as far as is
+    /// known here: the kernel may know better, and goes by that.
+    pub(crate) fn catch_up(&self, id: u32, leaves_asts: bool) -> Result<(), Errno> {
+        for _ in 0..TURN {
+            let mut table = lock(&self.table);
+            let Some(token) = table.named(id) else { break };
+            if table.get(token).is_none_or(|record| record.op.is_none()) {
+                break;
+            }
+            drop(table);
+            match self.pump()? {
+                Pumped::Due(due) if leaves_asts => self.due.push(due),
+                Pumped::Due(due) => self.run(&due),
+                Pumped::Handled => {}
+                Pumped::Empty => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a request that ends by itself, and soon: when the node has answered that has the
+    /// resource.
+    pub(crate) fn await_end(&self, id: u32, leaves_asts: bool) -> Result<(), Errno> {
+        self.catch_up(id, leaves_asts)?;
+        let waiter = Waiter::take_spare();
+        let begun = {
+            let mut table = lock(&self.table);
+            let Some(token) = table.named(id) else { return Ok(()) };
+            let Some(record) = table.get(token) else { return Ok(()) };
+            let Some(op) = record.op.as_mut().filter(|op| op.ends_by_itself()) else {
+                return Ok(());
+            };
+            if op.onlooker.is_some() {
+                return Err(Errno(EBUSY));
+            }
+            op.onlooker = Some(Arc::clone(&waiter));
+            Begun::again(token, record.serial)
+        };
+        let ended = self.wait(&begun, &waiter, Instant::now().checked_add(GRACE), leaves_asts);
+        if !matches!(ended, Ok(Some(_))) {
+            self.abandon(begun.token, &waiter);
+        }
+        waiter.put_back();
+        match ended? {
+            Some(_) => Ok(()),
+            None => Err(Errno(EBUSY)),
+        }
+    }
+
+    /// Waits for the status, until the deadline: `None`. Unless they are left to another thread, ASTs
+    /// are run here, as the caller may wait for what they do.
     fn wait(
         &self,
         begun: &Begun,
         waiter: &Arc<Waiter>,
         deadline: Option<Instant>,
+        leaves_asts: bool,
     ) -> Result<Option<c_int>, Errno> {
-        let leaves_asts = self.leaves_asts();
         let handle = |due| if leaves_asts { self.due.push(due) } else { self.run(&due) };
         // Most operations end at once: the next result is their completion.
         if let Pumped::Due(due) = self.pump()? {
@@ -163,6 +214,9 @@ impl Session {
             }
             if this.canceller.as_ref().is_some_and(|canceller| is_ours(&canceller.1)) {
                 this.canceller = None;
+            }
+            if is_ours(&this.onlooker) {
+                this.onlooker = None;
             }
             op = this.under.as_deref_mut();
         }
