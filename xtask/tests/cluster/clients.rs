@@ -1,4 +1,4 @@
-//! Debian's own clients of libdlm, unmodified, on our library: lvmlockd and mdadm.
+//! Debian's own clients of libdlm, unmodified, on our library: lvmlockd, mdadm, ocfs2-tools.
 
 use super::{libraries, on_cluster};
 use anyhow::{Context, Result, ensure};
@@ -23,14 +23,16 @@ const EXTRA: &str = "/extra";
 const SUITE: &str = "bookworm";
 
 /// The clients, and the libraries of theirs that the cluster's programs do not have.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 19] = [
     "lvm2",
     "lvm2-lockd",
     "mdadm",
+    "ocfs2-tools",
     "dmsetup",
     "libaio1",
     "libblkid1",
     "libbsd0",
+    "libcom-err2",
     "libdevmapper-event1.02.1",
     "libdevmapper1.02.1",
     "libedit2",
@@ -77,7 +79,7 @@ fn extra(script: &str, wanted: &[&str]) -> Result<PathBuf> {
 
 /// Puts Debian's clients and our library into the guest.
 fn install(cluster: &Cluster) -> Result<()> {
-    let packages = unpacked_from(SUITE, "clients", &PACKAGES)?;
+    let packages = unpacked_from(SUITE, "cluster-clients", &PACKAGES)?;
     for part in NEEDED {
         let from = packages.join(part);
         if from.exists() {
@@ -127,4 +129,11 @@ fn lvmlockd_of_debian_runs_on_our_library() {
 #[ignore = "needs virtual machines"]
 fn mdadm_of_debian_runs_on_our_library() {
     run("mdadm.sh", &["raid1", "md_cluster", "loop"]);
+}
+
+#[test]
+#[ignore = "needs virtual machines"]
+fn ocfs2_tools_of_debian_run_on_our_library() {
+    let modules = &["ocfs2_nodemanager", "ocfs2_stackglue", "ocfs2_stack_user", "loop"];
+    run("ocfs2.sh", modules);
 }
