@@ -27,7 +27,7 @@ whose content is replaced. It works wherever it is copied to, for example:
 const LIBRARIES: [&str; 2] = ["libdlm", "libdlm_lt"];
 
 /// Documents that come along, from the root of the workspace.
-const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
+const DOCUMENTS: [&str; 3] = ["dlm-runtime/capi/README.md", "LICENSE-APACHE", "LICENSE-MIT"];
 
 /// The folder of what is for programs in C.
 #[must_use]
