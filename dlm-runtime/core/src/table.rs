@@ -1,10 +1,13 @@
-//! The locks of an open lockspace, by token.
+//! The table of the locks of an open lockspace, by token.
 //!
 //! A token names a slot and its generation. A slot gets a new generation each time it is freed, so
 //! a result that comes late, or that somebody forged, finds nothing.
 
+use alloc::vec::Vec;
+
 use dlm_proto::{PointerWidth, Token};
 
+#[derive(Debug)]
 struct Slot<T> {
     generation: u32,
     is_used: bool,
@@ -12,6 +15,7 @@ struct Slot<T> {
 }
 
 /// A slab with generations. Entries stay where they are: what is large is not moved.
+#[derive(Debug)]
 pub(crate) struct Table<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
@@ -54,6 +58,18 @@ impl<T: Default> Table<T> {
         (slot.is_used && slot.generation == token.generation()).then_some(&mut slot.entry)
     }
 
+    #[inline]
+    pub(crate) fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(at(token.index()))?;
+        (slot.is_used && slot.generation == token.generation()).then_some(&slot.entry)
+    }
+
+    /// What is in this slot.
+    pub(crate) fn at(&self, index: u32) -> Option<(Token, &T)> {
+        let slot = self.slots.get(at(index)).filter(|slot| slot.is_used)?;
+        Some((Token::new(index, slot.generation), &slot.entry))
+    }
+
     /// Frees a slot. Its entry stays as it is, for the next user.
     #[inline]
     pub(crate) fn remove(&mut self, token: Token) -> Option<&mut T> {
@@ -76,8 +92,14 @@ impl<T: Default> Table<T> {
         self.slots.len() - self.free.len()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().filter(|slot| slot.is_used).map(|slot| &mut slot.entry)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, &T)> {
+        let slots = (0..).zip(&self.slots).filter(|(_, slot)| slot.is_used);
+        slots.map(|(index, slot)| (Token::new(index, slot.generation), &slot.entry))
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
+        let slots = (0..).zip(&mut self.slots).filter(|(_, slot)| slot.is_used);
+        slots.map(|(index, slot)| (Token::new(index, slot.generation), &mut slot.entry))
     }
 }
 

@@ -1,0 +1,398 @@
+//! The core of one open lockspace.
+
+use alloc::vec::Vec;
+
+use dlm_proto::{Abi, Cookies, LockId, Mode, ResourceName, Token};
+
+use crate::deadline::Alarms;
+use crate::entry::Entry;
+use crate::follow::Failure;
+use crate::index::{Index, hash_bytes, hash_number};
+use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
+use crate::table::Table;
+
+/// What may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// Whatever the kernel would refuse, ignore or be harmed by is refused.
+    Checked,
+    /// The kernel decides, as for callers of C libdlm. Only what harms it is refused.
+    AsAsked,
+}
+
+/// What a core is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The layout of requests and results.
+    pub abi: Abi,
+    /// The process: comes back in each result, and tells ours from those of a process that shares
+    /// the device. Not 0.
+    pub owner: u32,
+    /// What may be asked for.
+    pub rules: Rules,
+    /// Locks are looked up by the kernel's id ([`Core::by_id`]).
+    pub has_ids: bool,
+    /// Granted resources are looked up by name ([`Core::has_granted`]).
+    pub has_names: bool,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Lock requests that the kernel has accepted, adoptions of orphans among them.
+    pub requests: u64,
+    /// Conversions that it has accepted.
+    pub conversions: u64,
+    /// Unlocks that it has accepted, also those of dropped locks.
+    pub unlocks: u64,
+    /// Cancels that it has accepted.
+    pub cancels: u64,
+    /// Requests and conversions that were granted.
+    pub grants: u64,
+    /// Requests and conversions that ended otherwise.
+    pub refusals: u64,
+    /// Blocking notices.
+    pub blocking_notices: u64,
+    /// Results that belonged to no lock of this core.
+    pub dropped_results: u64,
+}
+
+/// The core of one open lockspace. `O` is what the driver keeps for an operation, `L` what it keeps
+/// for a lock; see the [crate].
+#[derive(Debug)]
+pub struct Core<O, L> {
+    pub(crate) abi: Abi,
+    pub(crate) owner: u32,
+    pub(crate) rules: Rules,
+    pub(crate) table: Table<Entry<O, L>>,
+    pub(crate) alarms: Alarms,
+    ids: Option<Index>,
+    names: Option<Index>,
+    pub(crate) counts: Counts,
+    pub(crate) in_flight: usize,
+    pub(crate) noticed: usize,
+    pub(crate) left_over: usize,
+    pub(crate) is_shared: bool,
+    pub(crate) has_ended: bool,
+}
+
+/// What is known of one lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockView {
+    /// The kernel's id; 0 while it is not known.
+    pub id: LockId,
+    /// The mode that is held.
+    pub mode: Option<Mode>,
+    /// The operation in flight.
+    pub op: Option<Operation>,
+    /// An operation waits until it can be written.
+    pub has_queued: bool,
+    /// The number of the operation in flight, or of the last one.
+    pub serial: u64,
+    /// The end of an operation has not been taken: see [`Core::take_outcome`].
+    pub has_outcome: bool,
+    /// The lock becomes an orphan when its device is closed.
+    pub is_persistent: bool,
+    /// The operation in flight ends by itself, any moment.
+    pub ends_by_itself: bool,
+    /// A cancel was asked for or sent for the operation in flight.
+    pub is_cancelled: bool,
+    /// The strongest mode that somebody was told to wait for since the last grant.
+    pub blocked: Option<Mode>,
+    /// The kernel sends blocking notices.
+    pub has_notices: bool,
+    /// Nobody wants the lock any more.
+    pub is_released: bool,
+}
+
+impl<O, L: Default> Core<O, L> {
+    /// An open lockspace without locks.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let Options { abi, owner, rules, has_ids, has_names } = options;
+        Self {
+            abi,
+            owner,
+            rules,
+            table: Table::new(abi.width),
+            alarms: Alarms::default(),
+            ids: has_ids.then(Index::default),
+            names: has_names.then(Index::default),
+            counts: Counts::default(),
+            in_flight: 0,
+            noticed: 0,
+            left_over: 0,
+            is_shared: false,
+            has_ended: false,
+        }
+    }
+
+    /// How many locks and requests there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How often things happened.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Operations in flight, and locks with blocking notices: while there is none, nothing of this
+    /// core can be there to read.
+    #[inline]
+    #[must_use]
+    pub const fn expected(&self) -> usize {
+        self.in_flight + self.noticed
+    }
+
+    /// Locks that nobody wants any more and whose unlock the kernel has not accepted. Somebody must
+    /// read results and look at the alarms while there are any.
+    #[inline]
+    #[must_use]
+    pub const fn left_over(&self) -> usize {
+        self.left_over
+    }
+
+    /// Whether [`Core::end`] was called.
+    #[inline]
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// What is known of a lock.
+    #[must_use]
+    pub fn view(&self, token: Token) -> Option<LockView> {
+        self.table.get(token).map(|entry| {
+            let state = &entry.state;
+            LockView {
+                id: state.id(),
+                mode: state.granted(),
+                op: state.op(),
+                has_queued: entry.queued.is_some(),
+                serial: entry.serial,
+                has_outcome: entry.outcome.is_some(),
+                is_persistent: state.is_persistent(),
+                ends_by_itself: state.ends_by_itself(),
+                is_cancelled: state.cancel() != crate::lock_state::Cancel::None,
+                blocked: entry.blocked,
+                has_notices: entry.has_notices,
+                is_released: entry.is_released,
+            }
+        })
+    }
+
+    /// The mode that a lock holds.
+    #[inline]
+    #[must_use]
+    pub fn mode(&self, token: Token) -> Option<Mode> {
+        self.table.get(token).and_then(|entry| entry.state.granted())
+    }
+
+    /// The value block as the last operation that moved it left it.
+    #[must_use]
+    pub fn lvb(&self, token: Token) -> Option<Lvb> {
+        self.table.get(token).and_then(|entry| entry.state.known_lvb())
+    }
+
+    /// The resource of a lock.
+    #[must_use]
+    pub fn name(&self, token: Token) -> Option<&ResourceName> {
+        self.table.get(token).map(|entry| &entry.name)
+    }
+
+    /// What the driver keeps for a lock.
+    #[inline]
+    pub fn face_mut(&mut self, token: Token) -> Option<&mut L> {
+        self.table.get_mut(token).map(|entry| &mut entry.face)
+    }
+
+    /// What the driver keeps for the operation of this number, unless it was given up.
+    pub fn user_mut(&mut self, token: Token, serial: u64) -> Option<&mut O> {
+        let entry = self.table.get_mut(token)?;
+        if entry.serial == serial && entry.state.op().is_some() {
+            return entry.user.as_mut();
+        }
+        let queued = entry.queued.as_mut().filter(|queued| queued.serial == serial)?;
+        queued.user.as_mut()
+    }
+
+    /// The tokens of all locks and requests.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<Token> {
+        self.table.iter().map(|(token, _)| token).collect()
+    }
+
+    /// Keeps the end of an operation for the thread or task that waits for it.
+    #[inline]
+    pub fn keep(&mut self, token: Token, outcome: Result<Ended, Failure>) {
+        if let Some(entry) = self.table.get_mut(token) {
+            entry.outcome = Some(outcome);
+        }
+    }
+
+    /// Whether an end was kept.
+    #[inline]
+    #[must_use]
+    pub fn has_outcome(&self, token: Token) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.outcome.is_some())
+    }
+
+    /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
+    /// follows, if the lock is gone.
+    pub fn take_outcome(&mut self, token: Token) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
+        let entry = self.table.get_mut(token)?;
+        let outcome = entry.outcome.take()?;
+        Some(outcome.map(|ended| {
+            let moved = ended.moved != crate::Moved::Nothing;
+            (ended, entry.state.known_lvb().filter(|_| moved))
+        }))
+    }
+
+    /// Removes a lock that is gone, when everybody was told. What was kept for it is handed out to
+    /// be dropped when nothing is locked. `None`: it is not gone, or not there.
+    #[inline]
+    pub fn settle(&mut self, token: Token) -> Option<L> {
+        let entry = self.table.get_mut(token)?;
+        if !entry.is_finished() || entry.outcome.is_some() {
+            return None;
+        }
+        Some(self.remove(token))
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, token: Token) -> L {
+        self.unlist(token);
+        self.forget_id(token);
+        let Some(entry) = self.table.remove(token) else { return L::default() };
+        if entry.has_notices {
+            self.noticed -= 1;
+            entry.has_notices = false;
+        }
+        if entry.is_left_over {
+            self.left_over -= 1;
+            entry.is_left_over = false;
+        }
+        core::mem::take(&mut entry.face)
+    }
+
+    /// The words that name a lock in requests and results.
+    #[inline]
+    pub(crate) fn cookies(&self, token: Token, notices: bool) -> Result<Cookies, Rejected> {
+        let cookies = Cookies::for_token_in(token, self.owner, self.abi.width);
+        Ok(cookies.ok_or(Rejected::TooManyLocks)?.with_blocking(notices))
+    }
+
+    /// Another process has, or may have, the device open too, since a fork: it may read results of
+    /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
+    /// the process that calls. In a forked child no write of another thread is under way.
+    pub fn set_shared(&mut self, owner: u32, is_child: bool) {
+        self.owner = owner;
+        self.is_shared = true;
+        if is_child {
+            for (_, entry) in self.table.iter_mut() {
+                entry.is_writing = false;
+            }
+        }
+    }
+
+    /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,
+    /// whose owners are to be told.
+    pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
+        self.has_ended = true;
+        self.in_flight = 0;
+        self.left_over = 0;
+        self.alarms = Alarms::default();
+        let mut users = Vec::new();
+        for (token, entry) in self.table.iter_mut() {
+            let kind = entry.state.op().map_or(Kind::Request, |op| op.kind);
+            users.extend(entry.user.take().map(|user| (token, kind, user)));
+            users.extend(entry.under.take().map(|user| (token, Kind::Request, *user)));
+            if let Some(queued) = entry.queued.take() {
+                users.extend(queued.user.map(|user| (token, Kind::Convert, user)));
+            }
+            entry.state.end();
+            entry.is_left_over = false;
+        }
+        users
+    }
+
+    /// The lock that has this id in the kernel, if it was taken here. Needs [`Options::has_ids`].
+    #[must_use]
+    pub fn by_id(&self, id: LockId) -> Option<Token> {
+        let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| entry.state.id() == id);
+        let slot = self.ids.as_ref()?.find(hash_number(id.0), is_it)?;
+        self.table.at(slot).map(|(token, _)| token)
+    }
+
+    /// Whether a lock of this core is granted on a resource: then the resource exists, and a request
+    /// for it needs no care to be the first one (H-15). Needs [`Options::has_names`].
+    #[must_use]
+    pub fn has_granted(&self, name: &[u8]) -> bool {
+        let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
+        self.names.as_ref().is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
+    }
+
+    /// A lock has learned its id.
+    #[inline]
+    pub(crate) fn note_id(&mut self, token: Token, id: LockId) {
+        let Self { table, ids, .. } = self;
+        let Some(entry) = table.get_mut(token) else { return };
+        entry.state.note_id(id);
+        if let Some(ids) = ids {
+            if !entry.has_id && id.0 != 0 && !entry.is_finished() {
+                entry.has_id = true;
+                ids.insert(hash_number(id.0), token.index());
+            }
+        }
+    }
+
+    /// The id of a lock may be that of another one from now on.
+    #[inline]
+    pub(crate) fn forget_id(&mut self, token: Token) {
+        if let Some(ids) = &mut self.ids {
+            if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.has_id) {
+                entry.has_id = false;
+                ids.remove(token.index());
+            }
+        }
+    }
+
+    /// The unlock that was to end a lock was refused: its id names it again.
+    pub(crate) fn restore_id(&mut self, token: Token) {
+        let id = self.table.get(token).map_or(LockId(0), |entry| entry.state.id());
+        if self.by_id(id).is_none() {
+            self.note_id(token, id);
+        }
+    }
+
+    /// A lock was granted.
+    #[inline]
+    pub(crate) fn list(&mut self, token: Token) {
+        if let Some(names) = &mut self.names {
+            if let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_listed) {
+                entry.is_listed = true;
+                names.insert(hash_bytes(&entry.name), token.index());
+            }
+        }
+    }
+
+    /// A lock is being unlocked, or is gone.
+    #[inline]
+    pub(crate) fn unlist(&mut self, token: Token) {
+        if let Some(names) = &mut self.names {
+            if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.is_listed) {
+                entry.is_listed = false;
+                names.remove(token.index());
+            }
+        }
+    }
+}

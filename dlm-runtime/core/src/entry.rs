@@ -1,0 +1,115 @@
+//! A lock in the table.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use dlm_proto::{Mode, ResourceName};
+
+use crate::follow::Failure;
+use crate::lock_state::LockState;
+use crate::operation::Ended;
+use crate::submit::{Conversion, Unlocking};
+
+/// An operation that waits until the write for its lock has returned, or until what was given up has
+/// ended.
+#[derive(Debug)]
+pub(crate) struct Queued<O> {
+    pub(crate) serial: u64,
+    pub(crate) call: Call,
+    pub(crate) user: Option<O>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Call {
+    Convert(Conversion),
+    Unlock(Unlocking),
+}
+
+/// A lock in the table.
+#[derive(Debug)]
+pub(crate) struct Entry<O, L> {
+    pub(crate) name: ResourceName,
+    pub(crate) state: LockState,
+    /// The process that made the last request: comes back in its results.
+    pub(crate) owner: u32,
+    /// The number of the operation in flight, or of the last one.
+    pub(crate) serial: u64,
+    /// The last number that was given to an operation.
+    pub(crate) last_serial: u64,
+    /// What the driver keeps for the operation in flight; nothing once it was given up.
+    pub(crate) user: Option<O>,
+    /// The same for what an unlock was written over.
+    pub(crate) under: Option<Box<O>>,
+    pub(crate) queued: Option<Box<Queued<O>>>,
+    /// The end of an operation that its waiter has not taken yet. No other one begins before.
+    pub(crate) outcome: Option<Result<Ended, Failure>>,
+    /// What the driver keeps for the lock.
+    pub(crate) face: L,
+    /// A write for this lock has not returned.
+    pub(crate) is_writing: bool,
+    /// The kernel sends blocking notices.
+    pub(crate) has_notices: bool,
+    /// The last conversion that was written switched the notices.
+    pub(crate) had_notices: bool,
+    /// The strongest mode that somebody was told to wait for since the last grant.
+    pub(crate) blocked: Option<Mode>,
+    /// Nobody wants the lock any more: it is unlocked as soon as that is possible.
+    pub(crate) is_released: bool,
+    /// It is released, and the kernel has not accepted its unlock.
+    pub(crate) is_left_over: bool,
+    /// The operation in flight was cancelled because its deadline has passed.
+    pub(crate) timed_out: bool,
+    /// Something was refused for now, and an alarm is set.
+    pub(crate) is_backing_off: bool,
+    pub(crate) retry: Duration,
+    /// It is in the index of ids.
+    pub(crate) has_id: bool,
+    /// It is in the index of granted resources.
+    pub(crate) is_listed: bool,
+}
+
+impl<O, L: Default> Default for Entry<O, L> {
+    fn default() -> Self {
+        Self {
+            name: ResourceName::default(),
+            state: LockState::default(),
+            owner: 0,
+            serial: 0,
+            last_serial: 0,
+            user: None,
+            under: None,
+            queued: None,
+            outcome: None,
+            face: L::default(),
+            is_writing: false,
+            has_notices: false,
+            had_notices: false,
+            blocked: None,
+            is_released: false,
+            is_left_over: false,
+            timed_out: false,
+            is_backing_off: false,
+            retry: Duration::ZERO,
+            has_id: false,
+            is_listed: false,
+        }
+    }
+}
+
+impl<O, L> Entry<O, L> {
+    /// Whether this very operation has not ended yet.
+    pub(crate) fn is_in_flight(&self, serial: u64) -> bool {
+        self.serial == serial && self.state.op().is_some()
+            || self.queued.as_ref().is_some_and(|queued| queued.serial == serial)
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.last_serial += 1;
+        self.last_serial
+    }
+
+    /// Whether there is no lock any more, and nobody is left to be told of that.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.op().is_none() && self.state.granted().is_none() && self.queued.is_none()
+    }
+}

@@ -1,0 +1,335 @@
+//! What the kernel's answer to a write makes of a lock, and what is written next for it.
+
+use dlm_proto::{LockId, Token};
+
+use crate::core::Core;
+use crate::deadline::{FIRST_RETRY, SLOWEST_RETRY, Time};
+use crate::entry::{Call, Entry, Queued};
+use crate::lock_state::{Cancel, Release};
+use crate::operation::{Kind, Rejected};
+use crate::submission::{Refusal, Submission, Ticket, What};
+use crate::{CancelKind, Rules};
+
+/// The reason why an operation that had begun has failed without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The kernel refused to take it: the error number (positive).
+    Refused(i32),
+    /// When its turn came it could not be done any more.
+    Rejected(Rejected),
+    /// It has not ended at its deadline.
+    TimedOut,
+}
+
+/// What is to be done next for a lock.
+#[derive(Debug)]
+#[must_use = "what is in the submission is to be written"]
+pub enum Follow<O, L> {
+    /// Nothing.
+    Nothing,
+    /// Write the submission.
+    Write,
+    /// An operation that waited for its turn could not be begun: tell its owner.
+    Failed {
+        /// What was kept for it.
+        user: Option<O>,
+        /// Its number.
+        serial: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// The lock is gone from the table. What was kept for it is to be dropped when nothing is
+    /// locked.
+    Gone(L),
+}
+
+/// What the owner of a lock has left behind, to be dropped when nothing is locked, and what is to be
+/// done next.
+#[derive(Debug)]
+pub struct Released<O, L> {
+    /// What was kept for its operations.
+    pub users: [Option<O>; 3],
+    /// What was kept for the lock.
+    pub face: L,
+    /// What is to be done next.
+    pub follow: Follow<O, L>,
+}
+
+/// What a refusal has ended.
+#[derive(Debug)]
+pub struct Refused<O> {
+    /// What was kept for the operation that was refused, if its owner has not given it up.
+    pub user: Option<O>,
+    /// What was kept for operations that cannot be any more, as the lock is gone.
+    pub lost: [Option<O>; 2],
+    /// [`Core::follow`] has something to do.
+    pub follow: bool,
+}
+
+impl<O, L: Default> Core<O, L> {
+    /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
+    /// [`Core::follow`] has something to write; the caller writes it.
+    #[inline]
+    pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
+        let Ticket { token, what, .. } = *ticket;
+        match what {
+            What::Request | What::Adopt => self.counts.requests += 1,
+            What::Convert => self.counts.conversions += 1,
+            What::Unlock | What::Release => self.counts.unlocks += 1,
+            What::Cancel { .. } => self.counts.cancels += 1,
+        }
+        let Some(entry) = self.table.get_mut(token) else { return false };
+        entry.is_writing = false;
+        match what {
+            What::Request => entry.state.accepted(Kind::Request),
+            What::Convert => entry.state.accepted(Kind::Convert),
+            What::Release => {
+                entry.retry = Time::ZERO;
+                self.update_left_over(token);
+            }
+            What::Cancel { .. } => entry.retry = Time::ZERO,
+            What::Unlock | What::Adopt => {}
+        }
+        if let Some(id) = id {
+            self.note_id(token, id);
+            if what == What::Adopt {
+                self.list(token);
+            }
+        }
+        self.table.get_mut(token).is_some_and(|entry| entry.has_follow())
+    }
+
+    /// The kernel has refused a submission: everything is as before, unless the lock is gone.
+    pub fn refused(&mut self, ticket: &Ticket, refusal: Refusal, now: Time) -> Refused<O> {
+        let Ticket { token, serial, what } = *ticket;
+        let nothing = Refused { user: None, lost: [None, None], follow: false };
+        let Some(entry) = self.table.get_mut(token) else { return nothing };
+        entry.is_writing = false;
+        let is_gone = matches!(refusal, Refusal::NoLock | Refusal::Ended);
+        let mut refused = match what {
+            What::Request | What::Adopt => self.lose(token),
+            What::Cancel { kind, internal } => {
+                if entry.serial == serial && entry.state.cancel() == Cancel::Sent {
+                    match refusal {
+                        Refusal::Later if internal => {
+                            entry.state.set_cancel(Cancel::Wanted(kind));
+                            self.back_off(token, now);
+                        }
+                        Refusal::Later | Refusal::Never if !internal => {
+                            entry.state.set_cancel(Cancel::None);
+                        }
+                        // The operation has ended, or the kernel has had a cancel for it.
+                        _ => {}
+                    }
+                }
+                nothing
+            }
+            What::Convert | What::Unlock | What::Release => {
+                let user = self.take_back(token, serial, what);
+                if is_gone {
+                    Refused { user, ..self.lose(token) }
+                } else {
+                    if what == What::Release {
+                        self.back_off(token, now);
+                    }
+                    Refused { user, ..nothing }
+                }
+            }
+        };
+        self.update_left_over(token);
+        refused.follow = self.table.get_mut(token).is_some_and(|entry| entry.has_follow());
+        refused
+    }
+
+    /// Takes back an operation that was begun and not accepted, and returns what was kept for it.
+    fn take_back(&mut self, token: Token, serial: u64, what: What) -> Option<O> {
+        let entry = self.table.get_mut(token)?;
+        if entry.serial != serial || entry.state.op().is_none() {
+            // It has ended, whatever the kernel says.
+            return None;
+        }
+        entry.state.refused();
+        let before = entry.under.take().map(|user| *user);
+        let user = core::mem::replace(&mut entry.user, before);
+        if entry.state.op().is_none() {
+            self.in_flight -= 1;
+        }
+        if what == What::Convert {
+            self.noticed += usize::from(entry.had_notices);
+            self.noticed -= usize::from(entry.has_notices);
+            entry.has_notices = entry.had_notices;
+        } else {
+            let is_granted = entry.state.granted().is_some();
+            self.restore_id(token);
+            if is_granted {
+                self.list(token);
+            }
+        }
+        user
+    }
+
+    /// The kernel knows no such lock: nothing of it is left. Returns what was kept for what was in
+    /// flight.
+    fn lose(&mut self, token: Token) -> Refused<O> {
+        self.forget_id(token);
+        self.unlist(token);
+        let mut refused = Refused { user: None, lost: [None, None], follow: false };
+        let Some(entry) = self.table.get_mut(token) else { return refused };
+        if entry.state.op().is_some() {
+            self.in_flight -= 1;
+        }
+        entry.state.end();
+        refused.user = entry.user.take();
+        let queued = entry.queued.take();
+        if queued.is_some() {
+            self.in_flight -= 1;
+        }
+        refused.lost =
+            [entry.under.take().map(|user| *user), queued.and_then(|queued| queued.user)];
+        refused
+    }
+
+    /// Sets an alarm after which what was refused is written again.
+    fn back_off(&mut self, token: Token, now: Time) {
+        let Some(entry) = self.table.get_mut(token) else { return };
+        entry.retry = (entry.retry * 2).clamp(FIRST_RETRY, SLOWEST_RETRY);
+        entry.is_backing_off = true;
+        let at = now.saturating_add(entry.retry);
+        self.set_retry(at, token);
+    }
+
+    /// Fills in what is to be written next for a lock, if nothing is being written for it.
+    pub fn follow(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
+        let rules = self.rules;
+        let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
+        if entry.is_writing || entry.is_backing_off {
+            return Follow::Nothing;
+        }
+        if let Cancel::Wanted(kind) = entry.state.cancel() {
+            entry.state.set_cancel(Cancel::None);
+            let is_in_flight = entry.state.op().is_some_and(|op| op.kind != Kind::Unlock);
+            if is_in_flight && self.write_cancel(token, kind, true, out).is_ok() {
+                return Follow::Write;
+            }
+        }
+        let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
+        if entry.is_released {
+            return self.follow_release(token, out);
+        }
+        let can_start = entry.queued.as_ref().is_some_and(|queued| match queued.call {
+            _ if entry.state.op().is_none() => true,
+            Call::Unlock(_) => rules == Rules::AsAsked && !entry.state.ends_by_itself(),
+            Call::Convert(_) => false,
+        });
+        if !can_start || entry.outcome.is_some() {
+            return Follow::Nothing;
+        }
+        let Some(queued) = entry.queued.take() else { return Follow::Nothing };
+        self.in_flight -= 1;
+        self.start_queued(token, *queued, out)
+    }
+
+    fn follow_release(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
+        let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
+        match entry.state.release() {
+            Release::Unlock(flags, block) => {
+                let serial = entry.next_serial();
+                let user = &mut None;
+                let written =
+                    self.write_unlock(token, flags, &block, What::Release, serial, user, out);
+                if written.is_ok() { Follow::Write } else { Follow::Nothing }
+            }
+            Release::Cancel => {
+                let written = self.write_cancel(token, CancelKind::Plain, true, out);
+                if written.is_ok() { Follow::Write } else { Follow::Nothing }
+            }
+            Release::Await => Follow::Nothing,
+            Release::Gone => Follow::Gone(self.remove(token)),
+        }
+    }
+
+    fn start_queued(
+        &mut self,
+        token: Token,
+        queued: Queued<O>,
+        out: &mut Submission,
+    ) -> Follow<O, L> {
+        let Queued { serial, call, mut user } = queued;
+        let started = match call {
+            Call::Convert(conversion) => {
+                self.begin_convert(token, &conversion, serial, &mut user, out)
+            }
+            Call::Unlock(unlock) => self.start_unlock(token, &unlock, serial, &mut user, out),
+        };
+        match started {
+            Ok(()) => Follow::Write,
+            Err(why) => Follow::Failed { user, serial, failure: Failure::Rejected(why) },
+        }
+    }
+
+    /// Nobody wants this lock any more: its handle is dropped. No effect of it is reported from now
+    /// on. It is unlocked as soon as that is possible, and stays in the table until it is gone.
+    pub fn release(&mut self, token: Token, out: &mut Submission) -> Released<O, L> {
+        let users = [const { None }; 3];
+        let Some(entry) = self.table.get_mut(token) else {
+            return Released { users, face: L::default(), follow: Follow::Nothing };
+        };
+        entry.is_released = true;
+        entry.outcome = None;
+        let queued = entry.queued.take();
+        if queued.is_some() {
+            self.in_flight -= 1;
+        }
+        if entry.has_notices {
+            self.noticed -= 1;
+            entry.has_notices = false;
+        }
+        let users = [
+            entry.user.take(),
+            entry.under.take().map(|user| *user),
+            queued.and_then(|queued| queued.user),
+        ];
+        let face = core::mem::take(&mut entry.face);
+        let follow = self.follow(token, out);
+        self.update_left_over(token);
+        Released { users, face, follow }
+    }
+
+    /// Nobody waits for this operation any more, if it is still in flight. A request is released
+    /// then: if it is granted after all, it is unlocked. A conversion or unlock goes on, and nobody
+    /// is told of its end. Returns what was kept for it; [`Core::follow`] may have something to do.
+    pub fn give_up(&mut self, token: Token, serial: u64) -> Option<O> {
+        let entry = self.table.get_mut(token)?;
+        if entry.queued.as_ref().is_some_and(|queued| queued.serial == serial) {
+            self.in_flight -= 1;
+            return entry.queued.take().and_then(|queued| queued.user);
+        }
+        let op = entry.state.op().filter(|_| entry.serial == serial)?;
+        let user = entry.user.take();
+        if op.kind == Kind::Request {
+            entry.is_released = true;
+        }
+        self.update_left_over(token);
+        user
+    }
+
+    /// Works out whether a released lock waits for something that must be written.
+    pub(crate) fn update_left_over(&mut self, token: Token) {
+        let Some(entry) = self.table.get_mut(token) else { return };
+        let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
+        let is_left_over = entry.is_released && (entry.is_writing || !is_ending);
+        self.left_over += usize::from(is_left_over);
+        self.left_over -= usize::from(entry.is_left_over);
+        entry.is_left_over = is_left_over;
+    }
+}
+
+impl<O, L> Entry<O, L> {
+    #[inline]
+    pub(crate) fn has_follow(&self) -> bool {
+        !self.is_writing
+            && (matches!(self.state.cancel(), Cancel::Wanted(_))
+                || self.is_released
+                || self.queued.is_some())
+    }
+}

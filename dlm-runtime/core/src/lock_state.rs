@@ -1,0 +1,441 @@
+//! The rules of one lock: what is known of it, and what an operation or a result makes of that.
+
+use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
+
+use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
+
+/// The cancel of the operation in flight. There is one at most: the kernel refuses a second one with
+/// a warning (H-3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Cancel {
+    #[default]
+    None,
+    /// Asked for, and to be written when the write that is under way has returned.
+    Wanted(CancelKind),
+    /// Being written, or written.
+    Sent,
+}
+
+/// A lock between its request and its end.
+#[derive(Debug, Default)]
+pub(crate) struct LockState {
+    id: LockId,
+    granted: Option<Mode>,
+    op: Option<Operation>,
+    /// The operation that an unlock was written over.
+    under: Option<Operation>,
+    cancel: Cancel,
+    /// A cancel was written, and no other operation accepted since.
+    ///
+    /// It may still be on its way to another node. Until that has answered, which nobody is told,
+    /// the kernel refuses an unlock without force (EBUSY).
+    cancel_unanswered: bool,
+    /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
+    /// asked to or not.
+    valblk: bool,
+    /// The kernel keeps a block for this lock, which it does from the first VALBLK on. Without one
+    /// an unlock cannot write (H-16).
+    kernel_has_lvb: bool,
+    known_lvb: Option<Lvb>,
+    /// What the conversion in flight writes.
+    lvb_to_write: Option<ValueBlock>,
+    /// Nobody else can have written the block since: what is held keeps writers out.
+    lvb_is_current: bool,
+    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
+    /// lock before the conversion was cancelled.
+    possible_mode: Option<Mode>,
+    /// The lock outlives its device. Each conversion must say so again.
+    persistent: bool,
+    /// The transaction id, which each conversion must repeat.
+    xid: u64,
+}
+
+impl LockState {
+    /// Makes it a lock that is about to be requested.
+    #[inline]
+    pub(crate) fn request(&mut self, mode: Mode, flags: LockFlags, xid: u64) {
+        let valblk = flags.contains(LockFlags::VALBLK);
+        self.id = LockId(0);
+        self.granted = None;
+        self.op = Some(Operation { kind: Kind::Request, mode, flags });
+        self.under = None;
+        self.cancel = Cancel::None;
+        self.cancel_unanswered = false;
+        self.valblk = valblk;
+        self.kernel_has_lvb = valblk;
+        self.known_lvb = None;
+        self.lvb_to_write = None;
+        self.lvb_is_current = false;
+        self.possible_mode = None;
+        self.persistent = flags.contains(LockFlags::PERSISTENT);
+        self.xid = xid;
+    }
+
+    /// Makes it an orphan that is being adopted.
+    pub(crate) fn adopt(&mut self, mode: Mode, flags: LockFlags) {
+        self.request(mode, flags, 0);
+        self.granted = Some(mode);
+        self.op = None;
+    }
+
+    /// Makes it a lock that is gone, as all are when their lockspace has ended.
+    pub(crate) fn end(&mut self) {
+        self.op = None;
+        self.under = None;
+        self.granted = None;
+        self.possible_mode = None;
+        self.cancel = Cancel::None;
+    }
+
+    /// 0 while it is not known.
+    #[inline]
+    pub(crate) const fn id(&self) -> LockId {
+        self.id
+    }
+
+    #[inline]
+    pub(crate) const fn granted(&self) -> Option<Mode> {
+        self.granted
+    }
+
+    #[inline]
+    pub(crate) const fn op(&self) -> Option<Operation> {
+        self.op
+    }
+
+    pub(crate) const fn xid(&self) -> u64 {
+        self.xid
+    }
+
+    pub(crate) const fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    pub(crate) const fn known_lvb(&self) -> Option<Lvb> {
+        self.known_lvb
+    }
+
+    /// Whether the mode is not known for certain.
+    pub(crate) const fn is_uncertain(&self) -> bool {
+        self.possible_mode.is_some()
+    }
+
+    pub(crate) const fn cancel(&self) -> Cancel {
+        self.cancel
+    }
+
+    pub(crate) fn set_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+        if cancel == Cancel::Sent {
+            self.cancel_unanswered = true;
+        }
+    }
+
+    /// Learns the id, from the return of `write` or from a result, whichever comes first.
+    #[inline]
+    pub(crate) fn note_id(&mut self, id: LockId) {
+        // After an unlock was accepted the number may belong to another lock at once.
+        if self.op.is_none_or(|op| op.kind != Kind::Unlock) {
+            self.id = id;
+        }
+    }
+
+    /// The granted mode of a lock with nothing in flight.
+    #[inline]
+    pub(crate) fn idle_mode(&self) -> Result<Mode, Rejected> {
+        match (self.op, self.granted) {
+            (Some(Operation { kind: Kind::Unlock, .. }), _) | (None, None) => {
+                Err(Rejected::LockGone)
+            }
+            (Some(_), _) => Err(Rejected::InFlight),
+            (None, Some(mode)) => Ok(mode),
+        }
+    }
+
+    /// Starts a conversion of a lock with nothing in flight.
+    pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
+        self.op = Some(op);
+        self.lvb_to_write = write;
+        self.cancel = Cancel::None;
+        self.xid = xid;
+    }
+
+    /// Starts an unlock, over what is in flight if something is. Returns the flag that this takes.
+    #[inline]
+    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) -> LockFlags {
+        let force =
+            if self.cancel_unanswered { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+        let mode = self.granted.unwrap_or(Mode::Nl);
+        let unlock = Operation { kind: Kind::Unlock, mode, flags: flags | force };
+        self.under = self.op.replace(unlock);
+        force
+    }
+
+    /// The kernel has accepted the operation in flight: a cancel of the last one was answered.
+    #[inline]
+    pub(crate) fn accepted(&mut self, kind: Kind) {
+        if kind != Kind::Unlock && self.cancel != Cancel::Sent {
+            self.cancel_unanswered = false;
+        }
+    }
+
+    /// The kernel refused the operation in flight: the lock is as it was.
+    pub(crate) fn refused(&mut self) {
+        self.op = self.under.take();
+    }
+
+    /// Whether the operation in flight ends by itself, any moment, and the lock with it: its id may
+    /// then be another's.
+    pub(crate) fn ends_by_itself(&self) -> bool {
+        self.op.is_some_and(|op| {
+            op.kind == Kind::Request
+                && (op.contains(LockFlags::NOQUEUE) || self.cancel == Cancel::Sent)
+        })
+    }
+
+    /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
+    pub(crate) fn release(&self) -> Release {
+        let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
+        let Some(op) = self.op else {
+            if self.granted.is_none() {
+                return Release::Gone;
+            }
+            let (flags, block) = self.unlock_lvb(UnlockLvb::Keep);
+            return Release::Unlock(flags, block);
+        };
+        let carried = (LockFlags::empty(), self.carried_block());
+        match op.kind {
+            Kind::Unlock => Release::Await,
+            Kind::Request if self.ends_by_itself() => Release::Await,
+            // Granted by now, an unlock would overwrite a block that is not known.
+            Kind::Request if op.mode >= Mode::Pw && op.contains(LockFlags::VALBLK) => {
+                Release::Cancel
+            }
+            Kind::Request => force(carried),
+            Kind::Convert => {
+                let writes = self.may_write() || op.mode >= Mode::Pw;
+                if !(writes && op.contains(LockFlags::VALBLK)) {
+                    force(carried)
+                } else if let Some(block) = self.lvb_to_write {
+                    force((LockFlags::empty(), block))
+                } else if self.lvb_is_current {
+                    force(self.kept_lvb())
+                } else if self.cancel == Cancel::Sent {
+                    Release::Await
+                } else {
+                    Release::Cancel
+                }
+            }
+        }
+    }
+
+    /// Checks what an unlock is to do to the value block.
+    #[inline]
+    pub(crate) fn check_unlock_lvb(&self, wish: UnlockLvb) -> Result<(), &'static str> {
+        let writes = matches!(self.granted, None | Some(Mode::Pw | Mode::Ex));
+        match wish {
+            UnlockLvb::Keep => Ok(()),
+            _ if !writes => Err("the lock value block is written from PW and EX only"),
+            UnlockLvb::Write(_) if !self.kernel_has_lvb => {
+                Err("the lock was never used with its value block: request it with_lvb()")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What an unlock must carry so that the value block becomes what was asked for, and nothing
+    /// else changes it.
+    #[inline]
+    pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
+        match wish {
+            UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
+            UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+            // The kernel would store whatever the request carries: carry what is there already.
+            UnlockLvb::Keep if self.may_write() && self.valblk => self.kept_lvb(),
+            UnlockLvb::Keep => (LockFlags::empty(), self.carried_block()),
+        }
+    }
+
+    /// What a request must carry in place of a block that it writes (H-18).
+    ///
+    /// The kernel puts the bytes of each conversion and unlock into the lock's own buffer, and when
+    /// the master of the resource dies these buffers are all that is left of the block: that of a
+    /// lock in CW or above becomes the block, and counts as valid, even if its conversion is still in
+    /// flight or has failed.
+    #[inline]
+    pub(crate) fn carried_block(&self) -> ValueBlock {
+        match self.known_lvb {
+            Some(Lvb { block, .. }) if self.valblk || self.lvb_is_current => block,
+            _ => ValueBlock::ZERO,
+        }
+    }
+
+    /// Whether the kernel may take this for a lock that writes the block when it is unlocked.
+    fn may_write(&self) -> bool {
+        // A request that is granted by now has the mode that it asked for.
+        let requested = self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
+        self.granted.max(self.possible_mode).max(requested).is_some_and(|mode| mode >= Mode::Pw)
+    }
+
+    /// What an unlock that writes must carry so that nothing changes.
+    fn kept_lvb(&self) -> (LockFlags, ValueBlock) {
+        match self.known_lvb {
+            Some(Lvb { block, valid: true }) if self.lvb_is_current => (LockFlags::empty(), block),
+            // A write would make the block valid again, or put an old one into its place.
+            _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+        }
+    }
+
+    /// Takes in a completion.
+    #[inline]
+    pub(crate) fn complete(
+        &mut self,
+        status: LockStatus,
+        flags: StatusFlags,
+        lvb: Option<&ValueBlock>,
+    ) -> Completed {
+        let Some(op) = self.op else { return Completed::Nothing };
+        if op.kind == Kind::Unlock && status != LockStatus::Unlocked {
+            return self.complete_under(status, flags, lvb);
+        }
+        self.op = None;
+        self.under = None;
+        let moved = self.settle(op, status, flags, lvb);
+        Completed::Op(op, Ended { status, flags, mode: self.granted, moved })
+    }
+
+    /// Takes in the completion of what an unlock was written over. The unlock's own follows, unless
+    /// what has failed was the request for the lock.
+    #[inline(never)]
+    fn complete_under(
+        &mut self,
+        status: LockStatus,
+        flags: StatusFlags,
+        lvb: Option<&ValueBlock>,
+    ) -> Completed {
+        let Some(under) = self.under.take() else { return Completed::Nothing };
+        let moved = self.settle(under, status, flags, lvb);
+        let ended = Ended { status, flags, mode: self.granted, moved };
+        if self.granted.is_none() {
+            self.op = None;
+            return Completed::Both(under, ended);
+        }
+        Completed::Under(under, ended)
+    }
+
+    /// Works out what the end of an operation makes of the lock.
+    #[inline]
+    fn settle(
+        &mut self,
+        op: Operation,
+        status: LockStatus,
+        flags: StatusFlags,
+        lvb: Option<&ValueBlock>,
+    ) -> Moved {
+        let asked = op.flags;
+        let valblk = asked.contains(LockFlags::VALBLK);
+        if op.kind == Kind::Convert {
+            // Also those of a conversion that failed have replaced the lock's flags.
+            self.valblk = valblk;
+            self.kernel_has_lvb |= valblk;
+            self.persistent = asked.contains(LockFlags::PERSISTENT);
+        }
+        let mut moved = Moved::Nothing;
+        let mut fetch = |known: &mut Option<Lvb>| {
+            if let Some(&block) = lvb {
+                *known = Some(Lvb { block, valid: !flags.contains(StatusFlags::VALNOTVALID) });
+                moved = Moved::Read;
+            }
+        };
+        match (op.kind, status) {
+            (Kind::Request, LockStatus::Granted) => {
+                self.granted = Some(alternate(op, flags));
+                if valblk {
+                    fetch(&mut self.known_lvb);
+                }
+            }
+            (Kind::Convert, LockStatus::Granted) => {
+                let mode = alternate(op, flags);
+                let from = self.granted.replace(mode);
+                self.possible_mode = None;
+                self.lvb_is_current &= from.is_some_and(keeps_writers_out);
+                let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode));
+                match transfer {
+                    LvbTransfer::Read if valblk => fetch(&mut self.known_lvb),
+                    LvbTransfer::Write if valblk => {
+                        if let Some(block) = self.lvb_to_write {
+                            self.known_lvb = Some(Lvb::new(block));
+                            moved = Moved::Written;
+                        }
+                    }
+                    LvbTransfer::Write if asked.contains(LockFlags::IVVALBLK) => {
+                        self.lvb_is_current = false;
+                    }
+                    _ => {}
+                }
+            }
+            (Kind::Convert, LockStatus::Cancelled | LockStatus::Deadlock)
+                if asked.contains(LockFlags::CONVDEADLK) =>
+            {
+                // The kernel may have demoted it before, and does not tell.
+                let before = self.granted.replace(Mode::Nl);
+                self.possible_mode = self.possible_mode.or(before.filter(|&mode| mode != Mode::Nl));
+            }
+            (Kind::Convert, LockStatus::Unlocked) => self.granted = None,
+            (Kind::Convert, _) => {}
+            (Kind::Request | Kind::Unlock, _) => self.granted = None,
+        }
+        if moved != Moved::Nothing {
+            self.lvb_is_current = true;
+        }
+        if self.lvb_is_current {
+            // A lock that was perhaps demoted writes the block only if it was not.
+            self.lvb_is_current =
+                self.granted.max(self.possible_mode).is_some_and(keeps_writers_out);
+        }
+        moved
+    }
+}
+
+/// What a completion has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Completed {
+    /// Nothing that is known of.
+    Nothing,
+    /// The operation in flight.
+    Op(Operation, Ended),
+    /// What the unlock in flight was written over. The unlock goes on.
+    Under(Operation, Ended),
+    /// A request that failed, and the unlock that was written over it.
+    Both(Operation, Ended),
+}
+
+/// How to get rid of a lock that nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Write an unlock with these flags and this value block.
+    Unlock(LockFlags, ValueBlock),
+    /// Cancel what is in flight, and decide when that has ended.
+    Cancel,
+    /// Leave it alone until its completion has come.
+    Await,
+    /// There is no lock.
+    Gone,
+}
+
+/// Whether a lock of this mode keeps out those who may write the value block, PW and EX.
+const fn keeps_writers_out(mode: Mode) -> bool {
+    !mode.is_compatible_with(Mode::Pw)
+}
+
+/// The mode that was granted: the one asked for, or the alternate.
+#[inline]
+const fn alternate(op: Operation, flags: StatusFlags) -> Mode {
+    if !flags.contains(StatusFlags::ALTMODE) {
+        op.mode
+    } else if op.contains(LockFlags::ALTPR) && !matches!(op.mode, Mode::Pr) {
+        Mode::Pr
+    } else {
+        Mode::Cw
+    }
+}

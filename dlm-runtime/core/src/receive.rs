@@ -1,0 +1,138 @@
+//! Results, and what they mean.
+
+use dlm_proto::{Event, LockId, LockResult, LockStatus, Mode, StatusFlags, Token, ValueBlock};
+
+use crate::core::Core;
+use crate::lock_state::Completed;
+use crate::operation::{Ended, Kind};
+
+/// What a result has led to.
+#[derive(Debug)]
+pub enum Received<O> {
+    /// It belongs to no lock of this core, or is not understood. It was counted.
+    Dropped,
+    /// Nothing that anybody is to be told.
+    Nothing,
+    /// An operation has ended.
+    Ended(Report<O>),
+    /// Somebody waits for a lock (blocking AST).
+    Blocking {
+        /// The lock.
+        token: Token,
+        /// The mode that is waited for.
+        mode: Mode,
+    },
+}
+
+/// The end of an operation, and whose it was.
+#[derive(Debug)]
+pub struct Report<O> {
+    /// The lock. If it is gone it stays in the table until [`Core::settle`].
+    pub token: Token,
+    /// The number of the operation.
+    pub serial: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// How it ended.
+    pub ended: Ended,
+    /// What was kept for it; nothing if it was given up.
+    pub user: Option<O>,
+    /// What was kept for the operation that an unlock was written over, and how that has ended.
+    pub overtaken: Option<(O, Ended)>,
+    /// [`Core::follow`] has something to do.
+    pub follow: bool,
+}
+
+impl<O, L: Default> Core<O, L> {
+    /// Takes in a result.
+    #[inline]
+    pub fn receive(&mut self, bytes: &[u8]) -> Received<O> {
+        let Ok(result) = LockResult::decode(self.abi, bytes) else { return self.drop_result() };
+        match result.event(self.abi.width) {
+            Ok(Event::Completion { token, status, lock, flags, lvb }) => {
+                self.complete(token, result.lksb, lock, (status, flags, lvb))
+            }
+            Ok(Event::Blocking { token, mode, .. }) => self.block(token, result.lksb, mode),
+            Err(_) => self.drop_result(),
+        }
+    }
+
+    #[cold]
+    fn drop_result(&mut self) -> Received<O> {
+        self.counts.dropped_results += 1;
+        Received::Dropped
+    }
+
+    #[inline]
+    fn complete(
+        &mut self,
+        token: Token,
+        owner: u64,
+        id: LockId,
+        (status, flags, lvb): (LockStatus, StatusFlags, Option<&ValueBlock>),
+    ) -> Received<O> {
+        let entry = self.table.get_mut(token).filter(|entry| u64::from(entry.owner) == owner);
+        let Some(entry) = entry else { return self.drop_result() };
+        let completed = entry.state.complete(status, flags, lvb);
+        let serial = entry.serial;
+        let (op, mut ended, user, overtaken) = match completed {
+            Completed::Nothing => return Received::Nothing,
+            Completed::Op(op, ended) => {
+                self.in_flight -= 1;
+                let user = entry.user.take();
+                let overtaken = entry.under.take().map(|user| (*user, ended));
+                (op, ended, user, overtaken)
+            }
+            Completed::Under(op, ended) => (op, ended, entry.under.take().map(|user| *user), None),
+            Completed::Both(op, ended) => {
+                self.in_flight -= 1;
+                let overtaken = entry.under.take().map(|user| (*user, ended));
+                let user = entry.user.take();
+                let ended = Ended { status: LockStatus::Unlocked, ..ended };
+                (crate::Operation { kind: Kind::Unlock, ..op }, ended, user, overtaken)
+            }
+        };
+        if op.kind != Kind::Unlock {
+            if status == LockStatus::Granted {
+                entry.blocked = None;
+                self.counts.grants += 1;
+            } else {
+                self.counts.refusals += 1;
+            }
+        }
+        if status == LockStatus::Cancelled && entry.timed_out {
+            ended.status = LockStatus::TimedOut;
+        }
+        let follow = entry.has_follow();
+        if entry.is_released {
+            self.update_left_over(token);
+        }
+        if ended.mode.is_none() {
+            self.forget_id(token);
+            self.unlist(token);
+        } else if op.kind == Kind::Request {
+            self.note_id(token, id);
+            self.list(token);
+        }
+        Received::Ended(Report { token, serial, kind: op.kind, ended, user, overtaken, follow })
+    }
+
+    fn block(&mut self, token: Token, owner: u64, mode: Mode) -> Received<O> {
+        let entry = self.table.get_mut(token).filter(|entry| u64::from(entry.owner) == owner);
+        let Some(entry) = entry else { return self.drop_result() };
+        self.counts.blocking_notices += 1;
+        if entry.is_released {
+            return Received::Nothing;
+        }
+        entry.blocked = entry.blocked.max(Some(mode));
+        Received::Blocking { token, mode }
+    }
+
+    /// Marks the operation in flight as one whose deadline has passed: if a cancel ends it, its status
+    /// is [`LockStatus::TimedOut`].
+    pub fn mark_timed_out(&mut self, token: Token, serial: u64) {
+        if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) {
+            entry.timed_out |= entry.state.op().is_some();
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Requests on their way to the kernel.
+
+use dlm_proto::{Command, MAX_REQUEST_LEN, Token};
+
+use crate::operation::CancelKind;
+
+/// What a submission is for, as [`Core::accepted`](crate::Core::accepted) and
+/// [`Core::refused`](crate::Core::refused) need it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// The lock.
+    pub token: Token,
+    /// The number of the operation, counted for each lock; of a cancel, that of the operation that
+    /// it is for.
+    pub serial: u64,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Request,
+    Convert,
+    Unlock,
+    /// The unlock of a lock whose handle is dropped.
+    Release,
+    /// `internal`: nobody hears of a refusal, so it is written again.
+    Cancel {
+        kind: CancelKind,
+        internal: bool,
+    },
+    Adopt,
+}
+
+impl Ticket {
+    /// Whether the submission makes a new lock, which a kernel may have to be asked for one at a
+    /// time (H-15).
+    #[must_use]
+    pub const fn is_new_lock(&self) -> bool {
+        matches!(self.what, What::Request)
+    }
+
+    /// Whether the submission is a cancel.
+    #[must_use]
+    pub const fn is_cancel(&self) -> bool {
+        matches!(self.what, What::Cancel { .. })
+    }
+}
+
+/// The bytes of one `write` to a lockspace's device, and what they are for.
+///
+/// Calls of the core fill it in. It can be used again and again.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub(crate) bytes: [u8; MAX_REQUEST_LEN],
+    pub(crate) len: usize,
+    pub(crate) command: Command,
+    pub(crate) ticket: Ticket,
+}
+
+impl Default for Submission {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Submission {
+    /// An empty one.
+    #[inline]
+    #[must_use]
+    pub const fn new() -> Self {
+        let ticket = Ticket { token: Token::new(0, 0), serial: 0, what: What::Request };
+        Self { bytes: [0; MAX_REQUEST_LEN], len: 0, command: Command::Lock, ticket }
+    }
+
+    /// What to write.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    /// The command in it.
+    #[inline]
+    #[must_use]
+    pub const fn command(&self) -> Command {
+        self.command
+    }
+
+    /// What it is for.
+    #[inline]
+    #[must_use]
+    pub const fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+/// The meaning of the kernel's refusal of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The kernel has no such lock: somebody else has ended it, or its operation ended it.
+    NoLock,
+    /// The lockspace is gone, and every lock with it.
+    Ended,
+    /// The kernel lacks memory or a message buffer now, or the lock is busy: the same request can be
+    /// accepted later.
+    Later,
+    /// Any other refusal.
+    Never,
+}
+
+impl Refusal {
+    /// The meaning of an error number (positive) that `write` gave for a request on a lock.
+    ///
+    /// Source: `fs/dlm/lock.c` (ENOENT for an unknown id, EBUSY, ENOBUFS and ENOMEM on the way to
+    /// another node), `fs/dlm/user.c` and `lock.c` (ENODEV, EBADF without a lockspace or device).
+    #[must_use]
+    pub const fn from_errno(errno: i32) -> Self {
+        match errno {
+            2 => Self::NoLock,                     // ENOENT
+            9 | 19 => Self::Ended,                 // EBADF, ENODEV
+            4 | 11 | 12 | 16 | 105 => Self::Later, // EINTR, EAGAIN, ENOMEM, EBUSY, ENOBUFS
+            _ => Self::Never,
+        }
+    }
+}

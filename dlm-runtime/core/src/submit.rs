@@ -1,0 +1,530 @@
+//! Requests, conversions, unlocks and cancels: what is checked, kept and written.
+
+use dlm_proto::{
+    LockFlags, LockId, LockRequest, Mode, Request, ResourceName, Token, UnlockRequest, ValueBlock,
+};
+
+use crate::core::{Core, Rules};
+use crate::entry::{Call, Entry, Queued};
+use crate::lock_state::Cancel;
+use crate::operation::{CancelKind, Kind, Operation, Rejected, UnlockLvb};
+use crate::submission::{Submission, Ticket, What};
+use crate::validate;
+
+/// A new lock.
+#[derive(Debug, Clone, Copy)]
+pub struct NewLock<'a> {
+    /// The resource.
+    pub name: &'a ResourceName,
+    /// The mode.
+    pub mode: Mode,
+    /// Flags for the kernel.
+    pub flags: LockFlags,
+    /// The transaction id.
+    pub xid: u64,
+    /// The kernel is to send blocking notices.
+    pub notices: bool,
+}
+
+/// A conversion.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversion {
+    /// The mode.
+    pub mode: Mode,
+    /// Flags for the kernel; CONVERT is added.
+    pub flags: LockFlags,
+    /// The block to store, with VALBLK.
+    pub write: Option<ValueBlock>,
+    /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say so.
+    pub persistent: bool,
+    /// Another transaction id.
+    pub xid: Option<u64>,
+    /// Whether the kernel is to send blocking notices, if that changes.
+    pub notices: Option<bool>,
+}
+
+/// An unlock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unlocking {
+    /// What it does to the value block.
+    pub lvb: UnlockLvb,
+    /// The lock ends also if a remote operation is in flight (FORCEUNLOCK).
+    pub force: bool,
+}
+
+/// What became of a conversion or unlock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queueing {
+    /// The submission is to be written.
+    Write,
+    /// The operation is kept until a write for its lock has returned, or until what was given up has
+    /// ended. Whoever does that is given its submission.
+    Queued {
+        /// The number of the operation.
+        serial: u64,
+    },
+}
+
+/// What became of a cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelStep {
+    /// The submission is to be written.
+    Write,
+    /// The thread that writes for this lock is given the submission.
+    Left,
+    /// The operation ends by itself: a NOQUEUE request. The kernel is not asked.
+    EndsByItself,
+    /// A cancel was asked for before.
+    Already,
+    /// Nothing is in flight that could be cancelled.
+    Nothing,
+}
+
+impl<O, L: Default> Core<O, L> {
+    /// Makes a lock, and fills in the request for it. `user` and `face` are taken if that succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::Illegal`], [`Rejected::TooManyLocks`], [`Rejected::Ended`].
+    #[inline]
+    pub fn lock(
+        &mut self,
+        new: &NewLock<'_>,
+        user: &mut Option<O>,
+        face: &mut L,
+        out: &mut Submission,
+    ) -> Result<Token, Rejected> {
+        let NewLock { name, mode, flags, xid, notices } = *new;
+        if self.has_ended {
+            return Err(Rejected::Ended);
+        }
+        match self.rules {
+            Rules::Checked => validate::request(mode, flags).map_err(Rejected::Illegal)?,
+            Rules::AsAsked => validate::harmless(flags).map_err(Rejected::Illegal)?,
+        }
+        let (abi, owner) = (self.abi, self.owner);
+        let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
+        entry.occupy(name, owner, notices, face);
+        entry.state.request(mode, flags, xid);
+        entry.user = user.take();
+        entry.is_writing = true;
+        let serial = entry.serial;
+        self.in_flight += 1;
+        self.noticed += usize::from(notices);
+        let encoded = self.cookies(token, notices).and_then(|cookies| {
+            let request = LockRequest::new(name, mode, cookies).with(flags);
+            let request = LockRequest { xid, ..request };
+            out.len = request.encode(abi, &mut out.bytes)?.len();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            *user = self.table.get_mut(token).and_then(|entry| entry.user.take());
+            self.in_flight -= 1;
+            *face = self.remove(token);
+            return Err(error);
+        }
+        out.command = dlm_proto::Command::Lock;
+        out.ticket = Ticket { token, serial, what: What::Request };
+        Ok(token)
+    }
+
+    /// Makes a lock of an orphan, and fills in the request that adopts it. That has no result: the
+    /// lock is held when [`Core::accepted`] was told so.
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::lock`].
+    pub fn adopt(
+        &mut self,
+        new: &NewLock<'_>,
+        face: &mut L,
+        out: &mut Submission,
+    ) -> Result<Token, Rejected> {
+        let NewLock { name, mode, flags, notices, .. } = *new;
+        if self.has_ended {
+            return Err(Rejected::Ended);
+        }
+        let (abi, owner) = (self.abi, self.owner);
+        let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
+        entry.occupy(name, owner, notices, face);
+        entry.state.adopt(mode, flags);
+        entry.is_writing = true;
+        self.noticed += usize::from(notices);
+        let encoded = self.cookies(token, notices).and_then(|cookies| {
+            let request = LockRequest::adopt(name, mode, cookies).with(flags);
+            out.len = request.encode(abi, &mut out.bytes)?.len();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            *face = self.remove(token);
+            return Err(error);
+        }
+        out.command = dlm_proto::Command::Lock;
+        out.ticket = Ticket { token, serial: 0, what: What::Adopt };
+        Ok(token)
+    }
+
+    /// Begins a conversion. `user` is taken if that succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::LockGone`], [`Rejected::InFlight`], [`Rejected::Illegal`], [`Rejected::Ended`].
+    pub fn convert(
+        &mut self,
+        token: Token,
+        conversion: &Conversion,
+        user: &mut Option<O>,
+        out: &mut Submission,
+    ) -> Result<Queueing, Rejected> {
+        let (is_shared, rules) = (self.is_shared, self.rules);
+        let entry = self.live(token)?;
+        if entry.must_queue(rules) {
+            return self.queue(token, Call::Convert(*conversion), user);
+        }
+        let is_over = is_shared && rules == Rules::AsAsked && entry.state.op().is_some();
+        if is_over {
+            // The kernel knows whether that has ended.
+            entry.state.granted().ok_or(Rejected::InFlight)?;
+        } else {
+            entry.state.idle_mode()?;
+            if entry.outcome.is_some() {
+                // Its thread or task has not been told yet, and would miss it.
+                return Err(Rejected::InFlight);
+            }
+        }
+        let serial = entry.next_serial();
+        self.begin_convert(token, conversion, serial, user, out)?;
+        Ok(Queueing::Write)
+    }
+
+    pub(crate) fn begin_convert(
+        &mut self,
+        token: Token,
+        conversion: &Conversion,
+        serial: u64,
+        user: &mut Option<O>,
+        out: &mut Submission,
+    ) -> Result<(), Rejected> {
+        let (abi, owner, rules) = (self.abi, self.owner, self.rules);
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let from = entry.state.granted().ok_or(Rejected::LockGone)?;
+        let flags = entry.check_conversion(rules, from, conversion)?;
+        let Conversion { mode, write, .. } = *conversion;
+        let xid = conversion.xid.unwrap_or(entry.state.xid());
+        let notices = conversion.notices.unwrap_or(entry.has_notices);
+        let block = write.unwrap_or_else(|| entry.state.carried_block());
+        let id = entry.state.id();
+        let cookies = self.cookies(token, notices)?;
+        let request = LockRequest::convert(id, mode, cookies);
+        let request = LockRequest { flags, xid, lvb: &block, ..request };
+        out.len = request.encode(abi, &mut out.bytes)?.len();
+        out.command = dlm_proto::Command::Lock;
+        out.ticket = Ticket { token, serial, what: What::Convert };
+
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let over = entry.state.op();
+        entry.state.begin_convert(Operation { kind: Kind::Convert, mode, flags }, write, xid);
+        entry.had_notices = core::mem::replace(&mut entry.has_notices, notices);
+        self.noticed += usize::from(notices);
+        self.noticed -= usize::from(entry.had_notices);
+        if over.is_none() {
+            self.in_flight += 1;
+        }
+        entry.start(serial, owner, user);
+        Ok(())
+    }
+
+    /// Begins an unlock. `user` is taken if that succeeds. With [`Rules::AsAsked`] it may be written
+    /// over an operation in flight, unless that ends by itself ([`Rejected::InFlight`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Core::convert`].
+    #[inline]
+    pub fn unlock(
+        &mut self,
+        token: Token,
+        unlock: &Unlocking,
+        user: &mut Option<O>,
+        out: &mut Submission,
+    ) -> Result<Queueing, Rejected> {
+        let (is_shared, rules) = (self.is_shared, self.rules);
+        let entry = self.live(token)?;
+        if rules == Rules::Checked {
+            entry.state.check_unlock_lvb(unlock.lvb).map_err(Rejected::Illegal)?;
+        }
+        if entry.must_queue(rules) {
+            return self.queue(token, Call::Unlock(*unlock), user);
+        }
+        if let Some(op) = entry.state.op() {
+            if op.kind == Kind::Unlock {
+                return Err(Rejected::LockGone);
+            }
+            if rules == Rules::Checked || entry.state.ends_by_itself() && !is_shared {
+                return Err(Rejected::InFlight);
+            }
+        } else {
+            entry.state.idle_mode()?;
+            if entry.outcome.is_some() {
+                return Err(Rejected::InFlight);
+            }
+        }
+        let serial = entry.next_serial();
+        self.start_unlock(token, unlock, serial, user, out)?;
+        Ok(Queueing::Write)
+    }
+
+    #[inline]
+    pub(crate) fn start_unlock(
+        &mut self,
+        token: Token,
+        unlock: &Unlocking,
+        serial: u64,
+        user: &mut Option<O>,
+        out: &mut Submission,
+    ) -> Result<(), Rejected> {
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        if entry.is_finished() {
+            return Err(Rejected::LockGone);
+        }
+        let (flags, block) = entry.state.unlock_lvb(unlock.lvb);
+        let force = if unlock.force { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+        self.write_unlock(token, flags | force, &block, What::Unlock, serial, user, out)
+    }
+
+    /// Fills in an unlock, over what is in flight if something is.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
+    pub(crate) fn write_unlock(
+        &mut self,
+        token: Token,
+        flags: LockFlags,
+        block: &ValueBlock,
+        what: What,
+        serial: u64,
+        user: &mut Option<O>,
+        out: &mut Submission,
+    ) -> Result<(), Rejected> {
+        let (abi, owner) = (self.abi, self.owner);
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let (id, notices) = (entry.state.id(), entry.has_notices);
+        let is_over = entry.state.op().is_some();
+        let force = entry.state.begin_unlock(flags);
+        if is_over {
+            entry.under = entry.user.take().map(alloc::boxed::Box::new);
+        } else {
+            self.in_flight += 1;
+        }
+        entry.start(serial, owner, user);
+        let encoded = self.cookies(token, notices).and_then(|cookies| {
+            let unlock = UnlockRequest::new(id, cookies).with(flags | force).with_lvb(block);
+            out.len = unlock.encode(abi, &mut out.bytes)?.len();
+            Ok(())
+        });
+        out.command = dlm_proto::Command::Unlock;
+        out.ticket = Ticket { token, serial, what };
+        // As soon as it is written the id may be that of another lock.
+        self.forget_id(token);
+        self.unlist(token);
+        encoded
+    }
+
+    /// Cancels what is in flight for a lock: the operation of this number, if one is given.
+    /// `internal`: nobody hears of a refusal, so a cancel that is refused for now is written again.
+    /// A cancel has no result of its own.
+    pub fn cancel(
+        &mut self,
+        token: Token,
+        serial: Option<u64>,
+        kind: CancelKind,
+        internal: bool,
+        out: &mut Submission,
+    ) -> CancelStep {
+        let Some(entry) = self.table.get_mut(token) else { return CancelStep::Nothing };
+        let Some(op) = entry.state.op().filter(|op| op.kind != Kind::Unlock) else {
+            return CancelStep::Nothing;
+        };
+        if serial.is_some_and(|serial| serial != entry.serial) {
+            return CancelStep::Nothing;
+        }
+        if entry.state.cancel() != Cancel::None {
+            return CancelStep::Already;
+        }
+        if op.kind == Kind::Request && op.contains(LockFlags::NOQUEUE) {
+            return CancelStep::EndsByItself;
+        }
+        if entry.is_writing || entry.is_backing_off {
+            entry.state.set_cancel(Cancel::Wanted(kind));
+            return CancelStep::Left;
+        }
+        match self.write_cancel(token, kind, internal, out) {
+            Ok(()) => CancelStep::Write,
+            Err(_) => CancelStep::Nothing,
+        }
+    }
+
+    pub(crate) fn write_cancel(
+        &mut self,
+        token: Token,
+        kind: CancelKind,
+        internal: bool,
+        out: &mut Submission,
+    ) -> Result<(), Rejected> {
+        let (abi, owner) = (self.abi, self.owner);
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let (id, notices, serial) = (entry.state.id(), entry.has_notices, entry.serial);
+        let request = match kind {
+            // The kernel replaces the lock's words by these: they must be the same.
+            CancelKind::Plain => {
+                Request::Unlock(UnlockRequest::cancel(id, self.cookies(token, notices)?))
+            }
+            CancelKind::Deadlock => Request::Deadlock { lock: id, flags: LockFlags::CANCEL },
+        };
+        out.len = request.encode(abi, &mut out.bytes)?.len();
+        out.command = request.command();
+        out.ticket = Ticket { token, serial, what: What::Cancel { kind, internal } };
+        if let Some(entry) = self.table.get_mut(token) {
+            entry.owner = owner;
+            entry.state.set_cancel(Cancel::Sent);
+            entry.is_writing = true;
+        }
+        Ok(())
+    }
+
+    /// Keeps an operation until it can be written.
+    fn queue(
+        &mut self,
+        token: Token,
+        call: Call,
+        user: &mut Option<O>,
+    ) -> Result<Queueing, Rejected> {
+        let rules = self.rules;
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let op = entry.state.op();
+        if op.is_some_and(|op| op.kind == Kind::Unlock)
+            || op.is_none() && entry.state.granted().is_none()
+        {
+            return Err(Rejected::LockGone);
+        }
+        // An owner that has not been told of the end of his operation is not passed over, unless by
+        // an unlock where the kernel allows that.
+        let is_over = rules == Rules::AsAsked && matches!(call, Call::Unlock(_));
+        let is_owned = entry.user.is_some() || entry.outcome.is_some();
+        if entry.queued.is_some() || is_owned && !is_over {
+            return Err(Rejected::InFlight);
+        }
+        let serial = entry.next_serial();
+        let queued = Queued { serial, call, user: user.take() };
+        entry.queued = Some(alloc::boxed::Box::new(queued));
+        self.in_flight += 1;
+        Ok(Queueing::Queued { serial })
+    }
+
+    /// The entry of a lock that can be used.
+    fn live(&mut self, token: Token) -> Result<&mut Entry<O, L>, Rejected> {
+        if self.has_ended {
+            return Err(Rejected::Ended);
+        }
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        if entry.is_released { Err(Rejected::LockGone) } else { Ok(entry) }
+    }
+}
+
+impl<O, L: Default> Entry<O, L> {
+    /// Makes a vacant entry that of a lock.
+    #[inline]
+    fn occupy(&mut self, name: &ResourceName, owner: u32, notices: bool, face: &mut L) {
+        self.name.clone_from(name);
+        self.owner = owner;
+        self.serial = 0;
+        self.last_serial = 0;
+        core::mem::swap(&mut self.face, face);
+        self.outcome = None;
+        self.has_notices = notices;
+        self.had_notices = notices;
+        self.blocked = None;
+        self.is_released = false;
+        self.is_left_over = false;
+        self.timed_out = false;
+        self.is_backing_off = false;
+        self.retry = core::time::Duration::ZERO;
+        self.has_id = false;
+        self.is_listed = false;
+    }
+
+    /// A new operation begins.
+    #[inline]
+    fn start(&mut self, serial: u64, owner: u32, user: &mut Option<O>) {
+        let displaced = core::mem::replace(&mut self.user, user.take());
+        if let Some(displaced) = displaced {
+            // A conversion over one that the kernel knows to have ended.
+            self.under = Some(alloc::boxed::Box::new(displaced));
+        }
+        self.serial = serial;
+        self.owner = owner;
+        self.timed_out = false;
+        self.is_writing = true;
+    }
+
+    /// Whether an operation that begins now must wait: for a write, or for the end of one that was
+    /// given up. The latter is for the kernel to say if that is asked.
+    fn must_queue(&self, rules: Rules) -> bool {
+        let is_given_up = || {
+            let op = self.state.op();
+            op.is_some_and(|op| op.kind == Kind::Convert) && self.user.is_none()
+        };
+        self.is_writing || self.is_backing_off || rules == Rules::Checked && is_given_up()
+    }
+
+    /// Checks a conversion from this mode. Returns the flags that it takes.
+    fn check_conversion(
+        &self,
+        rules: Rules,
+        from: Mode,
+        conversion: &Conversion,
+    ) -> Result<LockFlags, Rejected> {
+        let Conversion { mode, flags, write, persistent, .. } = *conversion;
+        let flags = flags | LockFlags::CONVERT;
+        if rules == Rules::AsAsked {
+            validate::harmless_conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+            return Ok(flags);
+        }
+        validate::conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+        let valblk = flags.contains(LockFlags::VALBLK);
+        if valblk {
+            validate::conversion_lvb(from, mode, write.is_some()).map_err(Rejected::Illegal)?;
+        }
+        if self.state.is_uncertain() && (valblk || flags.contains(LockFlags::QUECVT)) {
+            return Err(Rejected::Illegal(
+                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
+                 converted once more, without its value block and QUECVT",
+            ));
+        }
+        let persistent = persistent || self.state.is_persistent();
+        Ok(if persistent { flags | LockFlags::PERSISTENT } else { flags })
+    }
+}
+
+impl<O, L: Default> Core<O, L> {
+    /// Fills in a request that concerns no lock of this core: a purge, or a deadlock cancel of a lock
+    /// of somebody else. It has no ticket to report.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected::Encode`].
+    pub fn encode_other(
+        &self,
+        request: &Request<'_>,
+        out: &mut Submission,
+    ) -> Result<(), Rejected> {
+        out.len = request.encode(self.abi, &mut out.bytes)?.len();
+        out.command = request.command();
+        out.ticket = Ticket { token: Token::new(u32::MAX, 0), serial: 0, what: What::Adopt };
+        Ok(())
+    }
+
+    /// The id that the kernel has for a lock; 0 if it is not known.
+    #[must_use]
+    pub fn id(&self, token: Token) -> LockId {
+        self.table.get(token).map_or(LockId(0), |entry| entry.state.id())
+    }
+}

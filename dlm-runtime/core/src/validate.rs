@@ -1,0 +1,167 @@
+//! The checks of what a request may carry. What is refused here is refused by the kernel, does
+//! nothing, or does harm (seen on 6.1 and 6.12; "harm" from a warning in the kernel's log to a lock
+//! that nobody can release any more).
+
+use dlm_proto::{LockFlags, LvbTransfer, Mode};
+
+/// A set of flags, and why it may not be given.
+type Rule = (LockFlags, &'static str);
+
+const WRONG_QUECVT: &str = "QUECVT is for conversions to a stronger mode or between CW and PR";
+
+/// Of the flags that a request may never have, those that harm the kernel.
+const NEVER_HARMLESS: [Rule; 1] = [(
+    LockFlags::FORCEUNLOCK,
+    "FORCEUNLOCK on a lock request leaves a lock that cannot be released",
+)];
+
+const NEVER: [Rule; 6] = [
+    (LockFlags::CANCEL, "CANCEL belongs to Lock::cancel"),
+    (LockFlags::CONVERT, "CONVERT belongs to Lock::convert"),
+    (LockFlags::FORCEUNLOCK, "FORCEUNLOCK on a lock request leaves a lock that cannot be released"),
+    (LockFlags::ORPHAN, "the adoption of an orphan is no lock request: no completion follows"),
+    (
+        LockFlags::PERSISTENT,
+        "a persistent lock would outlive its handle, and crash the kernel if it is purged waiting",
+    ),
+    (LockFlags::IVVALBLK, "IVVALBLK on a lock request would invalidate the value block at unlock"),
+];
+
+const IGNORED: [Rule; 3] = [
+    (LockFlags::TIMEOUT, "kernels since 6.2 ignore TIMEOUT"),
+    (LockFlags::NODLCKBLK, "kernels ignore NODLCKBLK"),
+    (LockFlags::WAIT, "WAIT is private to C libdlm"),
+];
+
+const CONVERSIONS_ONLY: [Rule; 3] = [
+    (LockFlags::QUECVT, "QUECVT belongs to conversions"),
+    (LockFlags::CONVDEADLK, "CONVDEADLK belongs to conversions"),
+    (LockFlags::NODLCKWT, "NODLCKWT belongs to conversions"),
+];
+
+const REQUESTS_ONLY: [Rule; 3] = [
+    (LockFlags::EXPEDITE, "EXPEDITE belongs to new requests"),
+    (LockFlags::ALTPR, "ALTPR on a conversion leaves the granted mode unknown"),
+    (LockFlags::ALTCW, "ALTCW on a conversion leaves the granted mode unknown"),
+];
+
+/// Checks the flags of a new request.
+#[inline]
+pub(crate) fn request(mode: Mode, flags: LockFlags) -> Result<(), &'static str> {
+    if flags.is_empty() { Ok(()) } else { request_flags(mode, flags) }
+}
+
+fn request_flags(mode: Mode, flags: LockFlags) -> Result<(), &'static str> {
+    check_common(flags)?;
+    refuse_any(flags, &CONVERSIONS_ONLY)?;
+    if flags.contains(LockFlags::EXPEDITE) {
+        if mode != Mode::Nl {
+            return Err("EXPEDITE grants NL only");
+        }
+        if flags.contains(LockFlags::NOQUEUE) {
+            return Err("EXPEDITE is granted at once, NOQUEUE has no place beside it");
+        }
+    }
+    Ok(())
+}
+
+/// Checks the flags of a conversion.
+pub(crate) fn conversion(from: Mode, to: Mode, flags: LockFlags) -> Result<(), &'static str> {
+    check_common(flags - LockFlags::CONVERT)?;
+    refuse_any(flags, &REQUESTS_ONLY)?;
+    if flags.contains(LockFlags::CONVDEADLK | LockFlags::NOQUEUE) {
+        return Err("CONVDEADLK needs a conversion that may wait, NOQUEUE forbids that");
+    }
+    if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
+        return Err(WRONG_QUECVT);
+    }
+    Ok(())
+}
+
+/// Checks the flags of a request whose caller may do what the kernel allows. FORCEUNLOCK would leave
+/// a lock that nobody can release (H-2).
+#[inline]
+pub(crate) fn harmless(flags: LockFlags) -> Result<(), &'static str> {
+    refuse_any(flags, &NEVER_HARMLESS)
+}
+
+/// The same for a conversion. The kernel refuses this one with a warning in its log (H-3).
+pub(crate) fn harmless_conversion(
+    from: Mode,
+    to: Mode,
+    flags: LockFlags,
+) -> Result<(), &'static str> {
+    harmless(flags)?;
+    if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
+        return Err(WRONG_QUECVT);
+    }
+    Ok(())
+}
+
+/// Checks that a conversion moves the value block as its caller expects. `writes`: a block is given.
+pub(crate) fn conversion_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {
+    match (from.lvb_transfer(to), writes) {
+        (LvbTransfer::Read, false) | (LvbTransfer::Write, true) => Ok(()),
+        (LvbTransfer::Read, true) => Err("this conversion reads the lock value block"),
+        (LvbTransfer::Write, false) => Err("this conversion writes the lock value block"),
+        (LvbTransfer::None, _) => Err("this conversion does not move the lock value block"),
+    }
+}
+
+fn check_common(flags: LockFlags) -> Result<(), &'static str> {
+    refuse_any(flags, &NEVER)?;
+    refuse_any(flags, &IGNORED)?;
+    if flags.contains(LockFlags::NOQUEUEBAST) && !flags.contains(LockFlags::NOQUEUE) {
+        return Err("NOQUEUEBAST does nothing without NOQUEUE");
+    }
+    if flags.iter_names().map(|(_, flag)| flag).collect::<LockFlags>() != flags {
+        return Err("no kernel knows all of these flag bits");
+    }
+    Ok(())
+}
+
+fn refuse_any(flags: LockFlags, rules: &[Rule]) -> Result<(), &'static str> {
+    match rules.iter().find(|(flag, _)| flags.contains(*flag)) {
+        Some((_, reason)) => Err(reason),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_own_reason() {
+        let flags = LockFlags::NOQUEUE | LockFlags::NOQUEUEBAST | LockFlags::HEADQUE;
+        assert_eq!(request(Mode::Ex, flags), Ok(()));
+        assert_eq!(request(Mode::Nl, LockFlags::EXPEDITE), Ok(()));
+        let mut reasons = Vec::new();
+        for flag in NEVER.iter().chain(&IGNORED).chain(&CONVERSIONS_ONLY).map(|rule| rule.0) {
+            reasons.push(request(Mode::Ex, flag).unwrap_err());
+        }
+        reasons.push(request(Mode::Ex, LockFlags::NOQUEUEBAST).unwrap_err());
+        reasons.push(request(Mode::Ex, LockFlags::EXPEDITE).unwrap_err());
+        let both = LockFlags::EXPEDITE | LockFlags::NOQUEUE;
+        reasons.push(request(Mode::Nl, both).unwrap_err());
+        reasons.push(request(Mode::Ex, LockFlags::from_bits_retain(1 << 25)).unwrap_err());
+        let count = reasons.len();
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), count);
+    }
+
+    #[test]
+    fn conversions_take_what_belongs_to_them() {
+        let convert = LockFlags::CONVERT;
+        assert_eq!(conversion(Mode::Nl, Mode::Ex, convert | LockFlags::QUECVT), Ok(()));
+        assert_eq!(conversion(Mode::Pr, Mode::Cw, convert | LockFlags::QUECVT), Ok(()));
+        assert!(conversion(Mode::Ex, Mode::Pr, convert | LockFlags::QUECVT).is_err());
+        assert!(conversion(Mode::Pr, Mode::Pr, convert | LockFlags::QUECVT).is_err());
+        let both = convert | LockFlags::CONVDEADLK | LockFlags::NOQUEUE;
+        assert!(conversion(Mode::Pr, Mode::Ex, both).is_err());
+        for (flag, _) in REQUESTS_ONLY {
+            assert!(conversion(Mode::Pr, Mode::Ex, convert | flag).is_err());
+        }
+    }
+}
