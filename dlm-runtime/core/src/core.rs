@@ -72,6 +72,7 @@ pub struct Core<O, L> {
     pub(crate) in_flight: usize,
     pub(crate) noticed: usize,
     pub(crate) left_over: usize,
+    pub(crate) released: usize,
     pub(crate) is_shared: bool,
     pub(crate) has_ended: bool,
 }
@@ -122,6 +123,7 @@ impl<O, L: Default> Core<O, L> {
             in_flight: 0,
             noticed: 0,
             left_over: 0,
+            released: 0,
             is_shared: false,
             has_ended: false,
         }
@@ -159,6 +161,20 @@ impl<O, L: Default> Core<O, L> {
     #[must_use]
     pub const fn left_over(&self) -> usize {
         self.left_over
+    }
+
+    /// Locks that have blocking notices.
+    #[inline]
+    #[must_use]
+    pub const fn noticed(&self) -> usize {
+        self.noticed
+    }
+
+    /// Locks that nobody wants any more and that are still there.
+    #[inline]
+    #[must_use]
+    pub const fn released(&self) -> usize {
+        self.released
     }
 
     /// Whether [`Core::end`] was called.
@@ -280,6 +296,10 @@ impl<O, L: Default> Core<O, L> {
         if entry.is_left_over {
             self.left_over -= 1;
             entry.is_left_over = false;
+        }
+        if entry.is_released {
+            self.released -= 1;
+            entry.is_released = false;
         }
         core::mem::take(&mut entry.face)
     }

@@ -274,6 +274,7 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = self.table.get_mut(token) else {
             return Released { users, face: L::default(), follow: Follow::Nothing };
         };
+        self.released += usize::from(!entry.is_released);
         entry.is_released = true;
         entry.outcome = None;
         let queued = entry.queued.take();
@@ -306,8 +307,9 @@ impl<O, L: Default> Core<O, L> {
         }
         let op = entry.state.op().filter(|_| entry.serial == serial)?;
         let user = entry.user.take();
-        if op.kind == Kind::Request {
+        if op.kind == Kind::Request && !entry.is_released {
             entry.is_released = true;
+            self.released += 1;
         }
         self.update_left_over(token);
         user

@@ -362,6 +362,21 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
+    /// As [`Core::cancel`] of an operation, internally, but nothing is written now: [`Core::follow`]
+    /// hands the submission to whoever calls that. Tells whether there is something to cancel.
+    pub fn want_cancel(&mut self, token: Token, serial: u64, kind: CancelKind) -> bool {
+        let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) else {
+            return false;
+        };
+        let Some(op) = entry.state.op().filter(|op| op.kind != Kind::Unlock) else { return false };
+        let ends_by_itself = op.kind == Kind::Request && op.contains(LockFlags::NOQUEUE);
+        if entry.state.cancel() != Cancel::None || ends_by_itself {
+            return false;
+        }
+        entry.state.set_cancel(Cancel::Wanted(kind));
+        true
+    }
+
     pub(crate) fn write_cancel(
         &mut self,
         token: Token,
