@@ -247,12 +247,19 @@ impl<O, L: Default> Core<O, L> {
         self.table.iter().map(|(token, _)| token).collect()
     }
 
-    /// Keeps the end of an operation for the thread or task that waits for it.
+    /// Keeps the end of the operation of this number for the thread or task that waits for it.
     #[inline]
-    pub fn keep(&mut self, token: Token, outcome: Result<Ended, Failure>) {
+    pub fn keep(&mut self, token: Token, serial: u64, outcome: Result<Ended, Failure>) {
         if let Some(entry) = self.table.get_mut(token) {
-            entry.outcome = Some(outcome);
+            entry.outcome = Some((serial, outcome));
         }
+    }
+
+    /// Whether this very operation has not ended yet.
+    #[inline]
+    #[must_use]
+    pub fn is_in_flight(&self, token: Token, serial: u64) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.is_in_flight(serial))
     }
 
     /// Whether an end was kept.
@@ -264,9 +271,13 @@ impl<O, L: Default> Core<O, L> {
 
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
     /// follows, if the lock is gone.
-    pub fn take_outcome(&mut self, token: Token) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
+    pub fn take_outcome(
+        &mut self,
+        token: Token,
+        serial: u64,
+    ) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
         let entry = self.table.get_mut(token)?;
-        let outcome = entry.outcome.take()?;
+        let (_, outcome) = entry.outcome.take_if(|(of, _)| *of == serial)?;
         Some(outcome.map(|ended| {
             let moved = ended.moved != crate::Moved::Nothing;
             (ended, entry.state.known_lvb().filter(|_| moved))
@@ -335,7 +346,7 @@ impl<O, L: Default> Core<O, L> {
         for (token, entry) in self.table.iter_mut() {
             let kind = entry.state.op().map_or(Kind::Request, |op| op.kind);
             users.extend(entry.user.take().map(|user| (token, kind, user)));
-            users.extend(entry.under.take().map(|user| (token, Kind::Request, *user)));
+            users.extend(entry.under.take().map(|under| (token, Kind::Request, under.1)));
             if let Some(queued) = entry.queued.take() {
                 users.extend(queued.user.map(|user| (token, Kind::Convert, user)));
             }

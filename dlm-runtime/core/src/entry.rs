@@ -38,11 +38,11 @@ pub(crate) struct Entry<O, L> {
     pub(crate) last_serial: u64,
     /// What the driver keeps for the operation in flight; nothing once it was given up.
     pub(crate) user: Option<O>,
-    /// The same for what an unlock was written over.
-    pub(crate) under: Option<Box<O>>,
+    /// The same, and its number, for what an unlock was written over.
+    pub(crate) under: Option<Box<(u64, O)>>,
     pub(crate) queued: Option<Box<Queued<O>>>,
     /// The end of an operation that its waiter has not taken yet. No other one begins before.
-    pub(crate) outcome: Option<Result<Ended, Failure>>,
+    pub(crate) outcome: Option<(u64, Result<Ended, Failure>)>,
     /// What the driver keeps for the lock.
     pub(crate) face: L,
     /// A write for this lock has not returned.

@@ -149,8 +149,11 @@ impl<O, L: Default> Core<O, L> {
             return None;
         }
         entry.state.refused();
-        let before = entry.under.take().map(|user| *user);
-        let user = core::mem::replace(&mut entry.user, before);
+        let before = entry.under.take();
+        if let Some((serial, _)) = before.as_deref() {
+            entry.serial = *serial;
+        }
+        let user = core::mem::replace(&mut entry.user, before.map(|under| under.1));
         if entry.state.op().is_none() {
             self.in_flight -= 1;
         }
@@ -185,7 +188,7 @@ impl<O, L: Default> Core<O, L> {
             self.in_flight -= 1;
         }
         refused.lost =
-            [entry.under.take().map(|user| *user), queued.and_then(|queued| queued.user)];
+            [entry.under.take().map(|under| under.1), queued.and_then(|queued| queued.user)];
         refused
     }
 
@@ -287,7 +290,7 @@ impl<O, L: Default> Core<O, L> {
         }
         let users = [
             entry.user.take(),
-            entry.under.take().map(|user| *user),
+            entry.under.take().map(|under| under.1),
             queued.and_then(|queued| queued.user),
         ];
         let face = core::mem::take(&mut entry.face);

@@ -37,8 +37,9 @@ pub struct Report<O> {
     pub ended: Ended,
     /// What was kept for it; nothing if it was given up.
     pub user: Option<O>,
-    /// What was kept for the operation that an unlock was written over, and how that has ended.
-    pub overtaken: Option<(O, Ended)>,
+    /// The number of the operation that an unlock was written over, what was kept for it, and how it
+    /// has ended.
+    pub overtaken: Option<(u64, O, Ended)>,
     /// [`Core::follow`] has something to do.
     pub follow: bool,
 }
@@ -74,19 +75,23 @@ impl<O, L: Default> Core<O, L> {
         let entry = self.table.get_mut(token).filter(|entry| u64::from(entry.owner) == owner);
         let Some(entry) = entry else { return self.drop_result() };
         let completed = entry.state.complete(status, flags, lvb);
-        let serial = entry.serial;
+        let mut serial = entry.serial;
         let (op, mut ended, user, overtaken) = match completed {
             Completed::Nothing => return Received::Nothing,
             Completed::Op(op, ended) => {
                 self.in_flight -= 1;
                 let user = entry.user.take();
-                let overtaken = entry.under.take().map(|user| (*user, ended));
+                let overtaken = entry.under.take().map(|under| (under.0, under.1, ended));
                 (op, ended, user, overtaken)
             }
-            Completed::Under(op, ended) => (op, ended, entry.under.take().map(|user| *user), None),
+            Completed::Under(op, ended) => {
+                let under = entry.under.take();
+                serial = under.as_ref().map_or(0, |under| under.0);
+                (op, ended, under.map(|under| under.1), None)
+            }
             Completed::Both(op, ended) => {
                 self.in_flight -= 1;
-                let overtaken = entry.under.take().map(|user| (*user, ended));
+                let overtaken = entry.under.take().map(|under| (under.0, under.1, ended));
                 let user = entry.user.take();
                 let ended = Ended { status: LockStatus::Unlocked, ..ended };
                 (crate::Operation { kind: Kind::Unlock, ..op }, ended, user, overtaken)

@@ -310,7 +310,8 @@ impl<O, L: Default> Core<O, L> {
         let is_over = entry.state.op().is_some();
         let force = entry.state.begin_unlock(flags);
         if is_over {
-            entry.under = entry.user.take().map(alloc::boxed::Box::new);
+            let before = entry.serial;
+            entry.under = entry.user.take().map(|user| alloc::boxed::Box::new((before, user)));
         } else {
             self.in_flight += 1;
         }
@@ -472,7 +473,7 @@ impl<O, L: Default> Entry<O, L> {
         let displaced = core::mem::replace(&mut self.user, user.take());
         if let Some(displaced) = displaced {
             // A conversion over one that the kernel knows to have ended.
-            self.under = Some(alloc::boxed::Box::new(displaced));
+            self.under = Some(alloc::boxed::Box::new((self.serial, displaced)));
         }
         self.serial = serial;
         self.owner = owner;
