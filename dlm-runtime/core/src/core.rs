@@ -201,7 +201,7 @@ impl<O, L: Default> Core<O, L> {
                 is_cancelled: state.cancel() != crate::lock_state::Cancel::None,
                 blocked: entry.blocked,
                 has_notices: entry.has_notices,
-                is_released: entry.is_released,
+                is_released: entry.is_unwanted(),
             }
         })
     }
@@ -289,7 +289,8 @@ impl<O, L: Default> Core<O, L> {
     #[inline]
     pub fn settle(&mut self, token: Token) -> Option<L> {
         let entry = self.table.get_mut(token)?;
-        if !entry.is_finished() || entry.outcome.is_some() {
+        let is_awaited = entry.is_given_up && !entry.is_released;
+        if !entry.is_finished() || entry.outcome.is_some() || is_awaited {
             return None;
         }
         Some(self.remove(token))

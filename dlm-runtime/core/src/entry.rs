@@ -55,6 +55,9 @@ pub(crate) struct Entry<O, L> {
     pub(crate) blocked: Option<Mode>,
     /// Nobody wants the lock any more: it is unlocked as soon as that is possible.
     pub(crate) is_released: bool,
+    /// Its request was given up: it is unlocked like a released one, but stays in the table until it
+    /// is released.
+    pub(crate) is_given_up: bool,
     /// It is released, and the kernel has not accepted its unlock.
     pub(crate) is_left_over: bool,
     /// The operation in flight was cancelled because its deadline has passed.
@@ -86,6 +89,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             had_notices: false,
             blocked: None,
             is_released: false,
+            is_given_up: false,
             is_left_over: false,
             timed_out: false,
             is_backing_off: false,
@@ -106,6 +110,12 @@ impl<O, L> Entry<O, L> {
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.last_serial += 1;
         self.last_serial
+    }
+
+    /// Whether the lock is to end.
+    #[inline]
+    pub(crate) const fn is_unwanted(&self) -> bool {
+        self.is_released || self.is_given_up
     }
 
     /// Whether there is no lock any more, and nobody is left to be told of that.

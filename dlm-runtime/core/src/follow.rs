@@ -216,7 +216,7 @@ impl<O, L: Default> Core<O, L> {
             }
         }
         let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
-        if entry.is_released {
+        if entry.is_unwanted() {
             return self.follow_release(token, out);
         }
         let can_start = entry.queued.as_ref().is_some_and(|queued| match queued.call {
@@ -247,6 +247,8 @@ impl<O, L: Default> Core<O, L> {
                 if written.is_ok() { Follow::Write } else { Follow::Nothing }
             }
             Release::Await => Follow::Nothing,
+            // One that was given up stays until its owner lets go of it.
+            Release::Gone if !entry.is_released => Follow::Nothing,
             Release::Gone => Follow::Gone(self.remove(token)),
         }
     }
@@ -299,8 +301,8 @@ impl<O, L: Default> Core<O, L> {
         Released { users, face, follow }
     }
 
-    /// Nobody waits for this operation any more, if it is still in flight. A request is released
-    /// then: if it is granted after all, it is unlocked. A conversion or unlock goes on, and nobody
+    /// Nobody waits for this operation any more, if it is still in flight. The lock of a request is
+    /// unlocked then if it is granted after all; it stays in the table until [`Core::release`]. A conversion or unlock goes on, and nobody
     /// is told of its end. Returns what was kept for it; [`Core::follow`] may have something to do.
     pub fn give_up(&mut self, token: Token, serial: u64) -> Option<O> {
         let entry = self.table.get_mut(token)?;
@@ -310,10 +312,7 @@ impl<O, L: Default> Core<O, L> {
         }
         let op = entry.state.op().filter(|_| entry.serial == serial)?;
         let user = entry.user.take();
-        if op.kind == Kind::Request && !entry.is_released {
-            entry.is_released = true;
-            self.released += 1;
-        }
+        entry.is_given_up |= op.kind == Kind::Request;
         self.update_left_over(token);
         user
     }
@@ -322,7 +321,8 @@ impl<O, L: Default> Core<O, L> {
     pub(crate) fn update_left_over(&mut self, token: Token) {
         let Some(entry) = self.table.get_mut(token) else { return };
         let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
-        let is_left_over = entry.is_released && (entry.is_writing || !is_ending);
+        let is_gone = entry.is_finished() && !entry.is_writing;
+        let is_left_over = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
         self.left_over += usize::from(is_left_over);
         self.left_over -= usize::from(entry.is_left_over);
         entry.is_left_over = is_left_over;
@@ -334,7 +334,7 @@ impl<O, L> Entry<O, L> {
     pub(crate) fn has_follow(&self) -> bool {
         !self.is_writing
             && (matches!(self.state.cancel(), Cancel::Wanted(_))
-                || self.is_released
+                || self.is_unwanted()
                 || self.queued.is_some())
     }
 }

@@ -109,7 +109,7 @@ impl<O, L: Default> Core<O, L> {
             ended.status = LockStatus::TimedOut;
         }
         let follow = entry.has_follow();
-        if entry.is_released {
+        if entry.is_unwanted() {
             self.update_left_over(token);
         }
         if ended.mode.is_none() {
@@ -126,7 +126,7 @@ impl<O, L: Default> Core<O, L> {
         let entry = self.table.get_mut(token).filter(|entry| u64::from(entry.owner) == owner);
         let Some(entry) = entry else { return self.drop_result() };
         self.counts.blocking_notices += 1;
-        if entry.is_released {
+        if entry.is_unwanted() {
             return Received::Nothing;
         }
         entry.blocked = entry.blocked.max(Some(mode));

@@ -441,7 +441,7 @@ impl<O, L: Default> Core<O, L> {
             return Err(Rejected::Ended);
         }
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        if entry.is_released { Err(Rejected::LockGone) } else { Ok(entry) }
+        if entry.is_unwanted() { Err(Rejected::LockGone) } else { Ok(entry) }
     }
 }
 
@@ -459,6 +459,7 @@ impl<O, L: Default> Entry<O, L> {
         self.had_notices = notices;
         self.blocked = None;
         self.is_released = false;
+        self.is_given_up = false;
         self.is_left_over = false;
         self.timed_out = false;
         self.is_backing_off = false;
