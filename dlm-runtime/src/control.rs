@@ -15,7 +15,7 @@ use dlm_sys::{Call, Cause, ControlDevice};
 
 #[cfg(not(dlm_model))]
 use crate::backend::Backend;
-use crate::device::{Device, LockspaceDevice};
+use crate::driver::device::{Device, LockspaceDevice};
 use crate::error::ErrorKind;
 use crate::status::Status;
 

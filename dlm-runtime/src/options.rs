@@ -4,14 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dlm_core::Rules;
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
 #[cfg(not(dlm_model))]
 use crate::backend::Backend;
 use crate::control::{self, Manager};
+use crate::driver::signal::PollSet;
+use crate::driver::{Driver, DriverOptions};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
-use crate::shared::Shared;
 
 /// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
 /// otherwise. A cluster that is just starting or recovering takes its time.
@@ -133,7 +135,7 @@ impl LockspaceOptions {
             let minor = control::create(&self.manager, name.clone(), self.flags, self.timeout)?;
             let attached = self.attach(name, Some(minor)).and_then(|lockspace| {
                 if let Some(mode) = self.permissions {
-                    lockspace.shared.set_permissions(mode)?;
+                    lockspace.driver.set_permissions(mode)?;
                 }
                 Ok(lockspace)
             });
@@ -201,9 +203,17 @@ impl LockspaceOptions {
 
     fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = self.manager.open(&name, minor, self.timeout)?;
-        let shared =
-            Shared::new(name, device, self.background_writes, self.serialize_new_requests)?;
+        let options = DriverOptions {
+            background_writes: self.background_writes,
+            serialize_new_requests: self.serialize_new_requests,
+            rules: Rules::Checked,
+            has_ids: false,
+            has_threads: true,
+        };
+        let driver = Driver::new(name, device, self.manager.clone(), &options)?;
+        let set = Arc::new(PollSet::new(&[])?);
+        driver.readiness.use_set(&set);
         let (manager, close_timeout) = (self.manager.clone(), self.close_timeout);
-        Ok(Lockspace { shared, manager, close_timeout })
+        Ok(Lockspace { driver, set, manager, close_timeout })
     }
 }

@@ -12,7 +12,7 @@ use dlm_sys::{Accepted, Call, Error};
 
 use super::plan::{Plan, RequestFault, ResultFault};
 use super::{Backend, BackendDevice};
-use crate::signal::{AsFd, PollSet, Signal, Timer};
+use crate::driver::signal::{AsFd, PollSet, Signal, Timer};
 use crate::status::Status;
 use crate::sync::{Mutex, lock, now};
 

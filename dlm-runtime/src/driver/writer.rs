@@ -16,8 +16,10 @@ impl Writer {
         let (sender, jobs) = channel::<Job>();
         thread::Builder::new().name("dlm-writer".into()).spawn(move || {
             for job in jobs {
-                // A waker that panics harms itself only.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                // What is foreign in a job is guarded in it; this is for the thread's own life.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                    std::mem::forget(payload);
+                }
             }
         })?;
         Ok(Self(sender))

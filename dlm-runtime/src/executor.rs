@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::driver::Driver;
+use crate::driver::signal::PollSet;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
-use crate::shared::Shared;
+use crate::native::Native;
 
 /// The descriptor that a driver waits for.
-struct Readiness(Arc<Shared>);
+struct Readiness(Arc<Driver<Native>>, Arc<PollSet>);
 
 impl AsFd for Readiness {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.lookout.source(&self.0.slot)
+        self.1.as_fd()
     }
 }
 
@@ -26,6 +28,12 @@ impl AsRawFd for Readiness {
 }
 
 impl Readiness {
+    fn of(lockspace: &Lockspace) -> Self {
+        // Has the descriptor show what there is.
+        let _ = lockspace.as_fd();
+        Self(Arc::clone(lockspace.driver()), Arc::clone(&lockspace.set))
+    }
+
     /// Dispatches once, and tells whether there is more to do.
     fn dispatch(&self) -> Result<bool, ErrorKind> {
         self.0.check_fork()?;
@@ -70,11 +78,11 @@ impl Lockspace {
         use tokio::io::Interest;
         use tokio::io::unix::AsyncFd;
 
-        let readiness = Readiness(Arc::clone(self.shared()));
+        let readiness = Readiness::of(self);
         #[allow(
             deprecated,
             reason = "its successor is unsafe, and what it asks for holds here: \
-            the descriptor is open and the same as long as `Shared`"
+            the descriptor is open and the same as long as `Driver`"
         )]
         let fd = AsyncFd::with_interest(readiness, Interest::READABLE).map_err(failed)?;
         Ok(async move {
@@ -104,7 +112,7 @@ impl Lockspace {
     ///
     /// [`ErrorKind::System`] if async-io cannot wait for the descriptor.
     pub fn drive_async_io(&self) -> Result<impl Future<Output = Error> + Send + 'static, Error> {
-        let readiness = Readiness(Arc::clone(self.shared()));
+        let readiness = Readiness::of(self);
         // Not set to non-blocking: nobody reads from it.
         let fd = async_io::Async::new_nonblocking(readiness).map_err(failed)?;
         Ok(async move {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use dlm_proto::{Abi, Command, MAX_RESULT_LEN, Minor};
 use dlm_sys::Accepted;
 
+use super::signal::{AsFd, Source};
 #[cfg(not(dlm_model))]
 use crate::backend::BackendDevice;
 use crate::error::ErrorKind;
-use crate::signal::{AsFd, Source};
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
@@ -121,8 +121,8 @@ impl Device {
 
     /// Readable when [`Device::was_removed`] is worth a call.
     #[inline]
-    pub(crate) fn removal(&self) -> Source<'_> {
-        on_either!(&self.kind, (_, removal) => removal.as_fd(), other => other.removal())
+    pub(crate) fn removal(&self) -> Result<Source<'_>, dlm_sys::Error> {
+        Ok(on_either!(&self.kind, (_, removal) => removal.as_fd(), other => other.removal()))
     }
 
     pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {
@@ -137,8 +137,12 @@ impl Device {
 /// Why a lockspace cannot be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gone {
+    /// By its user.
     Closed,
+    /// By somebody else.
     Removed,
+    /// Its results cannot be read any more.
+    Failed(dlm_sys::Error),
 }
 
 impl From<Gone> for ErrorKind {
@@ -146,6 +150,7 @@ impl From<Gone> for ErrorKind {
         match gone {
             Gone::Closed => Self::Closed,
             Gone::Removed => Self::Removed,
+            Gone::Failed(error) => Self::Device(error),
         }
     }
 }
@@ -189,17 +194,14 @@ impl Slot {
         lock(&self.device).clone()
     }
 
-    /// Takes the device away. The first reason stays.
-    pub(crate) fn empty(&self, why: Gone) {
-        let taken = {
-            let mut device = lock(&self.device);
-            match *device {
-                Ok(_) => std::mem::replace(&mut *device, Err(why)),
-                Err(_) => return,
-            }
-        };
-        // Closed here unless it is in use. Closing blocks while the lockspace is stopped.
-        drop(taken);
+    /// Takes the device away. The first reason stays: `None`. What is returned closes the device when
+    /// it is dropped, unless that is in use. Closing blocks while the lockspace is stopped.
+    pub(crate) fn empty(&self, why: Gone) -> Option<Arc<Device>> {
+        let mut device = lock(&self.device);
+        match *device {
+            Ok(_) => std::mem::replace(&mut *device, Err(why)).ok(),
+            Err(_) => None,
+        }
     }
 
     /// Waits until the device is closed, after it was taken away. `false`: time ran out.

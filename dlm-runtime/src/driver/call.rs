@@ -1,0 +1,542 @@
+//! What is asked for: submissions, and what the kernel's answers lead to.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dlm_core::{
+    CancelKind, CancelStep, Conversion, Failure, Follow, NewLock, Queueing, Refusal, Rejected,
+    Submission, Ticket, Unlocking,
+};
+use dlm_proto::{Command, LockId, Token};
+use dlm_sys::{Accepted, Call, Errno};
+
+use super::device::Device;
+use super::face::{Due, Face, Notify};
+use super::{Driver, State};
+use crate::error::ErrorKind;
+use crate::sync::lock;
+use crate::trace;
+
+/// An operation that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The lock.
+    pub token: Token,
+    /// The number of the operation, counted for each lock.
+    pub serial: u64,
+}
+
+/// A call of the core that begins an operation: it fills in the submission.
+pub(crate) trait Prepare<F: Face>:
+    FnOnce(
+    &mut State<F>,
+    &mut Option<Notify<F>>,
+    &mut Submission,
+) -> Result<(Begun, Queueing), Rejected>
+{
+}
+
+impl<F: Face, P> Prepare<F> for P where
+    P: FnOnce(
+        &mut State<F>,
+        &mut Option<Notify<F>>,
+        &mut Submission,
+    ) -> Result<(Begun, Queueing), Rejected>
+{
+}
+
+/// Begins the conversion of a lock.
+pub(crate) fn convert<F: Face>(token: Token, conversion: &Conversion) -> impl Prepare<F> {
+    move |state, user, out| {
+        let queueing = state.core.convert(token, conversion, user, out)?;
+        Ok((begun(token, queueing, out), queueing))
+    }
+}
+
+/// Begins the unlock of a lock.
+pub(crate) fn unlock<F: Face>(token: Token, unlocking: &Unlocking) -> impl Prepare<F> {
+    move |state, user, out| {
+        let queueing = state.core.unlock(token, unlocking, user, out)?;
+        Ok((begun(token, queueing, out), queueing))
+    }
+}
+
+fn begun(token: Token, queueing: Queueing, out: &Submission) -> Begun {
+    let serial = match queueing {
+        Queueing::Write => out.ticket().serial,
+        Queueing::Queued { serial } => serial,
+    };
+    Begun { token, serial }
+}
+
+impl<F: Face> Driver<F> {
+    /// Writes a submission. Nothing is locked meanwhile: the kernel may block here for a recovery.
+    #[inline(always)]
+    pub(crate) fn write(
+        &self,
+        device: &Device,
+        submission: &Submission,
+    ) -> Result<Option<LockId>, dlm_sys::Error> {
+        let command = submission.command();
+        let accepted = trace::timed_write(command, || device.submit(command, submission.bytes()))?;
+        Ok(match accepted {
+            Accepted::Lock(id) => Some(id),
+            Accepted::Done => None,
+        })
+    }
+
+    /// As [`Driver::write`], for a request that may make a new resource: one at a time on this node,
+    /// if that is wanted.
+    #[inline]
+    fn write_new(
+        &self,
+        device: &Device,
+        submission: &Submission,
+        is_first: bool,
+    ) -> Result<Option<LockId>, dlm_sys::Error> {
+        match &self.new_requests {
+            Some(turn) if is_first => {
+                // The device keeps open devices apart, and all threads here share one.
+                let _turn = lock(turn);
+                let _alone = device.alone()?;
+                self.write(device, submission)
+            }
+            _ => self.write(device, submission),
+        }
+    }
+
+    /// Begins a lock. `face` is taken if that succeeds.
+    #[inline]
+    fn prepare_lock(
+        &self,
+        new: &NewLock<'_>,
+        user: &mut Option<Notify<F>>,
+        face: &mut F::Lock,
+        out: &mut Submission,
+    ) -> Result<(Token, bool), ErrorKind> {
+        let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
+        let mut state = self.state();
+        let before = state.interest();
+        let token = state.core.lock(new, user, face, out)?;
+        state.delivered += usize::from(is_delivered);
+        let is_first = self.new_requests.is_some() && !state.core.has_granted(new.name);
+        let after = state.interest();
+        drop(state);
+        if before == 0 && after > 0 {
+            self.delivery.tell_of_interest();
+        }
+        Ok((token, is_first))
+    }
+
+    /// Requests a lock, and waits for the end until the deadline.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the request from being written. How it ended is in what is returned; with an error
+    /// there, the lock is still to be released.
+    #[inline]
+    pub(crate) fn lock_wait(
+        &self,
+        new: &NewLock<'_>,
+        face: &mut F::Lock,
+        deadline: Option<Instant>,
+    ) -> Result<(Begun, Result<crate::Completion, ErrorKind>), ErrorKind> {
+        let device = self.slot.get()?;
+        let mut submission = Submission::new();
+        let mut user = Some(Notify::Thread(None));
+        let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
+        let ticket = submission.ticket();
+        let begun = Begun { token, serial: ticket.serial };
+        match self.write_new(&device, &submission, is_first) {
+            Ok(id) => {
+                trace::requested(new.name, new.mode, new.flags);
+                Ok((begun, self.finish(&device, &ticket, id, deadline)))
+            }
+            Err(error) => Err(self.take_back(&ticket, error)),
+        }
+    }
+
+    /// Requests a lock for a callback or task, and returns at once. `face` is taken if that succeeds.
+    pub(crate) fn lock_start(
+        &self,
+        new: &NewLock<'_>,
+        mut user: Option<Notify<F>>,
+        face: &mut F::Lock,
+        deadline: Option<Instant>,
+    ) -> Result<Begun, ErrorKind> {
+        let device = self.slot.get()?;
+        let is_task = matches!(user, Some(Notify::Task(_)));
+        let mut submission = Submission::new();
+        let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
+        let begun = Begun { token, serial: submission.ticket().serial };
+        if let Some(at) = deadline {
+            self.set_deadline(at, begun);
+        }
+        trace::requested(new.name, new.mode, new.flags);
+        if let (true, Some(writer)) = (is_task, &self.writer) {
+            if let Some(driver) = self.weak_self.upgrade() {
+                writer.push(move || {
+                    let answer = driver.write_new(&device, &submission, is_first);
+                    driver.answered(&mut submission, answer);
+                });
+                return Ok(begun);
+            }
+        }
+        match self.write_new(&device, &submission, is_first) {
+            Ok(id) => self.accepted(&mut submission, id),
+            Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+        }
+        Ok(begun)
+    }
+
+    /// Adopts an orphan: done when this returns. `face` is taken if that succeeds.
+    pub(crate) fn adopt(&self, new: &NewLock<'_>, face: &mut F::Lock) -> Result<Token, ErrorKind> {
+        let device = self.slot.get()?;
+        let mut submission = Submission::new();
+        let token = {
+            let mut state = self.state();
+            state.core.adopt(new, face, &mut submission)?
+        };
+        let error = match self.write(&device, &submission) {
+            Ok(Some(id)) => {
+                self.accepted(&mut submission, Some(id));
+                if new.notices {
+                    self.delivery.tell_of_interest();
+                }
+                return Ok(token);
+            }
+            Ok(None) => dlm_sys::Error::os(Call::Submit(Command::Lock), Errno::ENOENT),
+            Err(error) => error,
+        };
+        let _ = self.core_refused(&submission.ticket(), error);
+        // For the next attempt.
+        if let Some(kept) = self.state().core.settle(token) {
+            *face = kept;
+        }
+        Err(self.refusal(error))
+    }
+
+    /// Begins an operation on a lock, and waits for its end until the deadline.
+    #[inline]
+    pub(crate) fn call_wait(
+        &self,
+        prepare: impl Prepare<F>,
+        deadline: Option<Instant>,
+    ) -> Result<crate::Completion, ErrorKind> {
+        let device = self.slot.get()?;
+        let mut submission = Submission::new();
+        let mut user = Some(Notify::Thread(None));
+        let (begun, queueing) = prepare(&mut self.state(), &mut user, &mut submission)?;
+        if queueing != Queueing::Write {
+            return self.finish_queued(begun, deadline);
+        }
+        let ticket = submission.ticket();
+        match self.write(&device, &submission) {
+            Ok(id) => self.finish(&device, &ticket, id, deadline),
+            Err(error) => Err(self.take_back(&ticket, error)),
+        }
+    }
+
+    /// Begins an operation on a lock for a callback or task, and returns at once.
+    pub(crate) fn call_start(
+        &self,
+        prepare: impl Prepare<F>,
+        mut user: Option<Notify<F>>,
+        deadline: Option<Instant>,
+    ) -> Result<Begun, ErrorKind> {
+        let device = self.slot.get()?;
+        let is_task = matches!(user, Some(Notify::Task(_)));
+        let mut submission = Submission::new();
+        let (begun, queueing) = {
+            let mut state = self.state();
+            let before = state.interest();
+            let prepared = prepare(&mut state, &mut user, &mut submission)?;
+            state.delivered += 1;
+            drop(state);
+            if before == 0 {
+                self.delivery.tell_of_interest();
+            }
+            prepared
+        };
+        if let Some(at) = deadline {
+            self.set_deadline(at, begun);
+        }
+        if queueing != Queueing::Write {
+            return Ok(begun);
+        }
+        if is_task && self.writer.is_some() {
+            self.write_later(submission);
+            return Ok(begun);
+        }
+        match self.write(&device, &submission) {
+            Ok(id) => self.accepted(&mut submission, id),
+            Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+        }
+        Ok(begun)
+    }
+
+    /// Cancels what is in flight for a lock, or this very operation. That has no completion of its
+    /// own.
+    pub(crate) fn cancel(
+        &self,
+        token: Token,
+        serial: Option<u64>,
+        kind: CancelKind,
+    ) -> Result<CancelStep, ErrorKind> {
+        let device = self.slot.get()?;
+        let mut submission = Submission::new();
+        let step = self.state().core.cancel(token, serial, kind, false, &mut submission);
+        if step == CancelStep::Write {
+            match self.write(&device, &submission) {
+                Ok(id) => {
+                    self.accepted(&mut submission, id);
+                    trace::cancelled();
+                }
+                Err(error) if error.errno() == Some(Errno::ENOENT) => {
+                    // It has ended in the meantime.
+                    let _ = self.take_back(&submission.ticket(), error);
+                    return Ok(CancelStep::Nothing);
+                }
+                Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+            }
+        }
+        Ok(step)
+    }
+
+    /// Writes a request that concerns no lock of this driver.
+    pub(crate) fn submit_other(&self, request: &dlm_proto::Request<'_>) -> Result<(), ErrorKind> {
+        let device = self.slot.get()?;
+        let mut submission = Submission::new();
+        self.state().core.encode_other(request, &mut submission)?;
+        self.write(&device, &submission).map(|_| ()).map_err(|error| self.refusal(error))
+    }
+
+    /// Nobody wants this lock any more. Never waits for an answer, but the `write` of the unlock
+    /// blocks while the lockspace is stopped, unless there is a thread for it.
+    pub(crate) fn release(&self, token: Token) {
+        let mut submission = Submission::new();
+        let (released, is_left_over, is_flushed) = {
+            let mut state = self.state();
+            let released = state.core.release(token, &mut submission);
+            for user in &released.users {
+                state.handed_out(user.as_ref());
+            }
+            let is_flushed = state.core.released() == 0 && !self.flush.is_idle();
+            (released, state.core.left_over() > 0, is_flushed)
+        };
+        let dlm_core::Released { users, face, follow } = released;
+        if users.iter().any(Option::is_some) || !F::is_vacant(&face) {
+            self.guarded(move || drop(users));
+            self.guarded(move || drop(face));
+        }
+        match follow {
+            Follow::Write if self.writer.is_some() => self.write_later(submission),
+            Follow::Write => self.push(&mut submission),
+            Follow::Gone(face) => self.guarded(move || drop(face)),
+            Follow::Nothing | Follow::Failed { .. } => {
+                if is_left_over {
+                    self.see_to_left_overs();
+                }
+            }
+        }
+        if is_flushed {
+            self.flush.wake(self);
+        }
+    }
+
+    /// Has a submission written by the thread for that, or here if there is none.
+    fn write_later(&self, mut submission: Submission) {
+        match (&self.writer, self.weak_self.upgrade()) {
+            (Some(writer), Some(driver)) => writer.push(move || driver.push(&mut submission)),
+            _ => self.push(&mut submission),
+        }
+    }
+
+    /// Writes a submission whose refusal its owner is told, and whatever follows from it.
+    pub(crate) fn push(&self, submission: &mut Submission) {
+        let answer = match self.slot.get() {
+            Ok(device) => self.write(&device, submission),
+            Err(_) => Err(dlm_sys::Error::os(Call::Submit(submission.command()), Errno::ENODEV)),
+        };
+        self.answered(submission, answer);
+    }
+
+    fn answered(
+        &self,
+        submission: &mut Submission,
+        answer: Result<Option<LockId>, dlm_sys::Error>,
+    ) {
+        match answer {
+            Ok(id) => self.accepted(submission, id),
+            Err(error) => self.refused(submission, error),
+        }
+    }
+
+    /// The kernel has accepted a submission. Writes what follows.
+    fn accepted(&self, submission: &mut Submission, id: Option<LockId>) {
+        let ticket = submission.ticket();
+        let follow = self.state().core.accepted(&ticket, id);
+        if follow {
+            self.follow_up(ticket.token);
+        }
+    }
+
+    /// Writes what is to be written next for a lock, and goes on as long as something follows.
+    pub(crate) fn follow_up(&self, token: Token) {
+        let mut submission = Submission::new();
+        let follow = self.state().core.follow(token, &mut submission);
+        match follow {
+            Follow::Nothing => {}
+            Follow::Write if self.writer.is_some() => self.write_later(submission),
+            Follow::Write => self.push(&mut submission),
+            Follow::Failed { user, serial, failure } => {
+                self.fail(Begun { token, serial }, user, failure);
+            }
+            Follow::Gone(face) => {
+                self.guarded(move || drop(face));
+                self.check_flushed();
+            }
+        }
+    }
+
+    /// The kernel has refused a submission whose caller is not there to be told.
+    fn refused(&self, submission: &mut Submission, error: dlm_sys::Error) {
+        let ticket = submission.ticket();
+        let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
+        let _ = self.refusal(error);
+        let refused = self.core_refused(&ticket, error);
+        if refused.user.is_some() {
+            let begun = Begun { token: ticket.token, serial: ticket.serial };
+            self.fail(begun, refused.user, Failure::Refused(errno));
+        }
+        for user in refused.lost.into_iter().flatten() {
+            let begun = Begun { token: ticket.token, serial: 0 };
+            self.fail(begun, Some(user), Failure::Refused(errno));
+        }
+        if refused.follow {
+            self.follow_up(ticket.token);
+        }
+        self.see_to_left_overs();
+        self.set_alarms();
+    }
+
+    /// The kernel has refused a submission. Its caller is told by what this returns; nothing of it is
+    /// left.
+    #[cold]
+    fn take_back(&self, ticket: &Ticket, error: dlm_sys::Error) -> ErrorKind {
+        let why = self.refusal(error);
+        let refused = self.core_refused(ticket, error);
+        let face = self.state().core.settle(ticket.token);
+        self.guarded(move || drop(face));
+        let dlm_core::Refused { user, lost, follow } = refused;
+        // Its waker or callback: he knows.
+        self.guarded(move || drop(user));
+        for user in lost.into_iter().flatten() {
+            let begun = Begun { token: ticket.token, serial: 0 };
+            let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
+            self.fail(begun, Some(user), Failure::Refused(errno));
+        }
+        if follow {
+            self.follow_up(ticket.token);
+        }
+        // To those who wait for notices it may be gone.
+        self.notice_waiters.wake(ticket.token, &self.waits);
+        why
+    }
+
+    fn core_refused(&self, ticket: &Ticket, error: dlm_sys::Error) -> dlm_core::Refused<Notify<F>> {
+        let refusal =
+            error.errno().map_or(Refusal::Never, |errno| Refusal::from_errno(errno.raw()));
+        let now = self.time_now();
+        let mut state = self.state();
+        let refused = state.core.refused(ticket, refusal, now);
+        state.handed_out(refused.user.as_ref());
+        for user in &refused.lost {
+            state.handed_out(user.as_ref());
+        }
+        refused
+    }
+
+    /// Why a request was refused. A lock manager that is gone under its devices may say so here, and
+    /// then it is the end of the lockspace.
+    #[cold]
+    pub(crate) fn refusal(&self, error: dlm_sys::Error) -> ErrorKind {
+        let is_gone = error.errno() == Some(Errno::ENODEV);
+        let found = if is_gone { self.check_removed() } else { Ok(()) };
+        found.err().unwrap_or(ErrorKind::Device(error))
+    }
+
+    /// Tells the owner of an operation that it has failed without a result.
+    pub(crate) fn fail(&self, begun: Begun, user: Option<Notify<F>>, failure: Failure) {
+        let Begun { token, serial } = begun;
+        match user {
+            None => {}
+            Some(Notify::Thread(waiter)) => {
+                self.state().core.keep(token, serial, Err(failure));
+                if let Some(waiter) = waiter {
+                    self.waits.wake(&waiter);
+                }
+            }
+            Some(Notify::Task(waker)) => {
+                self.state().core.keep(token, serial, Err(failure));
+                self.guarded(|| waker.wake());
+            }
+            Some(Notify::Callback(callback)) => {
+                if let Some(due) = F::failed(callback, errno_of(&failure)) {
+                    self.leave_due(Due::Completion(token, due));
+                }
+            }
+        }
+    }
+
+    /// Wakes those who wait until released locks are gone, if that is so.
+    pub(crate) fn check_flushed(&self) {
+        if !self.flush.is_idle() && self.state().core.released() == 0 {
+            self.flush.wake(self);
+        }
+    }
+
+    /// The driver, if somebody still has it.
+    pub(crate) fn upgrade(&self) -> Option<Arc<Self>> {
+        self.weak_self.upgrade()
+    }
+}
+
+/// The error number that tells a callback of a failure.
+fn errno_of(failure: &Failure) -> i32 {
+    match failure {
+        Failure::Refused(errno) => *errno,
+        Failure::Rejected(Rejected::LockGone) => nix::libc::ENOENT,
+        Failure::Rejected(Rejected::Ended) => nix::libc::ENODEV,
+        Failure::Rejected(_) => nix::libc::EINVAL,
+        Failure::TimedOut => nix::libc::ETIMEDOUT,
+    }
+}
+
+/// The error that tells a thread or task of a failure.
+impl From<Failure> for ErrorKind {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(errno) => {
+                let call = Call::Submit(Command::Lock);
+                Self::Device(dlm_sys::Error::os(call, Errno::from_raw(errno)))
+            }
+            Failure::Rejected(rejected) => rejected.into(),
+            Failure::TimedOut => Self::TimedOut("it was not granted in time"),
+        }
+    }
+}
+
+impl From<Rejected> for ErrorKind {
+    fn from(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Illegal(reason) => Self::Illegal(reason),
+            Rejected::InFlight => Self::InFlight,
+            Rejected::NothingToCancel => Self::NothingToCancel,
+            Rejected::TooManyLocks => Self::TooManyLocks,
+            Rejected::Ended => Self::Closed,
+            Rejected::Encode(error) => Self::Encode(error),
+            _ => Self::LockGone,
+        }
+    }
+}

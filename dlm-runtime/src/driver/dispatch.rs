@@ -1,0 +1,102 @@
+//! Running callbacks.
+
+use std::time::Instant;
+
+use super::Driver;
+use super::face::{Due, Face};
+use super::read::{Read, Role};
+use super::signal::wait_any;
+use super::wait::earliest;
+use crate::error::ErrorKind;
+use crate::sync::atomic::Ordering;
+use crate::sync::time_left;
+
+/// The fewest results that one turn reads if they are there. More are read as long as they can have
+/// been there when the turn began; a flood of later ones leaves the caller time for other things.
+const READ_BUDGET: usize = 256;
+
+impl<F: Face> Driver<F> {
+    /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
+    /// meanwhile than it reads, the descriptor becomes readable again.
+    pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
+        let mut ran = 0;
+        self.readiness.check()?;
+        if self.has_overdue() {
+            self.serve_alarms()?;
+        }
+        self.do_chores();
+        let mut budget = READ_BUDGET;
+        let mut turn = 0;
+        while turn < budget {
+            if let Some(due) = self.due.pop() {
+                self.run(due);
+                ran += 1;
+                turn += 1;
+                continue;
+            }
+            let expected = self.state().core.expected();
+            if turn == 0 {
+                budget = budget.max(2 * expected);
+            } else if expected == 0 {
+                // Saves the read that would only say that nothing is left.
+                return Ok(self.end_turn(ran));
+            }
+            match self.read(Role::Other) {
+                Ok(Read::Effects(effects)) => {
+                    if let Some(due) = self.apply(*effects, true) {
+                        self.run(due);
+                        ran += 1;
+                    }
+                }
+                Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Empty) => {
+                    if turn == 0 {
+                        self.check_removed()?;
+                    }
+                    return Ok(self.end_turn(ran));
+                }
+                // Those that were due before the end are run first.
+                Err(_) if !self.due.is_empty() => {}
+                Err(kind) => return if ran > 0 { Ok(ran) } else { Err(kind) },
+            }
+            turn += 1;
+        }
+        // There may be more, and whoever waits for an edge must see one.
+        self.readiness.raise_again();
+        Ok(ran)
+    }
+
+    fn end_turn(&self, ran: usize) -> usize {
+        self.readiness.lower(|| !self.due.is_empty() || self.slot.get().is_err());
+        ran
+    }
+
+    /// As [`Driver::dispatch`], once there is something to run.
+    pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
+        loop {
+            let ran = self.dispatch()?;
+            if ran > 0 || deadline.is_some_and(|at| time_left(at).is_zero()) {
+                return Ok(ran);
+            }
+            let device = self.slot.get()?;
+            self.readiness.sleepers.fetch_add(1, Ordering::SeqCst);
+            let slept = self.readiness.work().and_then(|work| {
+                let until = earliest(deadline, self.next_alarm());
+                Ok(wait_any(&[device.results(), device.removal()?, work], until)?)
+            });
+            self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
+            let [_, removed, ..] = slept?;
+            if removed {
+                self.check_removed()?;
+            }
+        }
+    }
+
+    /// Runs a callback. Nothing is locked meanwhile.
+    pub(crate) fn run(&self, due: Due<F>) {
+        match due {
+            Due::Completion(token, due) => F::run(self, token, due),
+            Due::Blocking(token, mode) => F::run_blocking(self, token, mode),
+        }
+    }
+}
