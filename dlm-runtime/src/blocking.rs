@@ -165,7 +165,9 @@ impl Drop for Running<'_> {
         let callback = self.callback.take();
         self.driver.guarded(move || drop(callback));
         if is_left {
-            return self.driver.release(self.token);
+            self.driver.release(self.token);
+            self.driver.flush.set_in_use(false);
+            return self.driver.check_flushed();
         }
         for mode in backlog {
             self.driver.leave_due(Due::Blocking(self.token, mode));

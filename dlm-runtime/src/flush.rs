@@ -34,7 +34,7 @@ impl Goal<Native> for AllGone {
         if let Some(waiter) = waiter {
             driver.flush.register(Awaiting::Thread(Arc::clone(waiter)));
         }
-        if driver.state().core.released() == 0 {
+        if driver.is_flushed() {
             return Ok(Some(()));
         }
         driver.slot.get()?;
@@ -112,7 +112,7 @@ impl Settled<'_> {
         let driver = self.driver;
         driver.check_fork()?;
         for _ in 0..READ_BUDGET {
-            if driver.state().core.released() == 0 {
+            if driver.is_flushed() {
                 return Poll::Ready(Ok(()));
             }
             match driver.read(Role::Other)? {
@@ -123,7 +123,7 @@ impl Settled<'_> {
                     driver.delivery.tell_of_interest();
                     // Between the read and here it may have come to its end, in one way or the
                     // other: then nobody wakes this task any more.
-                    if driver.state().core.released() == 0 {
+                    if driver.is_flushed() {
                         return Poll::Ready(Ok(()));
                     }
                     driver.slot.get()?;

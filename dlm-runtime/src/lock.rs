@@ -201,7 +201,11 @@ impl Lock {
             let mut state = self.driver.state();
             let Some(data) = state.core.face_mut(self.token) else { return };
             data.is_dropped = true;
-            data.users > 0
+            let is_used = data.users > 0;
+            if is_used {
+                self.driver.flush.set_in_use(true);
+            }
+            is_used
         };
         // Written over what its callback is just writing, the kernel might see the unlock first. The
         // thread that runs the callback releases the lock at its end.

@@ -191,7 +191,7 @@ impl<O, L: Default> Core<O, L> {
             let state = &entry.state;
             LockView {
                 id: state.id(),
-                mode: state.granted(),
+                mode: entry.held(),
                 op: state.op(),
                 has_queued: entry.queued.is_some(),
                 serial: entry.serial,
@@ -210,7 +210,7 @@ impl<O, L: Default> Core<O, L> {
     #[inline]
     #[must_use]
     pub fn mode(&self, token: Token) -> Option<Mode> {
-        self.table.get(token).and_then(|entry| entry.state.granted())
+        self.table.get(token).and_then(Entry::held)
     }
 
     /// The value block as the last operation that moved it left it.

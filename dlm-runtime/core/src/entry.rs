@@ -112,6 +112,12 @@ impl<O, L> Entry<O, L> {
         self.last_serial
     }
 
+    /// The mode that its owner holds: none once he has given up.
+    #[inline]
+    pub(crate) const fn held(&self) -> Option<Mode> {
+        if self.is_unwanted() { None } else { self.state.granted() }
+    }
+
     /// Whether the lock is to end.
     #[inline]
     pub(crate) const fn is_unwanted(&self) -> bool {

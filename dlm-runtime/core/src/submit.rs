@@ -317,7 +317,9 @@ impl<O, L: Default> Core<O, L> {
         }
         entry.start(serial, owner, user);
         let encoded = self.cookies(token, notices).and_then(|cookies| {
-            let unlock = UnlockRequest::new(id, cookies).with(flags | force).with_lvb(block);
+            let unlock = UnlockRequest::new(id, cookies).with(flags | force);
+            // Not `with_lvb`: that would have the block stored.
+            let unlock = UnlockRequest { lvb: block, ..unlock };
             out.len = unlock.encode(abi, &mut out.bytes)?.len();
             Ok(())
         });

@@ -12,10 +12,14 @@ use dlm_sys::{Accepted, Call, Errno};
 
 use super::device::Device;
 use super::face::{Due, Face, Notify};
+use super::read::{Read, Role};
 use super::{Driver, State};
 use crate::error::ErrorKind;
 use crate::sync::lock;
 use crate::trace;
+
+/// Results read for what is left over of a lock that was dropped.
+const READ_BUDGET: usize = 64;
 
 /// An operation that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,14 +319,14 @@ impl<F: Face> Driver<F> {
     /// blocks while the lockspace is stopped, unless there is a thread for it.
     pub(crate) fn release(&self, token: Token) {
         let mut submission = Submission::new();
-        let (released, is_left_over, is_flushed) = {
+        let (released, is_flushed) = {
             let mut state = self.state();
             let released = state.core.release(token, &mut submission);
             for user in &released.users {
                 state.handed_out(user.as_ref());
             }
             let is_flushed = state.core.released() == 0 && !self.flush.is_idle();
-            (released, state.core.left_over() > 0, is_flushed)
+            (released, is_flushed)
         };
         let dlm_core::Released { users, face, follow } = released;
         if users.iter().any(Option::is_some) || !F::is_vacant(&face) {
@@ -333,15 +337,30 @@ impl<F: Face> Driver<F> {
             Follow::Write if self.writer.is_some() => self.write_later(submission),
             Follow::Write => self.push(&mut submission),
             Follow::Gone(face) => self.guarded(move || drop(face)),
-            Follow::Nothing | Follow::Failed { .. } => {
-                if is_left_over {
-                    self.see_to_left_overs();
-                }
-            }
+            Follow::Nothing | Follow::Failed { .. } => {}
         }
         if is_flushed {
             self.flush.wake(self);
         }
+        self.settle_left_overs();
+    }
+
+    /// Brings what is left over to its end as far as that is possible now, and leaves the rest to
+    /// others.
+    fn settle_left_overs(&self) {
+        if self.state().core.left_over() == 0 {
+            return;
+        }
+        if self.writer.is_none() {
+            for _ in 0..READ_BUDGET {
+                match self.read(Role::Other) {
+                    Ok(Read::Empty) | Err(_) => break,
+                    Ok(Read::Handled | Read::Mine(..)) => {}
+                    Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
+                }
+            }
+        }
+        self.see_to_left_overs();
     }
 
     /// Has a submission written by the thread for that, or here if there is none.
@@ -491,7 +510,7 @@ impl<F: Face> Driver<F> {
 
     /// Wakes those who wait until released locks are gone, if that is so.
     pub(crate) fn check_flushed(&self) {
-        if !self.flush.is_idle() && self.state().core.released() == 0 {
+        if !self.flush.is_idle() && self.is_flushed() {
             self.flush.wake(self);
         }
     }

@@ -19,9 +19,24 @@ pub(crate) enum Awaiting {
 pub(crate) struct Flush {
     waiting: Mutex<Vec<Awaiting>>,
     count: AtomicUsize,
+    /// Locks whose handle is dropped, and that a callback still uses.
+    in_use: AtomicUsize,
 }
 
 impl Flush {
+    /// A handle was dropped of a lock that a callback uses, or that use has ended.
+    pub(crate) fn set_in_use(&self, is_in_use: bool) {
+        if is_in_use {
+            self.in_use.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.in_use.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::SeqCst) > 0
+    }
+
     /// Whether nobody waits.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -58,5 +73,12 @@ impl Flush {
                 Awaiting::Task(waker) => driver.guarded(|| waker.wake()),
             }
         }
+    }
+}
+
+impl<F: Face> Driver<F> {
+    /// Whether each released lock is gone.
+    pub(crate) fn is_flushed(&self) -> bool {
+        !self.flush.is_in_use() && self.state().core.released() == 0
     }
 }
