@@ -439,3 +439,6 @@ const fn alternate(op: Operation, flags: StatusFlags) -> Mode {
         Mode::Cw
     }
 }
+
+#[cfg(test)]
+mod tests;

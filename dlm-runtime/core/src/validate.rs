@@ -129,6 +129,8 @@ fn refuse_any(flags: LockFlags, rules: &[Rule]) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
