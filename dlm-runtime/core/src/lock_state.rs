@@ -160,15 +160,17 @@ impl LockState {
         self.xid = xid;
     }
 
-    /// Starts an unlock, over what is in flight if something is. Returns the flag that this takes.
+    /// The flags of an unlock that is asked for with these.
     #[inline]
-    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) -> LockFlags {
-        let force =
-            if self.cancel_unanswered { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+    pub(crate) fn unlock_flags(&self, flags: LockFlags) -> LockFlags {
+        if self.cancel_unanswered { flags | LockFlags::FORCEUNLOCK } else { flags }
+    }
+
+    /// Starts an unlock, over what is in flight if something is.
+    #[inline]
+    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) {
         let mode = self.granted.unwrap_or(Mode::Nl);
-        let unlock = Operation { kind: Kind::Unlock, mode, flags: flags | force };
-        self.under = self.op.replace(unlock);
-        force
+        self.under = self.op.replace(Operation { kind: Kind::Unlock, mode, flags });
     }
 
     /// The kernel has accepted the operation in flight: a cancel of the last one was answered.

@@ -307,25 +307,25 @@ impl<O, L: Default> Core<O, L> {
         let (abi, owner) = (self.abi, self.owner);
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
         let (id, notices) = (entry.state.id(), entry.has_notices);
-        let is_over = entry.state.op().is_some();
-        let force = entry.state.begin_unlock(flags);
-        if is_over {
+        let flags = entry.state.unlock_flags(flags);
+        let cookies = self.cookies(token, notices)?;
+        let unlock = UnlockRequest { flags, lvb: block, ..UnlockRequest::new(id, cookies) };
+        out.len = unlock.encode(abi, &mut out.bytes)?.len();
+        out.command = dlm_proto::Command::Unlock;
+        out.ticket = Ticket { token, serial, what };
+
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        if entry.state.op().is_some() {
             entry.under = entry.user.take().map(alloc::boxed::Box::new);
         } else {
             self.in_flight += 1;
         }
+        entry.state.begin_unlock(flags);
         entry.start(serial, owner, user);
-        let encoded = self.cookies(token, notices).and_then(|cookies| {
-            let unlock = UnlockRequest::new(id, cookies).with(flags | force).with_lvb(block);
-            out.len = unlock.encode(abi, &mut out.bytes)?.len();
-            Ok(())
-        });
-        out.command = dlm_proto::Command::Unlock;
-        out.ticket = Ticket { token, serial, what };
         // As soon as it is written the id may be that of another lock.
         self.forget_id(token);
         self.unlist(token);
-        encoded
+        Ok(())
     }
 
     /// Cancels what is in flight for a lock: the operation of this number, if one is given.

@@ -37,7 +37,9 @@ fn converting(state: &mut LockState, mode: Mode, flags: LockFlags, write: Option
 }
 
 fn unlock(state: &mut LockState) -> LockFlags {
-    state.begin_unlock(LockFlags::empty())
+    let flags = state.unlock_flags(LockFlags::empty());
+    state.begin_unlock(flags);
+    flags
 }
 
 #[test]
