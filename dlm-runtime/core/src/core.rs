@@ -221,6 +221,9 @@ impl<O, L: Default> Core<O, L> {
         if entry.serial == serial && entry.state.op().is_some() {
             return entry.user.as_mut();
         }
+        if let Some(under) = entry.under.as_mut().filter(|under| under.serial == serial) {
+            return under.user.as_mut();
+        }
         let queued = entry.queued.as_mut().filter(|queued| queued.serial == serial)?;
         queued.user.as_mut()
     }
@@ -305,7 +308,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,
-    /// whose owners are to be told.
+    /// whose owners are to be told. Ask [`Core::follow`] for each of [`Core::tokens`] then: those that
+    /// nobody wants any more are gone.
     pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
         self.has_ended = true;
         self.in_flight = 0;
@@ -313,13 +317,11 @@ impl<O, L: Default> Core<O, L> {
         self.alarms = Alarms::default();
         let mut users = Vec::new();
         for (token, entry) in self.table.iter_mut() {
-            let kind = entry.state.op().map_or(Kind::Request, |op| op.kind);
-            users.extend(entry.user.take().map(|user| (token, kind, user)));
-            users.extend(entry.under.take().map(|user| (token, Kind::Request, *user)));
-            if let Some(queued) = entry.queued.take() {
-                users.extend(queued.user.map(|user| (token, Kind::Convert, user)));
-            }
+            let kinds = entry.kinds();
+            let ended = entry.take_users().into_iter().zip(kinds);
+            users.extend(ended.filter_map(|(user, kind)| Some((token, kind, user?))));
             entry.state.end();
+            entry.is_backing_off = false;
             entry.is_left_over = false;
         }
         users

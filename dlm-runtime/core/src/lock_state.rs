@@ -16,14 +16,23 @@ pub(crate) enum Cancel {
     Sent,
 }
 
+/// An operation that another one was written over, and what that has replaced.
+#[derive(Debug, Clone, Copy)]
+struct Under {
+    op: Operation,
+    cancel: Cancel,
+    lvb_to_write: Option<ValueBlock>,
+    xid: u64,
+}
+
 /// A lock between its request and its end.
 #[derive(Debug, Default)]
 pub(crate) struct LockState {
     id: LockId,
     granted: Option<Mode>,
     op: Option<Operation>,
-    /// The operation that an unlock was written over.
-    under: Option<Operation>,
+    /// The operation that the one in flight was written over.
+    under: Option<Under>,
     cancel: Cancel,
     /// A cancel was written, and no other operation accepted since.
     ///
@@ -41,8 +50,9 @@ pub(crate) struct LockState {
     lvb_to_write: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
-    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
-    /// lock before the conversion was cancelled.
+    /// The mode that the lock has if it has not the granted one. The kernel does not tell whether it
+    /// demoted the lock before the conversion was cancelled, and forgets that a conversion was granted
+    /// its alternate mode if the resource's master is another node.
     possible_mode: Option<Mode>,
     /// The lock outlives its device. Each conversion must say so again.
     persistent: bool,
@@ -115,9 +125,9 @@ impl LockState {
         self.known_lvb
     }
 
-    /// Whether the mode is not known for certain.
-    pub(crate) const fn is_uncertain(&self) -> bool {
-        self.possible_mode.is_some()
+    /// The other mode that the lock may have, if its mode is not known for certain.
+    pub(crate) const fn possible_mode(&self) -> Option<Mode> {
+        self.possible_mode
     }
 
     pub(crate) const fn cancel(&self) -> Cancel {
@@ -152,9 +162,23 @@ impl LockState {
         }
     }
 
-    /// Starts a conversion of a lock with nothing in flight.
+    /// The kind of the operation that the one in flight was written over.
+    pub(crate) fn under(&self) -> Option<Kind> {
+        self.under.map(|under| under.op.kind)
+    }
+
+    /// Starts an operation, over what is in flight if something is.
+    #[inline]
+    fn start(&mut self, op: Operation) {
+        let Self { cancel, lvb_to_write, xid, .. } = *self;
+        let over = self.op.replace(op);
+        self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
+    }
+
+    /// Starts a conversion, of a lock with nothing in flight or whose conversion the kernel knows to
+    /// have ended.
     pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
-        self.op = Some(op);
+        self.start(op);
         self.lvb_to_write = write;
         self.cancel = Cancel::None;
         self.xid = xid;
@@ -170,20 +194,33 @@ impl LockState {
     #[inline]
     pub(crate) fn begin_unlock(&mut self, flags: LockFlags) {
         let mode = self.granted.unwrap_or(Mode::Nl);
-        self.under = self.op.replace(Operation { kind: Kind::Unlock, mode, flags });
+        self.start(Operation { kind: Kind::Unlock, mode, flags });
     }
 
     /// The kernel has accepted the operation in flight: a cancel of the last one was answered.
     #[inline]
     pub(crate) fn accepted(&mut self, kind: Kind) {
-        if kind != Kind::Unlock && self.cancel != Cancel::Sent {
+        if kind == Kind::Unlock {
+            return;
+        }
+        if self.cancel != Cancel::Sent {
             self.cancel_unanswered = false;
         }
+        // What it was written over has ended.
+        self.under = None;
     }
 
     /// The kernel refused the operation in flight: the lock is as it was.
     pub(crate) fn refused(&mut self) {
-        self.op = self.under.take();
+        let Some(under) = self.under.take() else {
+            self.op = None;
+            return;
+        };
+        let Under { op, cancel, lvb_to_write, xid } = under;
+        self.op = Some(op);
+        self.cancel = cancel;
+        self.lvb_to_write = lvb_to_write;
+        self.xid = xid;
     }
 
     /// Whether the operation in flight ends by itself, any moment, and the lock with it: its id may
@@ -315,7 +352,7 @@ impl LockState {
         flags: StatusFlags,
         lvb: Option<&ValueBlock>,
     ) -> Completed {
-        let Some(under) = self.under.take() else { return Completed::Nothing };
+        let Some(Under { op: under, .. }) = self.under.take() else { return Completed::Nothing };
         let moved = self.settle(under, status, flags, lvb);
         let ended = Ended { status, flags, mode: self.granted, moved };
         if self.granted.is_none() {
@@ -359,7 +396,7 @@ impl LockState {
             (Kind::Convert, LockStatus::Granted) => {
                 let mode = alternate(op, flags);
                 let from = self.granted.replace(mode);
-                self.possible_mode = None;
+                self.possible_mode = Some(op.mode).filter(|&asked| asked != mode);
                 self.lvb_is_current &= from.is_some_and(keeps_writers_out);
                 let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode));
                 match transfer {

@@ -221,10 +221,10 @@ fn a_cancelled_conversion_that_could_be_demoted_is_taken_as_null() {
     let mut state = held(Mode::Pr, LockFlags::empty(), None);
     converting(&mut state, Mode::Ex, LockFlags::CONVDEADLK, None);
     assert_eq!(end(&mut state, LockStatus::Cancelled, None).mode, Some(Mode::Nl));
-    assert!(state.is_uncertain());
+    assert_eq!(state.possible_mode(), Some(Mode::Pr));
     converting(&mut state, Mode::Pr, LockFlags::empty(), None);
     end(&mut state, LockStatus::Granted, None);
-    assert!(!state.is_uncertain());
+    assert_eq!(state.possible_mode(), None);
     // As the victim of a deadlock, too.
     converting(&mut state, Mode::Ex, LockFlags::CONVDEADLK, None);
     assert_eq!(end(&mut state, LockStatus::Deadlock, None).mode, Some(Mode::Nl));

@@ -1,7 +1,9 @@
 //! The core, call by call. What it writes and what it makes of results is compared with what the
 //! kernel needs; dlm-core-fuzzing holds it against an engine.
 
+mod convert;
 mod kept;
+mod submit;
 mod unlock;
 
 use std::vec::Vec;
@@ -12,8 +14,8 @@ use dlm_proto::{
 };
 
 use crate::{
-    CancelKind, CancelStep, Conversion, Core, Follow, NewLock, Options, Queueing, Received, Refusal,
-    Refused, Rejected, Released, Report, Rules, Submission, Time, Unlocking,
+    CancelKind, CancelStep, Conversion, Core, Follow, NewLock, Options, Queueing, Received,
+    Refusal, Refused, Rejected, Released, Report, Rules, Submission, Time, Unlocking,
 };
 use kept::{Face, Owner, inside};
 
