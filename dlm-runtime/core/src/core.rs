@@ -112,7 +112,7 @@ impl<O, L: Default> Core<O, L> {
         let Options { abi, owner, rules, has_ids, has_names } = options;
         Self {
             abi,
-            owner,
+            owner: owner.max(1),
             rules,
             table: Table::new(abi.width),
             alarms: Alarms::default(),
@@ -250,7 +250,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
-    /// follows, if the lock is gone.
+    /// follows if the lock is gone, and [`Core::follow`] if [`LockView::has_queued`]: nothing else
+    /// begins before.
     pub fn take_outcome(&mut self, token: Token) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
         let entry = self.table.get_mut(token)?;
         let outcome = entry.outcome.take()?;
@@ -298,7 +299,7 @@ impl<O, L: Default> Core<O, L> {
     /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
     /// the process that calls. In a forked child no write of another thread is under way.
     pub fn set_shared(&mut self, owner: u32, is_child: bool) {
-        self.owner = owner;
+        self.owner = owner.max(1);
         self.is_shared = true;
         if is_child {
             for (_, entry) in self.table.iter_mut() {
@@ -350,6 +351,7 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = table.get_mut(token) else { return };
         entry.state.note_id(id);
         if let Some(ids) = ids {
+            let id = entry.state.id();
             if !entry.has_id && id.0 != 0 && !entry.is_finished() {
                 entry.has_id = true;
                 ids.insert(hash_number(id.0), token.index());

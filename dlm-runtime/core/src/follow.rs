@@ -59,7 +59,8 @@ pub struct Released<O, L> {
     pub follow: Follow<O, L>,
 }
 
-/// What a refusal has ended.
+/// What a refusal has ended. A lock that is gone by it stays in the table until [`Core::settle`], as
+/// the one of a request that was refused.
 #[derive(Debug)]
 pub struct Refused<O> {
     /// What was kept for the operation that was refused, if its owner has not given it up.
@@ -72,7 +73,7 @@ pub struct Refused<O> {
 
 impl<O, L: Default> Core<O, L> {
     /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
-    /// [`Core::follow`] has something to write; the caller writes it.
+    /// [`Core::follow`] has something to do; the caller does it.
     #[inline]
     pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
         let Ticket { token, what, .. } = *ticket;
@@ -117,23 +118,11 @@ impl<O, L: Default> Core<O, L> {
         let mut refused = match what {
             What::Request | What::Adopt => self.lose(token),
             What::Cancel { kind, internal } => {
-                if entry.serial == serial && entry.state.cancel() == Cancel::Sent {
-                    match refusal {
-                        Refusal::Later if internal => {
-                            entry.state.set_cancel(Cancel::Wanted(kind));
-                            self.back_off(token, now);
-                        }
-                        Refusal::Later | Refusal::Never if !internal => {
-                            entry.state.set_cancel(Cancel::None);
-                        }
-                        // The operation has ended, or the kernel has had a cancel for it.
-                        _ => {}
-                    }
-                }
-                nothing
+                let wanted = if internal { Cancel::Wanted(kind) } else { Cancel::None };
+                self.refused_cancel(token, wanted, refusal, now)
             }
             What::Convert | What::Unlock | What::Release => {
-                let user = self.take_back(token, serial, what);
+                let user = self.take_back(token, serial, what, refusal);
                 if is_gone {
                     // What it was written over has ended, too.
                     let Refused { user: over, lost: [under, queued], .. } = self.lose(token);
@@ -151,14 +140,47 @@ impl<O, L: Default> Core<O, L> {
         refused
     }
 
+    fn refused_cancel(
+        &mut self,
+        token: Token,
+        wanted: Cancel,
+        refusal: Refusal,
+        now: Time,
+    ) -> Refused<O> {
+        let nothing = Refused { user: None, lost: [None, None], follow: false };
+        let Some(entry) = self.table.get_mut(token) else { return nothing };
+        let is_over = entry.state.op().is_none();
+        match refusal {
+            Refusal::Ended => return self.lose(token),
+            // The lock is gone. If somebody waits, the result of that may be still to be read.
+            Refusal::NoLock if is_over || entry.is_released => return self.lose(token),
+            Refusal::NoLock => {
+                entry.state.set_lost();
+                self.forget_id(token);
+                self.unlist(token);
+            }
+            _ if is_over => entry.state.set_cancel(Cancel::None),
+            Refusal::Later => {
+                entry.state.take_back_cancel(wanted);
+                if wanted != Cancel::None {
+                    self.back_off(token, now);
+                }
+            }
+            Refusal::NoBuffer => entry.state.take_back_cancel(Cancel::Spent),
+            // The kernel has had a cancel for it.
+            Refusal::Never => {}
+        }
+        nothing
+    }
+
     /// Takes back an operation that was begun and not accepted, and returns what was kept for it.
-    fn take_back(&mut self, token: Token, serial: u64, what: What) -> Option<O> {
+    fn take_back(&mut self, token: Token, serial: u64, what: What, refusal: Refusal) -> Option<O> {
         let entry = self.table.get_mut(token)?;
         if entry.serial != serial || entry.state.op().is_none() {
             // It has ended, whatever the kernel says.
             return None;
         }
-        entry.state.refused();
+        entry.state.refused(refusal);
         let user = entry.user.take();
         if let Some(under) = entry.under.take() {
             entry.serial = under.serial;
@@ -207,7 +229,8 @@ impl<O, L: Default> Core<O, L> {
         self.set_retry(at, token);
     }
 
-    /// Fills in what is to be written next for a lock, if nothing is being written for it.
+    /// Fills in what is to be written next for a lock, if nothing is being written for it. Ask again
+    /// after each answer until there is nothing, or the lock is gone.
     pub fn follow(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
         let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
         if let Some(lost) = entry.lost.take() {
@@ -252,7 +275,11 @@ impl<O, L: Default> Core<O, L> {
                 if written.is_ok() { Follow::Write } else { Follow::Nothing }
             }
             Release::Await => Follow::Nothing,
-            Release::Gone => Follow::Gone(self.remove(token)),
+            Release::Gone => {
+                let Refused { user, lost: [under, queued], .. } = self.lose(token);
+                debug_assert!(user.or(under).or(queued).is_none(), "nobody wants it");
+                Follow::Gone(self.remove(token))
+            }
         }
     }
 
@@ -355,6 +382,9 @@ impl<O, L> Entry<O, L> {
         let Some(queued) = &self.queued else {
             return if self.is_released { Turn::Release } else { Turn::Wait };
         };
+        if self.state.is_lost() {
+            return Turn::Fail;
+        }
         let is_unlock = matches!(queued.call, Call::Unlock(_));
         let is_due = match self.state.op() {
             None => true,

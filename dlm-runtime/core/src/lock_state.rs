@@ -3,6 +3,7 @@
 use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
 
 use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
+use crate::submission::Refusal;
 
 /// The cancel of the operation in flight. There is one at most: the kernel refuses a second one with
 /// a warning (H-3).
@@ -14,6 +15,9 @@ pub(crate) enum Cancel {
     Wanted(CancelKind),
     /// Being written, or written.
     Sent,
+    /// Refused after the kernel had noted it. It does not end the operation, and another one is not
+    /// written.
+    Spent,
 }
 
 /// An operation that another one was written over, and what that has replaced.
@@ -39,6 +43,11 @@ pub(crate) struct LockState {
     /// It may still be on its way to another node. Until that has answered, which nobody is told,
     /// the kernel refuses an unlock without force (EBUSY).
     cancel_unanswered: bool,
+    /// An unlock by force was refused after the kernel had noted it: another one is not written
+    /// before it has taken a conversion (H-3).
+    force_spent: bool,
+    /// The kernel does not know the lock any more. What was in flight may still have a result.
+    is_lost: bool,
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
     /// asked to or not.
     valblk: bool,
@@ -71,6 +80,8 @@ impl LockState {
         self.under = None;
         self.cancel = Cancel::None;
         self.cancel_unanswered = false;
+        self.force_spent = false;
+        self.is_lost = false;
         self.valblk = valblk;
         self.kernel_has_lvb = valblk;
         self.known_lvb = None;
@@ -141,11 +152,27 @@ impl LockState {
         }
     }
 
+    /// A cancel was refused, and may be asked for again, or is.
+    pub(crate) fn take_back_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+        self.cancel_unanswered = false;
+    }
+
+    /// Learns that the kernel does not know the lock any more.
+    pub(crate) fn set_lost(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// Whether the kernel does not know the lock any more, although what was in flight has no result
+    /// yet.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Learns the id, from the return of `write` or from a result, whichever comes first.
     #[inline]
     pub(crate) fn note_id(&mut self, id: LockId) {
-        // After an unlock was accepted the number may belong to another lock at once.
-        if self.op.is_none_or(|op| op.kind != Kind::Unlock) {
+        if self.id == LockId(0) {
             self.id = id;
         }
     }
@@ -187,7 +214,13 @@ impl LockState {
     /// The flags of an unlock that is asked for with these.
     #[inline]
     pub(crate) fn unlock_flags(&self, flags: LockFlags) -> LockFlags {
-        if self.cancel_unanswered { flags | LockFlags::FORCEUNLOCK } else { flags }
+        if self.force_spent {
+            flags - LockFlags::FORCEUNLOCK
+        } else if self.cancel_unanswered {
+            flags | LockFlags::FORCEUNLOCK
+        } else {
+            flags
+        }
     }
 
     /// Starts an unlock, over what is in flight if something is.
@@ -206,12 +239,26 @@ impl LockState {
         if self.cancel != Cancel::Sent {
             self.cancel_unanswered = false;
         }
+        self.force_spent = false;
         // What it was written over has ended.
         self.under = None;
     }
 
-    /// The kernel refused the operation in flight: the lock is as it was.
-    pub(crate) fn refused(&mut self) {
+    /// The kernel refused the operation in flight: the lock is as it was, but for the flags that the
+    /// kernel may have noted.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        if let Some(op) = self.op {
+            let has_noted = refusal == Refusal::NoBuffer;
+            match op.kind {
+                Kind::Convert if has_noted => self.replace_flags(op.flags),
+                Kind::Unlock => {
+                    self.valblk |= has_noted && op.contains(LockFlags::VALBLK);
+                    self.force_spent |= op.contains(LockFlags::FORCEUNLOCK)
+                        && (has_noted || refusal == Refusal::Never);
+                }
+                Kind::Request | Kind::Convert => {}
+            }
+        }
         let Some(under) = self.under.take() else {
             self.op = None;
             return;
@@ -232,8 +279,19 @@ impl LockState {
         })
     }
 
+    /// The kernel has given the lock the flags of a conversion.
+    fn replace_flags(&mut self, flags: LockFlags) {
+        self.valblk = flags.contains(LockFlags::VALBLK);
+        self.kernel_has_lvb |= self.valblk;
+        self.persistent = flags.contains(LockFlags::PERSISTENT);
+        self.force_spent = false;
+    }
+
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
+        if self.is_lost {
+            return Release::Gone;
+        }
         let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
         let Some(op) = self.op else {
             if self.granted.is_none() {
@@ -248,7 +306,7 @@ impl LockState {
             Kind::Request if self.ends_by_itself() => Release::Await,
             // Granted by now, an unlock would overwrite a block that is not known.
             Kind::Request if op.mode >= Mode::Pw && op.contains(LockFlags::VALBLK) => {
-                Release::Cancel
+                self.release_by_cancel()
             }
             Kind::Request => force(carried),
             Kind::Convert => {
@@ -259,13 +317,15 @@ impl LockState {
                     force((LockFlags::empty(), block))
                 } else if self.lvb_is_current {
                     force(self.kept_lvb())
-                } else if self.cancel == Cancel::Sent {
-                    Release::Await
                 } else {
-                    Release::Cancel
+                    self.release_by_cancel()
                 }
             }
         }
+    }
+
+    fn release_by_cancel(&self) -> Release {
+        if self.cancel == Cancel::None { Release::Cancel } else { Release::Await }
     }
 
     /// Checks what an unlock is to do to the value block.
@@ -375,9 +435,7 @@ impl LockState {
         let valblk = asked.contains(LockFlags::VALBLK);
         if op.kind == Kind::Convert {
             // Also those of a conversion that failed have replaced the lock's flags.
-            self.valblk = valblk;
-            self.kernel_has_lvb |= valblk;
-            self.persistent = asked.contains(LockFlags::PERSISTENT);
+            self.replace_flags(asked);
         }
         let mut moved = Moved::Nothing;
         let mut fetch = |known: &mut Option<Lvb>| {
@@ -423,6 +481,9 @@ impl LockState {
             (Kind::Convert, LockStatus::Unlocked) => self.granted = None,
             (Kind::Convert, _) => {}
             (Kind::Request | Kind::Unlock, _) => self.granted = None,
+        }
+        if self.is_lost {
+            self.granted = None;
         }
         if moved != Moved::Nothing {
             self.lvb_is_current = true;

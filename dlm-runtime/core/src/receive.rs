@@ -76,6 +76,10 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = entry else { return self.drop_result() };
         let completed = entry.state.complete(status, flags, lvb);
         let mut serial = entry.serial;
+        if completed != Completed::Nothing {
+            // What was refused for now was about an operation that is over.
+            entry.is_backing_off = false;
+        }
         let (op, ended, user, overtaken) = match completed {
             Completed::Nothing => return Received::Nothing,
             Completed::Op(op, ended) => {

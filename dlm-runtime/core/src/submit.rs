@@ -421,7 +421,8 @@ impl<O, L: Default> Core<O, L> {
             return Err(Rejected::Ended);
         }
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        if entry.is_released { Err(Rejected::LockGone) } else { Ok(entry) }
+        let is_gone = entry.is_released || entry.state.is_lost();
+        if is_gone { Err(Rejected::LockGone) } else { Ok(entry) }
     }
 }
 

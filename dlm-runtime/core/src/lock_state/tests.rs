@@ -103,9 +103,9 @@ fn an_unlock_behind_a_late_cancel_is_forced_until_the_next_conversion() {
     let mut state = late();
     // One that the kernel refuses changes nothing.
     convert(&mut state, Mode::Ex, LockFlags::empty(), None);
-    state.refused();
+    state.refused(Refusal::Later);
     assert_eq!(unlock(&mut state), FORCE);
-    state.refused();
+    state.refused(Refusal::Later);
     converting(&mut state, Mode::Ex, LockFlags::empty(), None);
     end(&mut state, LockStatus::Granted, None);
     assert_eq!(unlock(&mut state), LockFlags::empty());
@@ -154,11 +154,11 @@ fn a_refused_unlock_leaves_what_it_was_written_over() {
     converting(&mut state, Mode::Ex, LockFlags::empty(), None);
     let op = state.op();
     unlock(&mut state);
-    state.refused();
+    state.refused(Refusal::Later);
     assert_eq!((state.op(), state.granted()), (op, Some(Mode::Pr)));
     assert_eq!(end(&mut state, LockStatus::Granted, None).mode, Some(Mode::Ex));
     unlock(&mut state);
-    state.refused();
+    state.refused(Refusal::Later);
     assert_eq!(state.idle_mode(), Ok(Mode::Ex));
 }
 

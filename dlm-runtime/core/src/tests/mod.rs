@@ -2,8 +2,13 @@
 //! kernel needs; dlm-core-fuzzing holds it against an engine.
 
 mod convert;
+mod deadline;
+mod follow;
 mod kept;
+mod receive;
+mod shared;
 mod submit;
+mod table;
 mod unlock;
 
 use std::vec::Vec;

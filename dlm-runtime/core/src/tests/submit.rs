@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn request(rig: &Rig) -> (std::vec::Vec<u8>, Mode, LockFlags, Cookies, u64) {
+fn request(rig: &Rig) -> (Vec<u8>, Mode, LockFlags, Cookies, u64) {
     let Request::Lock(lock) = Request::decode(Abi::V6_64, rig.out.bytes()).unwrap() else {
         panic!("no lock request")
     };
@@ -92,11 +92,11 @@ fn nothing_is_written_for_a_lock_before_its_request_has_returned() {
         assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
         rig.follow_does_nothing(token);
         assert_eq!(rig.core.expected(), 2);
-        let follow = rig.call(|core, _| core.accepted(&ticket, Some(LockId(5))));
+        let follow = rig.call(|core, _| core.accepted(&ticket, Some(LockId(1))));
         assert!(follow);
         // The cancel came too late: it would hit what the lock does next.
         rig.follow_writes(token);
-        rig.assert_writes(5, NONE);
+        rig.assert_writes(1, NONE);
         assert_eq!(rig.out.ticket().serial, 1);
         assert!(!rig.accept(None));
         let report = rig.ended(token, LockStatus::Unlocked);
@@ -119,9 +119,9 @@ fn a_handle_that_is_dropped_while_the_request_is_written_leaves_the_unlock_to_th
             assert!(matches!(released.follow, Follow::Nothing));
             assert_eq!(numbers(&released.users), [(!is_read).then_some(1), None, None]);
             assert_eq!((released.face, rig.core.left_over()), (Face(Some(1)), 1));
-            assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(5)))));
+            assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(1)))));
             rig.follow_writes(token);
-            rig.assert_writes(5, if is_read { NONE } else { LockFlags::FORCEUNLOCK });
+            rig.assert_writes(1, if is_read { NONE } else { LockFlags::FORCEUNLOCK });
             rig.accept(None);
             assert_eq!(rig.core.left_over(), 0);
             assert!(rig.ended(token, LockStatus::Unlocked).follow);
