@@ -113,7 +113,7 @@ impl<O, L: Default> Core<O, L> {
         let Options { abi, owner, rules, has_ids, has_names } = options;
         Self {
             abi,
-            owner,
+            owner: owner.max(1),
             rules,
             table: Table::new(abi.width),
             alarms: Alarms::default(),
@@ -237,6 +237,9 @@ impl<O, L: Default> Core<O, L> {
         if entry.serial == serial && entry.state.op().is_some() {
             return entry.user.as_mut();
         }
+        if let Some(under) = entry.under.as_mut().filter(|under| under.serial == serial) {
+            return under.user.as_mut();
+        }
         let queued = entry.queued.as_mut().filter(|queued| queued.serial == serial)?;
         queued.user.as_mut()
     }
@@ -270,7 +273,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
-    /// follows, if the lock is gone.
+    /// follows if the lock is gone, and [`Core::follow`] if [`LockView::has_queued`]: nothing else
+    /// begins before.
     pub fn take_outcome(
         &mut self,
         token: Token,
@@ -327,7 +331,7 @@ impl<O, L: Default> Core<O, L> {
     /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
     /// the process that calls. In a forked child no write of another thread is under way.
     pub fn set_shared(&mut self, owner: u32, is_child: bool) {
-        self.owner = owner;
+        self.owner = owner.max(1);
         self.is_shared = true;
         if is_child {
             for (_, entry) in self.table.iter_mut() {
@@ -337,7 +341,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,
-    /// whose owners are to be told.
+    /// whose owners are to be told. Ask [`Core::follow`] for each of [`Core::tokens`] then: those that
+    /// nobody wants any more are gone.
     pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
         self.has_ended = true;
         self.in_flight = 0;
@@ -345,13 +350,11 @@ impl<O, L: Default> Core<O, L> {
         self.alarms = Alarms::default();
         let mut users = Vec::new();
         for (token, entry) in self.table.iter_mut() {
-            let kind = entry.state.op().map_or(Kind::Request, |op| op.kind);
-            users.extend(entry.user.take().map(|user| (token, kind, user)));
-            users.extend(entry.under.take().map(|under| (token, Kind::Request, under.1)));
-            if let Some(queued) = entry.queued.take() {
-                users.extend(queued.user.map(|user| (token, Kind::Convert, user)));
-            }
+            let kinds = entry.kinds();
+            let ended = entry.take_users().into_iter().zip(kinds);
+            users.extend(ended.filter_map(|(user, kind)| Some((token, kind, user?))));
             entry.state.end();
+            entry.is_backing_off = false;
             entry.is_left_over = false;
         }
         users
@@ -380,6 +383,7 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = table.get_mut(token) else { return };
         entry.state.note_id(id);
         if let Some(ids) = ids {
+            let id = entry.state.id();
             if !entry.has_id && id.0 != 0 && !entry.is_finished() {
                 entry.has_id = true;
                 ids.insert(hash_number(id.0), token.index());

@@ -3,6 +3,7 @@
 use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
 
 use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
+use crate::submission::Refusal;
 
 /// The cancel of the operation in flight. There is one at most: the kernel refuses a second one with
 /// a warning (H-3).
@@ -14,6 +15,18 @@ pub(crate) enum Cancel {
     Wanted(CancelKind),
     /// Being written, or written.
     Sent,
+    /// Refused after the kernel had noted it. It does not end the operation, and another one is not
+    /// written.
+    Spent,
+}
+
+/// An operation that another one was written over, and what that has replaced.
+#[derive(Debug, Clone, Copy)]
+struct Under {
+    op: Operation,
+    cancel: Cancel,
+    lvb_to_write: Option<ValueBlock>,
+    xid: u64,
 }
 
 /// A lock between its request and its end.
@@ -22,14 +35,19 @@ pub(crate) struct LockState {
     id: LockId,
     granted: Option<Mode>,
     op: Option<Operation>,
-    /// The operation that an unlock was written over.
-    under: Option<Operation>,
+    /// The operation that the one in flight was written over.
+    under: Option<Under>,
     cancel: Cancel,
     /// A cancel was written, and no other operation accepted since.
     ///
     /// It may still be on its way to another node. Until that has answered, which nobody is told,
     /// the kernel refuses an unlock without force (EBUSY).
     cancel_unanswered: bool,
+    /// An unlock by force was refused after the kernel had noted it: another one is not written
+    /// before it has taken a conversion (H-3).
+    force_spent: bool,
+    /// The kernel does not know the lock any more. What was in flight may still have a result.
+    is_lost: bool,
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
     /// asked to or not.
     valblk: bool,
@@ -41,8 +59,9 @@ pub(crate) struct LockState {
     lvb_to_write: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
-    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
-    /// lock before the conversion was cancelled.
+    /// The mode that the lock has if it has not the granted one. The kernel does not tell whether it
+    /// demoted the lock before the conversion was cancelled, and forgets that a conversion was granted
+    /// its alternate mode if the resource's master is another node.
     possible_mode: Option<Mode>,
     /// The lock outlives its device. Each conversion must say so again.
     persistent: bool,
@@ -61,6 +80,8 @@ impl LockState {
         self.under = None;
         self.cancel = Cancel::None;
         self.cancel_unanswered = false;
+        self.force_spent = false;
+        self.is_lost = false;
         self.valblk = valblk;
         self.kernel_has_lvb = valblk;
         self.known_lvb = None;
@@ -115,9 +136,9 @@ impl LockState {
         self.known_lvb
     }
 
-    /// Whether the mode is not known for certain.
-    pub(crate) const fn is_uncertain(&self) -> bool {
-        self.possible_mode.is_some()
+    /// The other mode that the lock may have, if its mode is not known for certain.
+    pub(crate) const fn possible_mode(&self) -> Option<Mode> {
+        self.possible_mode
     }
 
     pub(crate) const fn cancel(&self) -> Cancel {
@@ -131,11 +152,27 @@ impl LockState {
         }
     }
 
+    /// A cancel was refused, and may be asked for again, or is.
+    pub(crate) fn take_back_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+        self.cancel_unanswered = false;
+    }
+
+    /// Learns that the kernel does not know the lock any more.
+    pub(crate) fn set_lost(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// Whether the kernel does not know the lock any more, although what was in flight has no result
+    /// yet.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Learns the id, from the return of `write` or from a result, whichever comes first.
     #[inline]
     pub(crate) fn note_id(&mut self, id: LockId) {
-        // After an unlock was accepted the number may belong to another lock at once.
-        if self.op.is_none_or(|op| op.kind != Kind::Unlock) {
+        if self.id == LockId(0) {
             self.id = id;
         }
     }
@@ -152,36 +189,85 @@ impl LockState {
         }
     }
 
-    /// Starts a conversion of a lock with nothing in flight.
+    /// The kind of the operation that the one in flight was written over.
+    pub(crate) fn under(&self) -> Option<Kind> {
+        self.under.map(|under| under.op.kind)
+    }
+
+    /// Starts an operation, over what is in flight if something is.
+    #[inline]
+    fn start(&mut self, op: Operation) {
+        let Self { cancel, lvb_to_write, xid, .. } = *self;
+        let over = self.op.replace(op);
+        self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
+    }
+
+    /// Starts a conversion, of a lock with nothing in flight or whose conversion the kernel knows to
+    /// have ended.
     pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
-        self.op = Some(op);
+        self.start(op);
         self.lvb_to_write = write;
         self.cancel = Cancel::None;
         self.xid = xid;
     }
 
-    /// Starts an unlock, over what is in flight if something is. Returns the flag that this takes.
+    /// The flags of an unlock that is asked for with these.
     #[inline]
-    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) -> LockFlags {
-        let force =
-            if self.cancel_unanswered { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+    pub(crate) fn unlock_flags(&self, flags: LockFlags) -> LockFlags {
+        if self.force_spent {
+            flags - LockFlags::FORCEUNLOCK
+        } else if self.cancel_unanswered {
+            flags | LockFlags::FORCEUNLOCK
+        } else {
+            flags
+        }
+    }
+
+    /// Starts an unlock, over what is in flight if something is.
+    #[inline]
+    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) {
         let mode = self.granted.unwrap_or(Mode::Nl);
-        let unlock = Operation { kind: Kind::Unlock, mode, flags: flags | force };
-        self.under = self.op.replace(unlock);
-        force
+        self.start(Operation { kind: Kind::Unlock, mode, flags });
     }
 
     /// The kernel has accepted the operation in flight: a cancel of the last one was answered.
     #[inline]
     pub(crate) fn accepted(&mut self, kind: Kind) {
-        if kind != Kind::Unlock && self.cancel != Cancel::Sent {
+        if kind == Kind::Unlock {
+            return;
+        }
+        if self.cancel != Cancel::Sent {
             self.cancel_unanswered = false;
         }
+        self.force_spent = false;
+        // What it was written over has ended.
+        self.under = None;
     }
 
-    /// The kernel refused the operation in flight: the lock is as it was.
-    pub(crate) fn refused(&mut self) {
-        self.op = self.under.take();
+    /// The kernel refused the operation in flight: the lock is as it was, but for the flags that the
+    /// kernel may have noted.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        if let Some(op) = self.op {
+            let has_noted = refusal == Refusal::NoBuffer;
+            match op.kind {
+                Kind::Convert if has_noted => self.replace_flags(op.flags),
+                Kind::Unlock => {
+                    self.valblk |= has_noted && op.contains(LockFlags::VALBLK);
+                    self.force_spent |= op.contains(LockFlags::FORCEUNLOCK)
+                        && (has_noted || refusal == Refusal::Never);
+                }
+                Kind::Request | Kind::Convert => {}
+            }
+        }
+        let Some(under) = self.under.take() else {
+            self.op = None;
+            return;
+        };
+        let Under { op, cancel, lvb_to_write, xid } = under;
+        self.op = Some(op);
+        self.cancel = cancel;
+        self.lvb_to_write = lvb_to_write;
+        self.xid = xid;
     }
 
     /// Whether the operation in flight ends by itself, any moment, and the lock with it: its id may
@@ -193,8 +279,19 @@ impl LockState {
         })
     }
 
+    /// The kernel has given the lock the flags of a conversion.
+    fn replace_flags(&mut self, flags: LockFlags) {
+        self.valblk = flags.contains(LockFlags::VALBLK);
+        self.kernel_has_lvb |= self.valblk;
+        self.persistent = flags.contains(LockFlags::PERSISTENT);
+        self.force_spent = false;
+    }
+
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
+        if self.is_lost {
+            return Release::Gone;
+        }
         let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
         let Some(op) = self.op else {
             if self.granted.is_none() {
@@ -209,7 +306,7 @@ impl LockState {
             Kind::Request if self.ends_by_itself() => Release::Await,
             // Granted by now, an unlock would overwrite a block that is not known.
             Kind::Request if op.mode >= Mode::Pw && op.contains(LockFlags::VALBLK) => {
-                Release::Cancel
+                self.release_by_cancel()
             }
             Kind::Request => force(carried),
             Kind::Convert => {
@@ -220,13 +317,15 @@ impl LockState {
                     force((LockFlags::empty(), block))
                 } else if self.lvb_is_current {
                     force(self.kept_lvb())
-                } else if self.cancel == Cancel::Sent {
-                    Release::Await
                 } else {
-                    Release::Cancel
+                    self.release_by_cancel()
                 }
             }
         }
+    }
+
+    fn release_by_cancel(&self) -> Release {
+        if self.cancel == Cancel::None { Release::Cancel } else { Release::Await }
     }
 
     /// Checks what an unlock is to do to the value block.
@@ -313,7 +412,7 @@ impl LockState {
         flags: StatusFlags,
         lvb: Option<&ValueBlock>,
     ) -> Completed {
-        let Some(under) = self.under.take() else { return Completed::Nothing };
+        let Some(Under { op: under, .. }) = self.under.take() else { return Completed::Nothing };
         let moved = self.settle(under, status, flags, lvb);
         let ended = Ended { status, flags, mode: self.granted, moved };
         if self.granted.is_none() {
@@ -336,9 +435,7 @@ impl LockState {
         let valblk = asked.contains(LockFlags::VALBLK);
         if op.kind == Kind::Convert {
             // Also those of a conversion that failed have replaced the lock's flags.
-            self.valblk = valblk;
-            self.kernel_has_lvb |= valblk;
-            self.persistent = asked.contains(LockFlags::PERSISTENT);
+            self.replace_flags(asked);
         }
         let mut moved = Moved::Nothing;
         let mut fetch = |known: &mut Option<Lvb>| {
@@ -357,7 +454,7 @@ impl LockState {
             (Kind::Convert, LockStatus::Granted) => {
                 let mode = alternate(op, flags);
                 let from = self.granted.replace(mode);
-                self.possible_mode = None;
+                self.possible_mode = Some(op.mode).filter(|&asked| asked != mode);
                 self.lvb_is_current &= from.is_some_and(keeps_writers_out);
                 let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode));
                 match transfer {
@@ -384,6 +481,9 @@ impl LockState {
             (Kind::Convert, LockStatus::Unlocked) => self.granted = None,
             (Kind::Convert, _) => {}
             (Kind::Request | Kind::Unlock, _) => self.granted = None,
+        }
+        if self.is_lost {
+            self.granted = None;
         }
         if moved != Moved::Nothing {
             self.lvb_is_current = true;
@@ -439,3 +539,6 @@ const fn alternate(op: Operation, flags: StatusFlags) -> Mode {
         Mode::Cw
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must pass.
 
 mod cluster;
+mod depends;
 mod embedded;
 mod guest;
 mod host;
