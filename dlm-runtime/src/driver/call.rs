@@ -409,7 +409,10 @@ impl<F: Face> Driver<F> {
             Follow::Write if self.writer.is_some() => self.write_later(submission),
             Follow::Write => self.push(&mut submission),
             Follow::Failed { user, serial, failure } => {
+                self.state().handed_out(user.as_ref());
                 self.fail(Begun { token, serial }, user, failure);
+                // The lock itself may have to go.
+                self.follow_up(token);
             }
             Follow::Gone(face) => {
                 self.guarded(move || drop(face));
@@ -529,6 +532,7 @@ fn errno_of(failure: &Failure) -> i32 {
         Failure::Rejected(Rejected::Ended) => nix::libc::ENODEV,
         Failure::Rejected(_) => nix::libc::EINVAL,
         Failure::TimedOut => nix::libc::ETIMEDOUT,
+        Failure::Lost => nix::libc::EIO,
     }
 }
 
@@ -542,6 +546,7 @@ impl From<Failure> for ErrorKind {
             }
             Failure::Rejected(rejected) => rejected.into(),
             Failure::TimedOut => Self::TimedOut("it was not granted in time"),
+            Failure::Lost => Self::Illegal("another process has read the end of the operation"),
         }
     }
 }

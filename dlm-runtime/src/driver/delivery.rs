@@ -234,6 +234,7 @@ fn deliver<F: Face>(driver: &Weak<Driver<F>>, control: &Control) -> Result<(), E
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(kind) => {
+                driver.end_reading(&kind);
                 if !matches!(driver.slot.get(), Err(Gone::Closed)) {
                     driver.deliver_last(control);
                 }

@@ -42,6 +42,14 @@ impl<F: Face> Driver<F> {
         Ok(())
     }
 
+    /// Whoever reads for others cannot go on, for this reason. They would wait for ever: it is the end
+    /// of the lockspace.
+    pub(crate) fn end_reading(&self, why: &ErrorKind) {
+        if let ErrorKind::Device(error) = why {
+            self.end(Gone::Failed(*error));
+        }
+    }
+
     /// Takes the device away, and tells everybody. Every lock is gone.
     pub(crate) fn end(&self, why: Gone) {
         let Some(device) = self.slot.empty(why) else { return };
@@ -73,6 +81,11 @@ impl<F: Face> Driver<F> {
             } else if let Some(due) = F::failed(callback, nix::libc::ENODEV) {
                 self.leave_due(Due::Completion(token, due));
             }
+        }
+        let tokens = self.state().core.tokens();
+        for token in tokens {
+            // Those that were released are gone now.
+            self.follow_up(token);
         }
         self.notice_waiters.wake_all(&self.waits);
         self.readiness.raise();

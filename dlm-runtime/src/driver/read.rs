@@ -3,7 +3,7 @@
 use dlm_core::{Ended, Moved, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
-use super::device::{Device, Gone};
+use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
 use super::{Driver, State};
@@ -126,11 +126,7 @@ impl<F: Face> Driver<F> {
                 self.is_read_short.store(true, crate::sync::atomic::Ordering::Relaxed);
                 Ok(Read::Empty)
             }
-            Err(error) => {
-                // Nobody can be told anything any more.
-                self.end(Gone::Failed(error));
-                Err(self.slot.get().err().map_or(ErrorKind::Device(error), ErrorKind::from))
-            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -67,15 +67,10 @@ impl<F: Face> Goal<F> for OwnEnd {
         waiter: Option<&Arc<Waiter>>,
     ) -> Result<Option<Completion>, ErrorKind> {
         let Begun { token, serial } = self.0;
-        // Dropped when nothing is locked.
-        let _face;
-        let mut state = driver.state();
-        if let Some(outcome) = state.core.take_outcome(token, serial) {
-            _face = state.core.settle(token);
-            let (ended, lvb) = outcome?;
-            let completion = state.completion(token, &ended);
-            return Ok(Some(Completion { lvb, ..completion }));
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
         }
+        let mut state = driver.state();
         if let Some(Notify::Thread(known)) = state.core.user_mut(token, serial) {
             if let Some(waiter) = waiter {
                 *known = Some(Arc::clone(waiter));
@@ -135,6 +130,28 @@ impl<F: Face> super::State<F> {
 }
 
 impl<F: Face> Driver<F> {
+    /// Takes the end of an operation, if somebody has read it.
+    pub(crate) fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
+        let Begun { token, serial } = begun;
+        let (end, face, has_queued) = {
+            let mut state = self.state();
+            let outcome = state.core.take_outcome(token, serial)?;
+            let end = outcome.map(|(ended, lvb)| {
+                let completion = state.completion(token, &ended);
+                Completion { lvb, ..completion }
+            });
+            let face = state.core.settle(token);
+            let has_queued = state.core.view(token).is_some_and(|view| view.has_queued);
+            (end, face, has_queued)
+        };
+        self.guarded(move || drop(face));
+        if has_queued {
+            // It has waited for its predecessor's end to be taken.
+            self.follow_up(token);
+        }
+        Some(end.map_err(ErrorKind::from))
+    }
+
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
     /// cancelled, and an operation that was granted all the same is granted.
     #[inline]
@@ -162,8 +179,13 @@ impl<F: Face> Driver<F> {
     ) -> Result<Completion, ErrorKind> {
         match first {
             Ok(Read::Effects(effects)) => self.apply_in_wait(*effects),
-            // What has ended everything is told by the next look.
-            Ok(Read::Empty | Read::Handled | Read::Mine(..)) | Err(_) => {}
+            Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
+            Err(kind) => {
+                // Somebody else may have read it.
+                let end = self.take_end(begun);
+                self.abandon(begun);
+                return end.unwrap_or(Err(kind));
+            }
         }
         self.finish_queued(begun, deadline)
     }
