@@ -182,12 +182,13 @@ fn a_delivery_thread_that_cannot_read_ends_the_lockspace_and_tells_everybody(pla
     fails.store(1, SeqCst);
     held.unlock().unwrap();
     eventually("the thread has ended", || !delivery.is_running());
-    let end = ended.recv_timeout(PATIENCE).unwrap();
-    assert!(matches!(end.status, LockStatus::Other(_)), "{end:?}");
+    let told = ended.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(told.status, LockStatus::Other(_)), "{told:?}");
     let Poll::Ready(Err(error)) = poll(&mut future) else { panic!("the future goes on") };
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     assert_eq!((lock.mode(), mine.mode()), (None, None));
     assert!(!lock.is_held());
+    drop((lock, mine));
     assert!(!ls.is_open());
     let error = delivery.stop(PATIENCE).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
