@@ -41,6 +41,8 @@ mod discover;
 #[cfg(feature = "std")]
 mod fork;
 #[cfg(feature = "std")]
+mod kernel;
+#[cfg(feature = "std")]
 mod removal;
 
 pub use control::ControlDevice;
@@ -50,6 +52,8 @@ pub use errno::Errno;
 pub use error::{Call, Cause, Error};
 #[cfg(feature = "std")]
 pub use fork::fork_count;
+#[cfg(feature = "std")]
+pub use kernel::{first_requests_can_meet, hash_table_seen};
 pub use lockspace::{Accepted, Alone, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;
