@@ -10,6 +10,7 @@ use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 use crate::backend::Backend;
 use crate::control::{self, Manager};
 use crate::error::{Error, ErrorKind, Operation};
+use crate::first::KeepApart;
 use crate::lockspace::Lockspace;
 use crate::shared::Shared;
 
@@ -28,7 +29,7 @@ pub struct LockspaceOptions {
     timeout: Duration,
     close_timeout: Duration,
     background_writes: bool,
-    serialize_new_requests: bool,
+    first_requests: KeepApart,
     permissions: Option<u32>,
 }
 
@@ -40,7 +41,7 @@ impl Default for LockspaceOptions {
             timeout: CREATE_TIMEOUT,
             close_timeout: CLOSE_TIMEOUT,
             background_writes: false,
-            serialize_new_requests: false,
+            first_requests: KeepApart::default(),
             permissions: None,
         }
     }
@@ -95,19 +96,35 @@ impl LockspaceOptions {
         self
     }
 
-    /// Writes requests for new locks one at a time, among all open lockspaces of this name and node
-    /// that have this option.
+    /// Writes requests for new locks one at a time, also on kernels that do not need it.
     ///
-    /// Kernels since 6.10 need it where exclusion matters: see
-    /// [two resources of one name](crate::manual#two-resources-of-one-name). It costs two system
-    /// calls (`flock` on the device node) for each [`Lockspace::lock`]; conversions and unlocks cost
-    /// what they did. Programs without it, and those that have another node for the same device
-    /// (`mknod`, some containers), are not kept apart. With a `backend`, it keeps apart the threads that
-    /// share an open lockspace only. While the kernel has stopped the lockspace,
-    /// the first request is held up in its `write` and the others behind it.
+    /// Where exclusion needs it, which is on kernels since 6.10 and on those of distributions that
+    /// have their resource table, and wherever it cannot be told, this is done without being asked
+    /// for: see [two resources of one name](crate::manual#two-resources-of-one-name). It keeps apart
+    /// the threads of a program by a mutex, and the open lockspaces of this name on this node by a
+    /// `flock` on the device node, which is two system calls for each [`Lockspace::lock`].
+    /// Conversions and unlocks cost what they did.
+    ///
+    /// Programs without it, and those that have another node for the same device (`mknod`, some
+    /// containers), are not kept apart. While the kernel has stopped the lockspace, the first request
+    /// is held up in its `write` and the others behind it. A process that keeps the lock on the node
+    /// for ten seconds while the lockspace runs makes requests fail with EBUSY. Who may read the node
+    /// but not write it has no use of the lockspace, and could be such a process: give both or none.
     #[must_use]
     pub fn serialize_new_requests(mut self) -> Self {
-        self.serialize_new_requests = true;
+        self.first_requests = KeepApart::Always;
+        self
+    }
+
+    /// Does without what [`serialize_new_requests`](Self::serialize_new_requests) tells of, also on
+    /// kernels that need it.
+    ///
+    /// For programs whose resources all exist before they are fought for (each has a lock in NL,
+    /// say, that was granted before anybody else asked), and where nothing but this handle asks for
+    /// new locks, one at a time. Elsewhere **two may hold EX**.
+    #[must_use]
+    pub fn concurrent_new_requests(mut self) -> Self {
+        self.first_requests = KeepApart::Never;
         self
     }
 
@@ -201,8 +218,7 @@ impl LockspaceOptions {
 
     fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = self.manager.open(&name, minor, self.timeout)?;
-        let shared =
-            Shared::new(name, device, self.background_writes, self.serialize_new_requests)?;
+        let shared = Shared::new(name, device, self.background_writes, self.first_requests)?;
         let (manager, close_timeout) = (self.manager.clone(), self.close_timeout);
         Ok(Lockspace { shared, manager, close_timeout })
     }

@@ -16,6 +16,7 @@ use crate::device::{Device, Gone, Slot};
 use crate::entry::{BlockingSlot, Contract, Entry};
 use crate::error::ErrorKind;
 use crate::event::DueQueue;
+use crate::first::{FirstRequests, KeepApart};
 use crate::lookout::Lookout;
 use crate::settle::Settling;
 use crate::signal::{AsFd, Signal};
@@ -41,7 +42,7 @@ pub(crate) struct Shared {
     forks: u32,
     pub(crate) slot: Slot,
     /// Whose turn it is to request a new lock, if they are to come one after the other.
-    new_requests: Option<Mutex<()>>,
+    first_requests: FirstRequests,
     pub(crate) table: Mutex<Table<Entry>>,
     /// Told when a cancel was written.
     pub(crate) cancel_written: Condvar,
@@ -75,7 +76,7 @@ impl Shared {
         name: LockspaceName,
         device: Device,
         background_writes: bool,
-        serialize_new_requests: bool,
+        keep_apart: KeepApart,
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
@@ -93,8 +94,8 @@ impl Shared {
             abi,
             owner: std::process::id(),
             forks: dlm_sys::fork_count(),
+            first_requests: FirstRequests::new(keep_apart, &device),
             slot: Slot::new(device),
-            new_requests: serialize_new_requests.then(|| Mutex::new(())),
             table: Mutex::new(Table::new(abi.width)),
             cancel_written: Condvar::new(),
             gate: Mutex::new(()),
@@ -154,32 +155,16 @@ impl Shared {
         found.err().unwrap_or(ErrorKind::Device(error))
     }
 
-    /// As [`Shared::submit_to`], for a request that may make a new resource: one at a time on this
-    /// node, if that is wanted.
+    /// As [`Shared::submit_to`], for a request that may make a new resource.
     #[inline]
     pub(crate) fn submit_new(
         &self,
         device: &Device,
         request: &Request<'_>,
     ) -> Result<Accepted, ErrorKind> {
-        match &self.new_requests {
-            None => self.submit_to(device, request),
-            Some(turn) => self.submit_in_turn(turn, device, *request),
-        }
-    }
-
-    /// The request is passed by value: one whose address is taken must be in memory on either way.
-    #[inline(never)]
-    fn submit_in_turn(
-        &self,
-        turn: &Mutex<()>,
-        device: &Device,
-        request: Request<'_>,
-    ) -> Result<Accepted, ErrorKind> {
-        // The device keeps open devices apart, and all threads here share one.
-        let _turn = lock(turn);
-        let _alone = device.alone()?;
-        self.submit_to(device, &request)
+        let is_open = || self.check_removed();
+        let _turn = self.first_requests.enter(device, &self.name, None, is_open)?;
+        self.submit_to(device, request)
     }
 
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), ErrorKind> {

@@ -140,6 +140,10 @@ impl Error {
             (Call::OpenLockspace, Errno::ENOENT | Errno::ENODEV) => {
                 Some("the lockspace does not exist on this node, or was just removed")
             }
+            (Call::SerialiseRequests, Errno::EBUSY) => Some(
+                "another process has held the lock on the node for long: /proc/locks or lslocks names \
+                 it; end it, or do without (concurrent_new_requests)",
+            ),
             (_, Errno::EMFILE | Errno::ENFILE) => Some("raise the limit of open files"),
             (Call::Submit(command), errno) => remedy_of_write(command, errno),
             _ => None,

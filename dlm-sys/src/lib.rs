@@ -54,6 +54,6 @@ pub use error::{Call, Cause, Error};
 pub use fork::fork_count;
 #[cfg(feature = "std")]
 pub use kernel::{first_requests_can_meet, hash_table_seen};
-pub use lockspace::{Accepted, Alone, LockspaceDevice};
+pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;

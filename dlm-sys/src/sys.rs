@@ -99,7 +99,20 @@ impl Fd {
         }
     }
 
-    /// Takes an exclusive `flock(2)`, which ends with [`Fd::unlock`] or the close.
+    /// Takes an exclusive `flock(2)`, which ends with [`Fd::unlock`] or the last close. `false`:
+    /// another open file has it.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Result<bool, Errno> {
+        let how = libc::LOCK_EX | libc::LOCK_NB;
+        // SAFETY: `flock` takes two integers and touches no memory of ours.
+        match retry(|| unsafe { libc::flock(self.0, how) } as isize) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Takes an exclusive `flock(2)`, waiting for it.
     pub(crate) fn lock_exclusive(&self) -> Result<(), Errno> {
         // SAFETY: `flock` takes two integers and touches no memory of ours.
         retry(|| unsafe { libc::flock(self.0, libc::LOCK_EX) } as isize).map(|_| ())

@@ -80,6 +80,18 @@ impl BackendDevice for KernelDevice {
         self.removal.check(&self.device)
     }
 
+    fn first_requests_can_meet(&self) -> bool {
+        dlm_sys::first_requests_can_meet()
+    }
+
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        self.device.try_lock_node()
+    }
+
+    fn unlock_node(&self) {
+        self.device.unlock_node();
+    }
+
     fn set_permissions(&self, mode: u32) -> Result<(), Error> {
         self.device.set_permissions(mode)
     }

@@ -124,6 +124,27 @@ pub trait BackendDevice: fmt::Debug + Send + Sync {
     /// What keeps it from knowing.
     fn was_removed(&self) -> Result<bool, Error>;
 
+    /// Whether two requests at the same time for a resource that nobody uses can make two resources
+    /// of that name, with locks that know nothing of each other. The caller keeps such requests
+    /// apart then, with [`BackendDevice::try_lock_node`]. No, unless it is overridden.
+    fn first_requests_can_meet(&self) -> bool {
+        false
+    }
+
+    /// Takes the lock that keeps this device's requests for new locks apart from those of the
+    /// node's other devices, for the time of one [`BackendDevice::submit`]. `false`: another device
+    /// has it. Never blocks. There is no such lock unless it is overridden.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being taken.
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// Ends what [`BackendDevice::try_lock_node`] took.
+    fn unlock_node(&self) {}
+
     /// Sets who may open the lockspace. Does nothing unless it is overridden.
     ///
     /// # Errors
