@@ -71,12 +71,12 @@ fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(pla
     // The kernel makes no lockspace as long as it removes one.
     let options = place.options().timeout(soon);
     let error = options.create("h6-late").unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
+    assert!(error.is_timed_out(), "{error}");
     let error = place.options().open("h6-late").unwrap_err();
     assert!(error.is_no_lockspace(), "{error}");
     drop(device);
     eventually("the removal has ended", || minor(place, "h6-foreign").is_none());
-    // It is made after all, and taken back, as nobody waits for it. A creation that comes behind
+    // If it is made after all it is taken back, as nobody waits for it. A creation that comes behind
     // has a lockspace of its own.
     let ls = place.create("h6-late").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();

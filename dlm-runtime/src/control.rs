@@ -61,9 +61,15 @@ impl Manager {
         }
     }
 
-    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, dlm_sys::Error> {
+    /// `patience`: for creations and removals by other processes.
+    fn create(
+        &self,
+        name: &LockspaceName,
+        flags: LockspaceFlags,
+        patience: Duration,
+    ) -> Result<Minor, dlm_sys::Error> {
         match self {
-            Self::Kernel => ControlDevice::open()?.create_lockspace(name, flags),
+            Self::Kernel => ControlDevice::open()?.patience(patience).create_lockspace(name, flags),
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.create(name, flags),
         }
@@ -71,7 +77,10 @@ impl Manager {
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), dlm_sys::Error> {
         match self {
-            Self::Kernel => ControlDevice::open()?.remove_lockspace(minor, flags),
+            // As long as it may take: a removal that is given up leaves a reference behind.
+            Self::Kernel => {
+                ControlDevice::open()?.patience(Duration::MAX).remove_lockspace(minor, flags)
+            }
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.remove(minor, flags),
         }
@@ -87,11 +96,12 @@ pub(crate) fn create(
     timeout: Duration,
 ) -> Result<Minor, ErrorKind> {
     if timeout == Duration::MAX {
-        return Ok(manager.create(&name, flags)?);
+        return Ok(manager.create(&name, flags, timeout)?);
     }
     let manager = manager.clone();
     let create = move |answer: SyncSender<Result<Minor, dlm_sys::Error>>| {
-        let created = manager.create(&name, flags);
+        // It ends before the caller's patience does, so that the caller hears what it waits for.
+        let created = manager.create(&name, flags, timeout - timeout / 8);
         if let (Ok(minor), Err(_)) = (created, answer.send(created)) {
             // Nobody waits any more. Without force: somebody else may use it by now, and the
             // reference that stays behind if it fails is that of a lockspace in use.
@@ -116,7 +126,8 @@ pub(crate) fn remove(
     let remove = move |answer: SyncSender<Result<(), dlm_sys::Error>>| {
         let _ = answer.send(manager.remove(minor, flags));
     };
-    let late = "somebody has the lockspace's device open; it is removed when they close it";
+    let late = "somebody has the lockspace's device open, or another process is creating or \
+                removing a lockspace; it is removed when they are done";
     within(timeout, "dlm-remove", late, remove)
 }
 

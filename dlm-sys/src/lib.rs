@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 mod control;
+mod creation;
 mod errno;
 mod error;
 #[doc(hidden)]
@@ -46,6 +47,7 @@ mod kernel;
 mod removal;
 
 pub use control::ControlDevice;
+pub use creation::LOCK_FILE;
 #[cfg(feature = "std")]
 pub use discover::find_lockspace;
 pub use errno::Errno;
