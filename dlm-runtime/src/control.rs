@@ -69,7 +69,7 @@ impl Manager {
         patience: Duration,
     ) -> Result<Minor, dlm_sys::Error> {
         match self {
-            Self::Kernel => ControlDevice::open()?.patience(patience).create_lockspace(name, flags),
+            Self::Kernel => dlm_sys::create_lockspace(name, flags, patience),
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.create(name, flags),
         }

@@ -125,7 +125,11 @@ impl Device {
         on_either!(&self.kind, (device, _) => device.as_fd(), other => other.results())
     }
 
+    /// Gives the node these permissions; 0 leaves it as it is, as C libdlm does.
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), dlm_sys::Error> {
+        if mode == 0 {
+            return Ok(());
+        }
         on_either!(
             &self.kind,
             (device, _) => device.set_permissions(mode),

@@ -62,8 +62,12 @@ impl LockspaceOptions {
     }
 
     /// The permission bits that a creation gives the device node, such as `0o660`. They say who may
-    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed.
-    /// Without this they stay as the kernel or udev made them: for root only, usually.
+    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed. Where
+    /// udev runs they are set after its rules have been, and so hold.
+    ///
+    /// Without this, and with 0, they stay as the kernel or udev made them: for root only, usually,
+    /// or for root's group. Who may read the node but not write it has no use of the lockspace, and
+    /// could hold up the others: see [`serialize_new_requests`](Self::serialize_new_requests).
     #[must_use]
     pub fn permissions(mut self, mode: u32) -> Self {
         self.permissions = Some(mode);

@@ -45,6 +45,10 @@ mod fork;
 mod kernel;
 #[cfg(feature = "std")]
 mod removal;
+#[cfg(feature = "std")]
+mod udev;
+#[cfg(feature = "std")]
+mod uevent;
 
 pub use control::ControlDevice;
 pub use creation::LOCK_FILE;
@@ -59,3 +63,5 @@ pub use kernel::{first_requests_can_meet, hash_table_seen};
 pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;
+#[cfg(feature = "std")]
+pub use udev::create_lockspace;

@@ -14,6 +14,7 @@ use crate::error::{Call, Error};
 use crate::lockspace::{LockspaceDevice, MISC_MAJOR};
 use crate::sys::Fd;
 use crate::sys::uevents;
+use crate::uevent;
 
 /// The network namespace of the calling thread.
 const NETWORK: &str = "/proc/thread-self/ns/net";
@@ -112,12 +113,19 @@ impl AsFd for RemovalWatch {
     }
 }
 
+/// Whether the kernel's messages get here: it sends them to network namespaces of the first user
+/// namespace.
+pub(crate) fn hears_the_kernel() -> bool {
+    let owner = || {
+        let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
+        File::from(owner).metadata().ok()
+    };
+    owner().is_some_and(|owner| owner.ino() == FIRST_USER_NAMESPACE)
+}
+
 /// A socket on which the kernel tells of devices that go, if there can be one here.
 fn listen(minor: Minor) -> Option<Fd> {
-    // The kernel sends to network namespaces of the first user namespace.
-    let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
-    let owner = File::from(owner).metadata().ok()?;
-    if owner.ino() != FIRST_USER_NAMESPACE {
+    if !hears_the_kernel() {
         return None;
     }
     // Those of other devices would wake whoever waits for nothing.
@@ -133,19 +141,9 @@ fn device_path(minor: Minor) -> Option<Vec<u8>> {
     Some([b"/", path.strip_prefix(b"../../")?].concat())
 }
 
-/// Whether this message says that the misc device with this minor number has gone. Its parts end
-/// with zero bytes: `remove@PATH`, then `KEY=VALUE`, `MAJOR` and `MINOR` among them. With
-/// `SYNTH_UUID` before those it was sent because somebody wrote to the device's file `uevent`.
+/// Whether this message says that the misc device with this minor number has gone.
 fn is_removal(message: &[u8], minor: Minor) -> bool {
-    let value = |key: &[u8]| {
-        let mut parts = message.split_inclusive(|&byte| byte == 0);
-        parts.find_map(|part| part.strip_prefix(key)?.strip_suffix(&[0]))
-    };
-    let number = |key| str::from_utf8(value(key)?).ok()?.parse::<u32>().ok();
-    message.starts_with(b"remove@")
-        && value(b"SYNTH_UUID=").is_none()
-        && number(b"MAJOR=") == Some(MISC_MAJOR)
-        && number(b"MINOR=") == Some(minor.0)
+    message.starts_with(b"remove@") && uevent::is_about(message, minor)
 }
 
 fn watch_node(device: &LockspaceDevice) -> Result<Inotify, Error> {

@@ -24,11 +24,11 @@ struct KernelDevice {
 
 impl Backend for Kernel {
     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
-        ControlDevice::open()?.create_lockspace(name, flags)
+        dlm_sys::create_lockspace(name, flags, Duration::MAX)
     }
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
-        ControlDevice::open()?.remove_lockspace(minor, flags)
+        ControlDevice::open()?.patience(Duration::MAX).remove_lockspace(minor, flags)
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
