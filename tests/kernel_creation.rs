@@ -14,8 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockspaceFlags, LockspaceName, RemoveFlags};
-use dlm_sys::{Call, Cause, Error, LOCK_FILE, find_lockspace};
-use dlm_tests::{PATIENCE, as_nobody, control_device};
+use dlm_runtime::LockspaceOptions;
+use dlm_sys::{Call, Cause, Errno, Error, LOCK_FILE, find_lockspace};
+use dlm_tests::{Kernel, PATIENCE, as_nobody, control_device};
 use nix::fcntl::{Flock, FlockArg};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -122,4 +123,38 @@ fn without_the_file_there_is_one_of_the_module() {
     drop((other, stranger));
     create_and_remove("creation-module").unwrap();
     fs::remove_file(path()).unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn when_no_minor_number_is_left_the_error_says_so() {
+    let _turn = one_at_a_time();
+    let control = control_device();
+    let name = |count: usize| LockspaceName::new(format!("many{count}").as_bytes()).unwrap();
+    let make = |count, flags| dlm_sys::create_lockspace(&name(count), flags, PATIENCE);
+    let mut minors = Vec::new();
+    // More than 6.1 has numbers for; later kernels have a million.
+    let error = (0..200).find_map(|count| match make(count, LockspaceFlags::empty()) {
+        Ok(minor) => {
+            minors.push(minor);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    if let Some(error) = error {
+        assert_eq!(error.cause, Cause::NoMinorLeft);
+        assert!(error.to_string().contains("no minor number is left"), "{error}");
+        let again = make(minors.len(), LockspaceFlags::NEWEXCL).unwrap_err();
+        assert_eq!(again.cause, Cause::NoMinorLeft);
+        // That there is one of this name is another matter.
+        let exists = make(0, LockspaceFlags::NEWEXCL).unwrap_err();
+        assert_eq!(exists.errno(), Some(Errno::EEXIST));
+        let error = LockspaceOptions::new().open_or_create("many-more").unwrap_err();
+        assert!(error.to_string().contains("no minor number is left"), "{error}");
+    }
+    assert_eq!(error.is_some(), Kernel::pick(true, false));
+    for minor in minors {
+        control.remove_lockspace(minor, RemoveFlags::empty()).unwrap();
+    }
+    create_and_remove("many0").unwrap();
 }

@@ -75,6 +75,18 @@ impl Manager {
         }
     }
 
+    fn remove_all(
+        &self,
+        name: &LockspaceName,
+        flags: RemoveFlags,
+    ) -> Result<usize, dlm_sys::Error> {
+        match self {
+            Self::Kernel => ControlDevice::open()?.patience(Duration::MAX).remove_all(name, flags),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.remove_all(name, flags),
+        }
+    }
+
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), dlm_sys::Error> {
         match self {
             // As long as it may take: a removal that is given up leaves a reference behind.
@@ -119,16 +131,34 @@ pub(crate) fn remove(
     flags: RemoveFlags,
     timeout: Duration,
 ) -> Result<(), ErrorKind> {
+    removal(manager, timeout, move |manager| manager.remove(minor, flags))
+}
+
+/// Drops all references of a lockspace within `timeout`, and tells how many there were. A removal
+/// that takes longer goes on.
+pub(crate) fn remove_all(
+    manager: &Manager,
+    name: LockspaceName,
+    flags: RemoveFlags,
+    timeout: Duration,
+) -> Result<usize, ErrorKind> {
+    removal(manager, timeout, move |manager| manager.remove_all(&name, flags))
+}
+
+fn removal<T: Send + 'static>(
+    manager: &Manager,
+    timeout: Duration,
+    remove: impl FnOnce(&Manager) -> Result<T, dlm_sys::Error> + Send + 'static,
+) -> Result<T, ErrorKind> {
     if timeout == Duration::MAX {
-        return Ok(manager.remove(minor, flags)?);
+        return Ok(remove(manager)?);
     }
     let manager = manager.clone();
-    let remove = move |answer: SyncSender<Result<(), dlm_sys::Error>>| {
-        let _ = answer.send(manager.remove(minor, flags));
-    };
     let late = "somebody has the lockspace's device open, or another process is creating or \
                 removing a lockspace; it is removed when they are done";
-    within(timeout, "dlm-remove", late, remove)
+    within(timeout, "dlm-remove", late, move |answer: SyncSender<_>| {
+        let _ = answer.send(remove(&manager));
+    })
 }
 
 fn within<T: Send + 'static>(

@@ -216,6 +216,27 @@ impl LockspaceOptions {
         remove().map_err(|kind| Error::new(Operation::Release, kind))
     }
 
+    /// Removes a lockspace from this node with all its references, and tells how many there were.
+    /// Needs CAP_SYS_ADMIN.
+    ///
+    /// The kernel counts creations, not programs: the reference of a program that was killed before
+    /// it released the lockspace stays, and keeps it on this node. This is for clearing up. Programs
+    /// that use the lockspace lose it; while there are locks in it, or orphans, it stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`]; [`ErrorKind::Device`] where [`Error::is_no_lockspace`] tells that there
+    /// is none, or with EBUSY for the last reference, which is kept, if there are locks;
+    /// [`ErrorKind::TimedOut`] while somebody has it open (it goes on, as
+    /// [`close_timeout`](Self::close_timeout) says).
+    pub fn remove_all(&self, name: impl AsRef<[u8]>) -> Result<usize, Error> {
+        let remove = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            control::remove_all(&self.manager, name, RemoveFlags::empty(), self.close_timeout)
+        };
+        remove().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+
     fn give_back(&self, minor: Minor) -> Result<(), ErrorKind> {
         control::remove(&self.manager, minor, RemoveFlags::empty(), self.close_timeout)
     }

@@ -110,6 +110,29 @@ impl ControlDevice {
         self.submit_alone(&Request::RemoveLockspace { minor, flags }).map(|_| ())
     }
 
+    /// Drops all references of a lockspace, those that killed programs have left behind, too, and so
+    /// removes it; see [`ControlDevice::remove_lockspace`]. Returns how many there were. Programs that
+    /// use it lose it.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoLockspace`]; as [`ControlDevice::remove_lockspace`], and then at least one reference
+    /// is left: EBUSY, when locks are left and FORCEFREE was not given.
+    #[cfg(feature = "std")]
+    pub fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        // Held throughout: the minor number may be another lockspace's after the last one.
+        let _lock = CreationLock::take(&self.fd, self.patience)?;
+        let mut count = 0;
+        while let Some(minor) = crate::find_lockspace(name)? {
+            self.submit(&Request::RemoveLockspace { minor, flags })?;
+            count += 1;
+        }
+        match count {
+            0 => Err(Error::new(Call::Submit(Command::RemoveLockspace), Cause::NoLockspace)),
+            count => Ok(count),
+        }
+    }
+
     /// Writes bytes to the device and returns the kernel's answer, whatever it means. For tests of
     /// the kernel's own checks.
     ///

@@ -84,6 +84,8 @@ pub enum Cause {
     /// `/proc/misc` does not end: the kernel's list of misc devices is corrupt (simultaneous
     /// creations of one lockspace do that on kernels up to 6.12).
     EndlessList,
+    /// The kernel has no minor number left for the device of one more lockspace. It says EEXIST.
+    NoMinorLeft,
     /// Another process has kept this file locked for as long as there was patience.
     Held(&'static CStr),
     /// Minor number 0 would remove any lockspace that has no device.
@@ -134,6 +136,11 @@ impl Error {
                 return Some("is udev running, or devtmpfs mounted on /dev?");
             }
             Cause::EndlessList => return Some("reboot this node"),
+            Cause::NoMinorLeft => {
+                return Some(
+                    "remove lockspaces: older kernels have numbers for about 120 on a node",
+                );
+            }
             Cause::Held(_) => {
                 return Some(
                     "it creates or removes a lockspace on this node, and may wait for the cluster or \
@@ -174,9 +181,10 @@ const fn remedy_of_write(command: Command, errno: Errno) -> Option<&'static str>
             Some("CAP_SYS_ADMIN is needed; with it, dlm_controld refused to join")
         }
         (Command::RemoveLockspace, Errno::EPERM) => Some("CAP_SYS_ADMIN is needed"),
-        (Command::CreateLockspace, Errno::EEXIST) => {
-            Some("the lockspace exists on this node: open it, or create without NEWEXCL")
-        }
+        (Command::CreateLockspace, Errno::EEXIST) => Some(
+            "the lockspace exists on this node: open it, or create without NEWEXCL; if killed \
+                 programs have left it behind, drop their references (remove_all)",
+        ),
         (Command::CreateLockspace, Errno::EBUSY) => Some("no minor number left for the device"),
         (Command::CreateLockspace, Errno::EPROTO) => {
             Some("another node has created the lockspace with other flags")
@@ -206,6 +214,7 @@ impl fmt::Display for Cause {
             Self::Decode(decode) => write!(f, "the kernel's record is not understood: {decode}"),
             Self::Return(value) => write!(f, "write returned {value}, which this command cannot"),
             Self::EndlessList => f.write_str("the kernel's list of misc devices does not end"),
+            Self::NoMinorLeft => f.write_str("no minor number is left for its device"),
             Self::Held(path) => {
                 write!(f, "another process keeps {} locked", path.to_str().unwrap_or_default())
             }

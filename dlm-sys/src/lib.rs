@@ -38,6 +38,8 @@ pub mod misc;
 mod sys;
 
 #[cfg(feature = "std")]
+mod create;
+#[cfg(feature = "std")]
 mod discover;
 #[cfg(feature = "std")]
 mod fork;
@@ -51,6 +53,8 @@ mod udev;
 mod uevent;
 
 pub use control::ControlDevice;
+#[cfg(feature = "std")]
+pub use create::create_lockspace;
 pub use creation::LOCK_FILE;
 #[cfg(feature = "std")]
 pub use discover::find_lockspace;
@@ -63,5 +67,3 @@ pub use kernel::{first_requests_can_meet, hash_table_seen};
 pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
 pub use removal::RemovalWatch;
-#[cfg(feature = "std")]
-pub use udev::create_lockspace;

@@ -9,13 +9,11 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use dlm_proto::{LockspaceFlags, LockspaceName, Minor};
+use dlm_proto::{LockspaceName, Minor};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::control::ControlDevice;
-use crate::error::Error;
 use crate::lockspace::MISC_MAJOR;
 use crate::misc::LOCKSPACE_PREFIX;
 use crate::removal::hears_the_kernel;
@@ -38,33 +36,10 @@ const AFTER_THE_FILE: Duration = Duration::from_secs(1);
 /// How far the time of a file may be behind the clock.
 const COARSE: Duration = Duration::from_millis(50);
 
-/// Creates a lockspace as [`ControlDevice::create_lockspace`] does, with this patience for other
-/// creations, and waits until udev, where it runs, has done with the new node what its rules say: its
-/// permissions can be changed then, and the link in `/dev/misc` is there. A udev that does not
-/// answer is not waited for longer than ten seconds, nor than `patience`.
-///
-/// # Errors
-///
-/// As [`ControlDevice::open`] and [`ControlDevice::create_lockspace`].
-pub fn create_lockspace(
-    name: &LockspaceName,
-    flags: LockspaceFlags,
-    patience: Duration,
-) -> Result<Minor, Error> {
-    let control = ControlDevice::open()?.patience(patience);
-    // Before the kernel tells of the device.
-    let udev = Path::new(UDEV).exists().then(|| Udev::listen(name));
-    let minor = control.create_lockspace(name, flags)?;
-    if let Some(udev) = udev {
-        udev.await_node(minor, Instant::now() + patience.min(PATIENCE));
-    }
-    Ok(minor)
-}
-
 /// What tells of the kernel's new device, and of what udev has done. What cannot be had is done
 /// without.
 #[derive(Debug)]
-struct Udev {
+pub(crate) struct Udev {
     kernel: Option<Fd>,
     udev: Option<Fd>,
     files: Option<Inotify>,
@@ -81,7 +56,11 @@ enum Wanted {
 }
 
 impl Udev {
-    fn listen(name: &LockspaceName) -> Self {
+    /// Listens for what is said about the lockspace of this name from now on, if there is a udev.
+    pub(crate) fn listen(name: &LockspaceName) -> Option<Self> {
+        if !Path::new(UDEV).exists() {
+            return None;
+        }
         let path = [b"/devices/virtual/misc/", LOCKSPACE_PREFIX, name].concat();
         let is_told = hears_the_kernel();
         let files = || {
@@ -89,15 +68,19 @@ impl Udev {
             let changes = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
             files.add_watch(FILES, changes).map(|_| files)
         };
-        Self {
+        Some(Self {
             kernel: is_told.then(|| uevents::listen_for_addition(&path).ok()).flatten(),
             udev: is_told.then(|| uevents::listen_to_udev().ok()).flatten(),
             files: files().ok(),
             since: SystemTime::now() - COARSE,
-        }
+        })
     }
 
-    fn await_node(&self, minor: Minor, deadline: Instant) {
+    /// Waits until udev is done with the node that was created since, until the deadline or as long
+    /// as there is patience with udev.
+    pub(crate) fn await_node(&self, minor: Minor, deadline: Option<Instant>) {
+        let patience = Instant::now() + PATIENCE;
+        let deadline = deadline.map_or(patience, |at| at.min(patience));
         let wanted = self.wanted(minor);
         let mut filed_by = None;
         loop {

@@ -31,6 +31,10 @@ impl Backend for Kernel {
         ControlDevice::open()?.patience(Duration::MAX).remove_lockspace(minor, flags)
     }
 
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        ControlDevice::open()?.patience(Duration::MAX).remove_all(name, flags)
+    }
+
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
         find_lockspace(name)
     }

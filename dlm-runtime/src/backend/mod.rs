@@ -56,6 +56,27 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// ENOENT; EBUSY if locks are left and [`RemoveFlags::FORCEFREE`] is not given; any other.
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error>;
 
+    /// Drops all references of a lockspace, those of killed programs too, and so removes it.
+    /// Returns how many there were. The caller has given it a thread.
+    ///
+    /// By itself it drops one after the other until there is none, which may meet with a lockspace
+    /// that somebody creates under the same number at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoLockspace`]; those of [`Backend::remove`], and then at least one is left.
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        let mut count = 0;
+        while let Some(minor) = self.find(name)? {
+            self.remove(minor, flags)?;
+            count += 1;
+        }
+        match count {
+            0 => Err(Error::new(Call::Submit(Command::RemoveLockspace), Cause::NoLockspace)),
+            count => Ok(count),
+        }
+    }
+
     /// The minor number of a lockspace, if it exists on this node.
     ///
     /// # Errors
@@ -164,6 +185,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
         (**self).remove(minor, flags)
+    }
+
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        (**self).remove_all(name, flags)
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
