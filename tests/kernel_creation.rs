@@ -158,3 +158,17 @@ fn when_no_minor_number_is_left_the_error_says_so() {
     }
     create_and_remove("many0").unwrap();
 }
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn flags_that_do_nothing_for_a_program_are_not_sent() {
+    let _turn = one_at_a_time();
+    let control = control_device();
+    let name = LockspaceName::new(b"flags").unwrap();
+    // Kernels since 6.11 refuse 0x10 from programs, so it has not got there.
+    let flags = LockspaceFlags::from_bits_retain(0x16 | 1 << 30);
+    let minor = control.create_lockspace(&name, flags).unwrap();
+    let again = control.create_lockspace(&name, flags | LockspaceFlags::NEWEXCL);
+    assert_eq!(again.unwrap_err().errno(), Some(Errno::EEXIST));
+    control.remove_lockspace(minor, RemoveFlags::empty()).unwrap();
+}

@@ -16,6 +16,9 @@ use crate::sys::{self, Fd};
 /// otherwise.
 const PATIENCE: u32 = 60_000;
 
+/// The flags that are sent with a creation.
+const SENT: LockspaceFlags = LockspaceFlags::NEWEXCL;
+
 /// `/dev/dlm-control`, open.
 ///
 /// Opening needs the node's permission only; creating and removing need CAP_SYS_ADMIN in the
@@ -76,6 +79,10 @@ impl ControlDevice {
     /// [`LOCK_FILE`](crate::LOCK_FILE): at the same time they corrupt the list of misc devices of
     /// kernels up to 6.12.
     ///
+    /// Of the flags only NEWEXCL is sent. Kernels make others, which do nothing for a program, part
+    /// of the lockspace, and nodes with other ones cannot join it (EPROTO), nor can those whose kernel
+    /// does not know them.
+    ///
     /// # Errors
     ///
     /// [`Cause::Held`] (a creation or removal by another process takes longer than this one's
@@ -87,6 +94,7 @@ impl ControlDevice {
         name: &LockspaceName,
         flags: LockspaceFlags,
     ) -> Result<Minor, Error> {
+        let flags = flags & SENT;
         self.submit_alone(&Request::CreateLockspace { name, flags }).map(Minor)
     }
 
