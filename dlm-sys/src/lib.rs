@@ -66,4 +66,4 @@ pub use fork::fork_count;
 pub use kernel::{first_requests_can_meet, hash_table_seen};
 pub use lockspace::{Accepted, LockspaceDevice};
 #[cfg(feature = "std")]
-pub use removal::RemovalWatch;
+pub use removal::{LazyRemovalWatch, RemovalWatch};

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dlm_proto::Minor;
@@ -64,8 +66,8 @@ impl RemovalWatch {
             Some(socket) => Source::Messages(socket),
             None => Source::Node(watch_node(device)?),
         };
-        // What happened before nobody tells any more.
-        if device.is_removed()? {
+        // What happened before nobody tells any more. A node made by hand outlives the device.
+        if device.is_removed()? || !is_registered(device.minor()) {
             return Err(Error::os(Call::WatchNode, Errno::ENODEV));
         }
         Ok(Self { source, minor: device.minor(), is_removed: AtomicBool::new(false) })
@@ -113,6 +115,51 @@ impl AsFd for RemovalWatch {
     }
 }
 
+/// A [`RemovalWatch`] that is made when it is first needed, which is before a thread sleeps: until
+/// then the removal of the lockspace is nothing that anybody waits for, and no descriptor is open
+/// for it.
+#[derive(Debug, Default)]
+pub struct LazyRemovalWatch(OnceLock<RemovalWatch>);
+
+impl LazyRemovalWatch {
+    /// One that is not made yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The watch for this device, which is the same at each call. Of threads that make it at the same
+    /// time one does.
+    ///
+    /// # Errors
+    ///
+    /// As [`RemovalWatch::new`]: ENODEV if the lockspace was removed already. After another one (EMFILE)
+    /// the next call tries again; who sleeps without a watch does so for a limited time, and asks
+    /// [`LazyRemovalWatch::check`] then.
+    pub fn get(&self, device: &LockspaceDevice) -> Result<&RemovalWatch, Error> {
+        match self.0.get() {
+            Some(watch) => Ok(watch),
+            None => {
+                let watch = RemovalWatch::new(device)?;
+                Ok(self.0.get_or_init(|| watch))
+            }
+        }
+    }
+
+    /// Whether the lockspace of `device` was removed; as [`RemovalWatch::check`], also without a
+    /// watch.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's answer.
+    pub fn check(&self, device: &LockspaceDevice) -> Result<bool, Error> {
+        match self.0.get() {
+            Some(watch) => watch.check(device),
+            None => Ok(device.is_removed()? || !is_registered(device.minor())),
+        }
+    }
+}
+
 /// Whether the kernel's messages get here: it sends them to network namespaces of the first user
 /// namespace.
 pub(crate) fn hears_the_kernel() -> bool {
@@ -133,10 +180,20 @@ fn listen(minor: Minor) -> Option<Fd> {
     uevents::listen_for_removals(path.as_deref()).ok()
 }
 
+/// Where the kernel has a link for each device with a number.
+const DEVICES: &str = "/sys/dev/char";
+
+/// Whether the kernel has a device with this minor number, if that can be known.
+fn is_registered(minor: Minor) -> bool {
+    let link = fs::symlink_metadata(format!("{DEVICES}/{MISC_MAJOR}:{}", minor.0));
+    // Without /sys, or with a part of it only, nothing is known.
+    link.is_ok() || !Path::new(DEVICES).exists()
+}
+
 /// Where a misc device is below `/sys`, if that can be known.
 fn device_path(minor: Minor) -> Option<Vec<u8>> {
     // A link like ../../devices/virtual/misc/dlm_NAME.
-    let link = fs::read_link(format!("/sys/dev/char/{MISC_MAJOR}:{}", minor.0)).ok()?;
+    let link = fs::read_link(format!("{DEVICES}/{MISC_MAJOR}:{}", minor.0)).ok()?;
     let path = link.as_os_str().as_bytes();
     Some([b"/", path.strip_prefix(b"../../")?].concat())
 }
