@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 mod control;
+mod creation;
 mod errno;
 mod error;
 #[doc(hidden)]
@@ -37,19 +38,32 @@ pub mod misc;
 mod sys;
 
 #[cfg(feature = "std")]
+mod create;
+#[cfg(feature = "std")]
 mod discover;
 #[cfg(feature = "std")]
 mod fork;
 #[cfg(feature = "std")]
+mod kernel;
+#[cfg(feature = "std")]
 mod removal;
+#[cfg(feature = "std")]
+mod udev;
+#[cfg(feature = "std")]
+mod uevent;
 
 pub use control::ControlDevice;
+#[cfg(feature = "std")]
+pub use create::create_lockspace;
+pub use creation::LOCK_FILE;
 #[cfg(feature = "std")]
 pub use discover::find_lockspace;
 pub use errno::Errno;
 pub use error::{Call, Cause, Error};
 #[cfg(feature = "std")]
 pub use fork::fork_count;
-pub use lockspace::{Accepted, Alone, LockspaceDevice};
 #[cfg(feature = "std")]
-pub use removal::RemovalWatch;
+pub use kernel::{first_requests_can_meet, hash_table_seen};
+pub use lockspace::{Accepted, LockspaceDevice};
+#[cfg(feature = "std")]
+pub use removal::{LazyRemovalWatch, RemovalWatch};

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_int, c_short, c_void};
+use core::ffi::{CStr, c_int, c_short, c_uint, c_void};
 use core::mem::MaybeUninit;
 use core::time::Duration;
 
@@ -15,10 +15,15 @@ pub(crate) mod uevents;
 #[derive(Debug)]
 pub(crate) struct Fd(c_int);
 
-/// What `fstat` says of a device node.
+/// What `fstat` says of a node of a file system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
+    pub(crate) is_file: bool,
     pub(crate) is_char_device: bool,
+    /// The permission bits.
+    pub(crate) permissions: u32,
+    /// The user's id.
+    pub(crate) owner: u32,
     pub(crate) major: u32,
     pub(crate) minor: u32,
     pub(crate) links: u64,
@@ -49,13 +54,33 @@ fn retry(mut call: impl FnMut() -> isize) -> Result<isize, Errno> {
 
 /// `open(2)` for reading and writing, with CLOEXEC, and with NONBLOCK if asked for.
 pub(crate) fn open(path: &CStr, nonblock: bool) -> Result<Fd, Errno> {
-    let flags = libc::O_RDWR | libc::O_CLOEXEC | if nonblock { libc::O_NONBLOCK } else { 0 };
-    // SAFETY: `path` is a NUL-terminated string that lives across the call. Without O_CREAT no
-    // third argument is read.
-    let open = || unsafe { libc::open(path.as_ptr(), flags) } as isize;
+    open_with(path, libc::O_RDWR | if nonblock { libc::O_NONBLOCK } else { 0 })
+}
+
+/// `open(2)` of a file that need not be there: a new one is for its owner only. Follows no link.
+pub(crate) fn open_or_create_private(path: &CStr) -> Result<Fd, Errno> {
+    open_with(path, libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+/// `open(2)` for reading. Follows no link.
+pub(crate) fn open_for_reading(path: &CStr) -> Result<Fd, Errno> {
+    open_with(path, libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
+fn open_with(path: &CStr, flags: c_int) -> Result<Fd, Errno> {
+    let mode: c_uint = 0o600;
+    // SAFETY: `path` is a NUL-terminated string that lives across the call, and the third argument
+    // is the one that belongs to O_CREAT, and is not read without it.
+    let open = || unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, mode) } as isize;
     let fd = retry(open)?;
     // `open` returned it as a c_int.
     Ok(Fd(c_int::try_from(fd).map_err(|_| Errno::EBADF)?))
+}
+
+/// Sleeps for milliseconds, by a `poll(2)` of nothing. A signal ends it early.
+pub(crate) fn pause(millis: u16) {
+    // SAFETY: with a count of zero no record is read or written, so none need be there.
+    unsafe { libc::poll(core::ptr::null_mut(), 0, millis.into()) };
 }
 
 impl Fd {
@@ -99,10 +124,17 @@ impl Fd {
         }
     }
 
-    /// Takes an exclusive `flock(2)`, which ends with [`Fd::unlock`] or the close.
-    pub(crate) fn lock_exclusive(&self) -> Result<(), Errno> {
+    /// Takes an exclusive `flock(2)`, which ends with [`Fd::unlock`] or the last close. `false`:
+    /// another open file has it.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Result<bool, Errno> {
+        let how = libc::LOCK_EX | libc::LOCK_NB;
         // SAFETY: `flock` takes two integers and touches no memory of ours.
-        retry(|| unsafe { libc::flock(self.0, libc::LOCK_EX) } as isize).map(|_| ())
+        match retry(|| unsafe { libc::flock(self.0, how) } as isize) {
+            Ok(_) => Ok(true),
+            Err(Errno::EAGAIN) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Ends the `flock`. It cannot fail on a lock that this open file holds.
@@ -119,7 +151,10 @@ impl Fd {
         // SAFETY: `fstat` succeeded, so it has filled in the whole record.
         let stat = unsafe { stat.assume_init() };
         Ok(Node {
+            is_file: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
             is_char_device: stat.st_mode & libc::S_IFMT == libc::S_IFCHR,
+            permissions: stat.st_mode & 0o7777,
+            owner: stat.st_uid,
             major: libc::major(stat.st_rdev),
             minor: libc::minor(stat.st_rdev),
             #[allow(clippy::useless_conversion, reason = "32 bits wide on 32-bit machines")]

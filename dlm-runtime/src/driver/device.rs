@@ -13,9 +13,9 @@ use crate::error::ErrorKind;
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
-pub(crate) use crate::model::device::{Alone, LockspaceDevice, RemovalWatch};
+pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
 #[cfg(not(dlm_model))]
-pub(crate) use dlm_sys::{Alone, LockspaceDevice, RemovalWatch};
+pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
 
 /// A lockspace's device.
 #[derive(Debug)]
@@ -82,14 +82,28 @@ impl Device {
         )
     }
 
-    /// Keeps apart from the other open devices of the lockspace on this node that ask for the same.
-    /// Only the kernel has a need for it.
-    pub(crate) fn alone(&self) -> Result<Option<Alone<'_>>, dlm_sys::Error> {
+    /// Whether two requests at the same time can make two resources of one name.
+    pub(crate) fn first_requests_can_meet(&self) -> bool {
         match &self.kind {
-            Kind::Kernel(device, _) => device.alone().map(Some),
+            // The lockspace of a schedule has one table under one lock.
+            #[cfg(dlm_model)]
+            Kind::Kernel(..) => false,
             #[cfg(not(dlm_model))]
-            Kind::Other(_) => Ok(None),
+            Kind::Kernel(..) => dlm_sys::first_requests_can_meet(),
+            #[cfg(not(dlm_model))]
+            Kind::Other(other) => other.first_requests_can_meet(),
         }
+    }
+
+    /// Takes what keeps this open device apart from the others of the node, if it is free.
+    #[inline]
+    pub(crate) fn try_lock_node(&self) -> Result<bool, dlm_sys::Error> {
+        on_either!(&self.kind, (device, _) => device.try_lock_node(), other => other.try_lock_node())
+    }
+
+    #[inline]
+    pub(crate) fn unlock_node(&self) {
+        on_either!(&self.kind, (device, _) => device.unlock_node(), other => other.unlock_node());
     }
 
     /// Reads one result, if there is one.
@@ -111,7 +125,11 @@ impl Device {
         on_either!(&self.kind, (device, _) => device.as_fd(), other => other.results())
     }
 
+    /// Gives the node these permissions; 0 leaves it as it is, as C libdlm does.
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), dlm_sys::Error> {
+        if mode == 0 {
+            return Ok(());
+        }
         on_either!(
             &self.kind,
             (device, _) => device.set_permissions(mode),
