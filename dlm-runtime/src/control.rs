@@ -37,7 +37,9 @@ impl Manager {
         timeout: Duration,
     ) -> Result<Device, dlm_sys::Error> {
         match self {
-            Self::Kernel => Device::of_kernel(LockspaceDevice::open_within(name, minor, timeout)?),
+            Self::Kernel => {
+                LockspaceDevice::open_within(name, minor, timeout).map(Device::of_kernel)
+            }
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.open(name, minor, timeout).map(Device::of_other),
         }

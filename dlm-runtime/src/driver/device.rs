@@ -13,9 +13,9 @@ use crate::error::ErrorKind;
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
-pub(crate) use crate::model::device::{LockspaceDevice, RemovalWatch};
+pub(crate) use crate::model::device::{LazyRemovalWatch, LockspaceDevice};
 #[cfg(not(dlm_model))]
-pub(crate) use dlm_sys::{LockspaceDevice, RemovalWatch};
+pub(crate) use dlm_sys::{LazyRemovalWatch, LockspaceDevice};
 
 /// A lockspace's device.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(crate) struct Device {
 /// Whose device it is. The kernel's is used without an indirection.
 #[derive(Debug)]
 enum Kind {
-    /// The device and the watch on its node.
-    Kernel(LockspaceDevice, RemovalWatch),
+    /// The device and the watch for its removal, which is made when somebody first sleeps.
+    Kernel(LockspaceDevice, LazyRemovalWatch),
     #[cfg(not(dlm_model))]
     Other(Box<dyn BackendDevice>),
 }
@@ -46,9 +46,8 @@ macro_rules! on_either {
 }
 
 impl Device {
-    pub(crate) fn of_kernel(device: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
-        let removal = RemovalWatch::new(&device)?;
-        Ok(Self::of(Kind::Kernel(device, removal)))
+    pub(crate) fn of_kernel(device: LockspaceDevice) -> Self {
+        Self::of(Kind::Kernel(device, LazyRemovalWatch::new()))
     }
 
     #[cfg(not(dlm_model))]
@@ -140,7 +139,11 @@ impl Device {
     /// Readable when [`Device::was_removed`] is worth a call.
     #[inline]
     pub(crate) fn removal(&self) -> Result<Source<'_>, dlm_sys::Error> {
-        Ok(on_either!(&self.kind, (_, removal) => removal.as_fd(), other => other.removal()))
+        Ok(on_either!(
+            &self.kind,
+            (device, removal) => removal.get(device)?.as_fd(),
+            other => other.removal()
+        ))
     }
 
     pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {
