@@ -86,6 +86,10 @@ impl<F: Face> Goal<F> for OwnEnd {
             return Ok(Some(end));
         }
         drop(state);
+        // It may have come between the two looks.
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
+        }
         // Nobody will ever say more.
         Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from))
     }
