@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockspaceFlags, RemoveFlags};
+
 
 use dlm_runtime::{Lockspace, LockspaceOptions};
 use dlm_tests::{PATIENCE, eventually};

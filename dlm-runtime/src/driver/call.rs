@@ -15,7 +15,6 @@ use super::face::{Due, Face, Notify};
 use super::read::{Read, Role};
 use super::{Driver, State};
 use crate::error::ErrorKind;
-use crate::sync::lock;
 use crate::trace;
 
 /// Results read for what is left over of a lock that was dropped.
@@ -433,7 +432,11 @@ impl<F: Face> Driver<F> {
         let refused = self.core_refused(&ticket, errno);
         if refused.user.is_some() {
             let begun = Begun { token: ticket.token, serial: ticket.serial };
-            self.fail(begun, refused.user, Failure::Refused(errno));
+            let failure = match why {
+                ErrorKind::TimedOut(_) => Failure::TimedOut,
+                _ => Failure::Refused(errno),
+            };
+            self.fail(begun, refused.user, failure);
         }
         for user in refused.lost.into_iter().flatten() {
             let begun = Begun { token: ticket.token, serial: 0 };

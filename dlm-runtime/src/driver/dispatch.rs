@@ -19,7 +19,11 @@ impl<F: Face> Driver<F> {
     /// meanwhile than it reads, the descriptor becomes readable again.
     pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
         let mut ran = 0;
-        self.readiness.check()?;
+        if let Err(kind) = self.readiness.check() {
+            // It may be that there is nothing left to watch.
+            self.check_removed()?;
+            return Err(kind);
+        }
         if self.has_overdue() {
             self.serve_alarms()?;
         }

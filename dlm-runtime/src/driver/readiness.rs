@@ -73,7 +73,9 @@ impl Readiness {
     /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
     pub(crate) fn watch(&self, slot: &Slot, next: Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
+            // Whoever polls is told of it when he dispatches.
             lock(&self.state).failure = Some(kind);
+            self.raise();
         }
     }
 
