@@ -238,7 +238,7 @@ impl Driver<Native> {
         _data = state.core.settle(begun.token);
         Some(match outcome {
             Ok((ended, lvb)) => Ok(Completion { lvb, ..state.completion(begun.token, &ended) }),
-            Err(failure) => Err(failure.into()),
+            Err(failure) => Err(self.failed(failure)),
         })
     }
 

@@ -26,6 +26,7 @@ mod effects;
 pub(crate) mod end;
 pub(crate) mod face;
 pub(crate) mod flush;
+mod lazy_signal;
 pub(crate) mod read;
 mod readiness;
 mod settler;

@@ -72,7 +72,7 @@ impl<F: Face> Goal<F> for OwnEnd {
         let mut state = driver.state();
         if let Some(outcome) = state.core.take_outcome(token, serial) {
             _face = state.core.settle(token);
-            let (ended, lvb) = outcome?;
+            let (ended, lvb) = outcome.map_err(|failure| driver.failed(failure))?;
             let completion = state.completion(token, &ended);
             return Ok(Some(Completion { lvb, ..completion }));
         }
