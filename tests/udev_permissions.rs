@@ -15,8 +15,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-
-
 use dlm_runtime::{Lockspace, LockspaceOptions};
 use dlm_tests::{PATIENCE, eventually};
 use nix::sys::signal::{Signal, kill};

@@ -177,6 +177,12 @@ impl<O, L: Default> Core<O, L> {
         self.released
     }
 
+    /// Whether this lock was released and is still there.
+    #[must_use]
+    pub fn is_released(&self, token: Token) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.is_released)
+    }
+
     /// Whether [`Core::end`] was called.
     #[inline]
     #[must_use]

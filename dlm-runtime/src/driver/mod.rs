@@ -27,6 +27,7 @@ pub(crate) mod end;
 pub(crate) mod face;
 pub(crate) mod first;
 pub(crate) mod flush;
+mod lazy_signal;
 pub(crate) mod read;
 mod readiness;
 mod settler;

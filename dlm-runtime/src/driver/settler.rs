@@ -30,7 +30,7 @@ struct State {
 pub(crate) struct Settler(Mutex<State>);
 
 impl Settler {
-    /// Ends the thread: the lockspace has ended.
+    /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has ended.
     pub(crate) fn stop(&self) {
         if let Some(bell) = &lock(&self.0).bell {
             bell.set();
@@ -52,6 +52,13 @@ impl<F: Face> Driver<F> {
     pub(crate) fn see_to_left_overs(&self) {
         if self.has_threads && self.state().core.left_over() > 0 {
             self.start_settler();
+        }
+    }
+
+    /// Lets the thread end, if others have seen to all that was left over.
+    pub(crate) fn dismiss_settler(&self) {
+        if self.has_threads && self.state().core.left_over() == 0 {
+            self.settler.stop();
         }
     }
 
@@ -133,6 +140,13 @@ impl<F: Face> Driver<F> {
                 Read::Effects(effects) => _ = self.apply(*effects, false),
             }
         }
+    }
+}
+
+impl<F: Face> Drop for Driver<F> {
+    fn drop(&mut self) {
+        // The thread holds the device as long as it sleeps.
+        self.settler.stop();
     }
 }
 

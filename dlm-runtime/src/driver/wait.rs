@@ -158,7 +158,7 @@ impl<F: Face> Driver<F> {
             // It has waited for its predecessor's end to be taken.
             self.follow_up(token);
         }
-        Some(end.map_err(ErrorKind::from))
+        Some(end.map_err(|failure| self.failed(failure)))
     }
 
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
