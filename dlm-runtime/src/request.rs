@@ -161,7 +161,8 @@ impl<'a> LockRequest<'a> {
     #[inline]
     fn wait_granted(mut self) -> Result<Lock, ErrorKind> {
         let mut data = self.prepare()?;
-        let (begun, end) = self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline, |_| {})?;
+        let (begun, end) =
+            self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline, |_| {})?;
         match end {
             Ok(end) if end.mode.is_some() => Ok(Lock::new(Arc::clone(self.driver), begun.token)),
             Ok(end) => Err(ErrorKind::Status(end.status)),

@@ -32,7 +32,7 @@ pub struct Options {
     pub rules: Rules,
     /// Locks are looked up by the kernel's id ([`Core::by_id`]).
     pub has_ids: bool,
-    /// Granted resources are looked up by name ([`Core::has_granted`]).
+    /// Granted resources are looked up by name ([`Core::knows_resource`]).
     pub has_names: bool,
 }
 
@@ -375,10 +375,11 @@ impl<O, L: Default> Core<O, L> {
         self.table.at(slot).map(|(token, _)| token)
     }
 
-    /// Whether a lock of this core is granted on a resource: then the resource exists, and a request
-    /// for it needs no care to be the first one (H-15). Needs [`Options::has_names`].
+    /// Whether this core has a lock on a resource, granted or waiting, whose request the kernel has
+    /// accepted: then the resource exists, and a request for it needs no care to be the first one
+    /// (H-15). Needs [`Options::has_names`].
     #[must_use]
-    pub fn has_granted(&self, name: &[u8]) -> bool {
+    pub fn knows_resource(&self, name: &[u8]) -> bool {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
         self.names.as_ref().is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
     }
@@ -424,6 +425,21 @@ impl<O, L: Default> Core<O, L> {
             if let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_listed) {
                 entry.is_listed = true;
                 names.insert(hash_bytes(&entry.name), token.index());
+            }
+        }
+    }
+
+    /// The request for a lock was accepted: its resource exists, unless the lock is gone again.
+    #[inline]
+    pub(crate) fn list_new(&mut self, token: Token) {
+        if self.names.is_some() {
+            let entry = self.table.get(token);
+            let is_there = |entry: &Entry<O, L>| {
+                let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
+                !entry.is_finished() && !is_ending
+            };
+            if entry.is_some_and(is_there) {
+                self.list(token);
             }
         }
     }

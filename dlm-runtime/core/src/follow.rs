@@ -101,9 +101,9 @@ impl<O, L: Default> Core<O, L> {
         }
         if let Some(id) = id {
             self.note_id(token, id);
-            if what == What::Adopt {
-                self.list(token);
-            }
+        }
+        if matches!(what, What::Request | What::Adopt) {
+            self.list_new(token);
         }
         self.table.get_mut(token).is_some_and(|entry| entry.has_follow())
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dlm_core::{
-    CancelStep, Conversion, Failure, Follow, NewLock, Queueing, Refusal, Rejected,
-    Submission, Ticket, Unlocking,
+    CancelStep, Failure, Follow, NewLock, Queueing, Refusal, Rejected, Submission, Ticket,
+    Unlocking,
 };
 use dlm_proto::{Command, LockId, Token};
 use dlm_sys::{Accepted, Call, Errno};
@@ -15,7 +15,6 @@ use super::face::{Due, Face, Notify};
 use super::read::{Read, Role};
 use super::{Driver, State};
 use crate::error::ErrorKind;
-use crate::sync::lock;
 use crate::trace;
 
 /// Results read for what is left over of a lock that was dropped.
@@ -47,14 +46,6 @@ impl<F: Face, P> Prepare<F> for P where
         &mut Submission,
     ) -> Result<(Begun, Queueing), Rejected>
 {
-}
-
-/// Begins the conversion of a lock.
-pub(crate) fn convert<F: Face>(token: Token, conversion: &Conversion) -> impl Prepare<F> {
-    move |state, user, out| {
-        let queueing = state.core.convert(token, conversion, user, out)?;
-        Ok((Begun::of(token, queueing, out), queueing))
-    }
 }
 
 /// Begins the unlock of a lock.
@@ -93,24 +84,23 @@ impl<F: Face> Driver<F> {
         })
     }
 
-    /// As [`Driver::write`], for a request that may make a new resource: one at a time on this node,
-    /// if that is wanted.
+    /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource, and
+    /// such requests are kept apart.
     #[inline]
     fn write_new(
         &self,
         device: &Device,
         submission: &Submission,
         is_first: bool,
-    ) -> Result<Option<LockId>, dlm_sys::Error> {
-        match &self.new_requests {
-            Some(turn) if is_first => {
-                // The device keeps open devices apart, and all threads here share one.
-                let _turn = lock(turn);
-                let _alone = device.alone()?;
-                self.write(device, submission)
-            }
-            _ => self.write(device, submission),
-        }
+        deadline: Option<Instant>,
+    ) -> Result<Option<LockId>, ErrorKind> {
+        let _turn = if is_first {
+            let is_open = || self.check_removed();
+            self.first_requests.enter(device, &self.name, deadline, is_open)?
+        } else {
+            None
+        };
+        Ok(self.write(device, submission)?)
     }
 
     /// Begins a lock. `face` is taken if that succeeds.
@@ -127,7 +117,7 @@ impl<F: Face> Driver<F> {
         let before = state.interest();
         let token = state.core.lock(new, user, face, out)?;
         state.delivered += usize::from(is_delivered);
-        let is_first = self.new_requests.is_some() && !state.core.has_granted(new.name);
+        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
         let after = state.interest();
         drop(state);
         if before == 0 && after > 0 {
@@ -157,13 +147,13 @@ impl<F: Face> Driver<F> {
         let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
         let ticket = submission.ticket();
         let begun = Begun { token, serial: ticket.serial };
-        match self.write_new(&device, &submission, is_first) {
+        match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => {
                 trace::requested(new.name, new.mode, new.flags);
                 id.map(told);
                 Ok((begun, self.finish(&device, &ticket, id, deadline)))
             }
-            Err(error) => Err(self.take_back(&ticket, error, &mut None)),
+            Err(kind) => Err(self.take_back_for(&ticket, kind, &mut None)),
         }
     }
 
@@ -192,15 +182,17 @@ impl<F: Face> Driver<F> {
         if let (true, Some(writer)) = (is_task, &self.writer) {
             if let Some(driver) = self.weak_self.upgrade() {
                 writer.push(move || {
-                    let answer = driver.write_new(&device, &submission, is_first);
-                    driver.answered(&mut submission, answer);
+                    match driver.write_new(&device, &submission, is_first, deadline) {
+                        Ok(id) => driver.accepted(&mut submission, id),
+                        Err(kind) => driver.refused(&mut submission, &kind),
+                    }
                 });
                 return Ok(begun);
             }
         }
-        match self.write_new(&device, &submission, is_first) {
+        match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => self.accepted(&mut submission, id),
-            Err(error) => return Err(self.take_back(&submission.ticket(), error, user)),
+            Err(kind) => return Err(self.take_back_for(&submission.ticket(), kind, user)),
         }
         Ok(begun)
     }
@@ -228,7 +220,8 @@ impl<F: Face> Driver<F> {
             Ok(None) => dlm_sys::Error::os(Call::Submit(Command::Lock), Errno::ENOENT),
             Err(error) => error,
         };
-        let _ = self.core_refused(&submission.ticket(), error);
+        let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
+        let _ = self.core_refused(&submission.ticket(), errno);
         // For the next attempt.
         if let Some(kept) = self.state().core.settle(token) {
             *face = kept;
@@ -420,7 +413,7 @@ impl<F: Face> Driver<F> {
     ) {
         match answer {
             Ok(id) => self.accepted(submission, id),
-            Err(error) => self.refused(submission, error),
+            Err(error) => self.refused(submission, &ErrorKind::Device(error)),
         }
     }
 
@@ -460,11 +453,13 @@ impl<F: Face> Driver<F> {
     }
 
     /// The kernel has refused a submission whose caller is not there to be told.
-    fn refused(&self, submission: &mut Submission, error: dlm_sys::Error) {
+    fn refused(&self, submission: &mut Submission, why: &ErrorKind) {
         let ticket = submission.ticket();
-        let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
-        let _ = self.refusal(error);
-        let refused = self.core_refused(&ticket, error);
+        let errno = errno_of_kind(why);
+        if let ErrorKind::Device(error) = why {
+            let _ = self.refusal(*error);
+        }
+        let refused = self.core_refused(&ticket, errno);
         if refused.user.is_some() {
             let begun = Begun { token: ticket.token, serial: ticket.serial };
             self.fail(begun, refused.user, Failure::Refused(errno));
@@ -489,15 +484,30 @@ impl<F: Face> Driver<F> {
         error: dlm_sys::Error,
         given_back: &mut Option<Notify<F>>,
     ) -> ErrorKind {
-        let why = self.refusal(error);
-        let refused = self.core_refused(ticket, error);
+        self.take_back_for(ticket, ErrorKind::Device(error), given_back)
+    }
+
+    /// As [`Driver::take_back`], also for what kept it from being written.
+    #[cold]
+    fn take_back_for(
+        &self,
+        ticket: &Ticket,
+        why: ErrorKind,
+        given_back: &mut Option<Notify<F>>,
+    ) -> ErrorKind {
+        let errno = errno_of_kind(&why);
+        let why = match why {
+            ErrorKind::Device(error) => self.refusal(error),
+            why => why,
+        };
+        let refused = self.core_refused(ticket, errno);
         let face = self.state().core.settle(ticket.token);
         self.guarded(move || drop(face));
         let dlm_core::Refused { user, lost, follow } = refused;
         // Its waker or callback: he knows.
         *given_back = user;
         for user in lost.into_iter().flatten() {
-            self.lose(ticket.token, user, error.errno().map_or(nix::libc::EIO, Errno::raw));
+            self.lose(ticket.token, user, errno);
         }
         if follow {
             self.follow_up(ticket.token);
@@ -507,9 +517,8 @@ impl<F: Face> Driver<F> {
         why
     }
 
-    fn core_refused(&self, ticket: &Ticket, error: dlm_sys::Error) -> dlm_core::Refused<Notify<F>> {
-        let refusal =
-            error.errno().map_or(Refusal::Never, |errno| Refusal::from_errno(errno.raw()));
+    fn core_refused(&self, ticket: &Ticket, errno: i32) -> dlm_core::Refused<Notify<F>> {
+        let refusal = Refusal::from_errno(errno);
         let now = self.time_now();
         let mut state = self.state();
         let refused = state.core.refused(ticket, refusal, now);
@@ -584,6 +593,16 @@ impl<F: Face> Driver<F> {
     /// The driver, if somebody still has it.
     pub(crate) fn upgrade(&self) -> Option<Arc<Self>> {
         self.weak_self.upgrade()
+    }
+}
+
+/// The error number for what kept a submission from being accepted.
+fn errno_of_kind(kind: &ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::Device(error) => error.errno().map_or(nix::libc::EIO, Errno::raw),
+        ErrorKind::TimedOut(_) => nix::libc::ETIMEDOUT,
+        ErrorKind::Closed | ErrorKind::Removed => nix::libc::ENODEV,
+        _ => nix::libc::EIO,
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::Driver;
 use super::face::{Due, Face};
 use super::read::{Read, Role};
-use super::signal::wait_any;
 use super::wait::earliest;
 use crate::error::ErrorKind;
 use crate::sync::atomic::Ordering;
@@ -84,15 +83,13 @@ impl<F: Face> Driver<F> {
             }
             let device = self.slot.get()?;
             self.readiness.sleepers.fetch_add(1, Ordering::SeqCst);
-            let slept = self.readiness.work().and_then(|work| {
-                let until = earliest(deadline, self.next_alarm());
-                Ok(wait_any(&[device.results(), device.removal()?, work], until)?)
-            });
+            let until = earliest(deadline, self.next_alarm());
+            let slept = match self.readiness.work() {
+                Ok(work) => self.sleep(&device, true, &[work], until),
+                Err(kind) => Err(kind),
+            };
             self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
-            let [_, removed, ..] = slept?;
-            if removed {
-                self.check_removed()?;
-            }
+            slept?;
         }
     }
 

@@ -26,10 +26,11 @@ mod due;
 mod effects;
 pub(crate) mod end;
 pub(crate) mod face;
+pub(crate) mod first;
 pub(crate) mod flush;
-pub(crate) mod read;
 #[cfg(not(dlm_model))]
 mod open;
+pub(crate) mod read;
 mod readiness;
 mod settler;
 #[cfg(not(dlm_model))]
@@ -51,6 +52,7 @@ use self::delivery::Delivery;
 use self::device::{Device, Slot};
 use self::due::DueQueue;
 use self::end::EndWakers;
+use self::first::FirstRequests;
 use self::flush::Flush;
 use self::readiness::Readiness;
 use self::settler::Settler;
@@ -64,6 +66,7 @@ use crate::sync::{Mutex, MutexGuard, lock, now};
 
 pub use self::call::{Begun, Prepare};
 pub use self::face::{Due, Face, Notice, Notify};
+pub use self::first::KeepApart;
 pub use self::wait::OthersEnd;
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
@@ -84,8 +87,8 @@ pub struct State<F: Face> {
 pub struct DriverOptions {
     /// Requests for futures and unlocks of dropped locks are written by a thread of their own.
     pub background_writes: bool,
-    /// First requests for a resource are kept apart (H-15).
-    pub serialize_new_requests: bool,
+    /// Whether first requests for a resource are kept apart (H-15).
+    pub keep_apart: KeepApart,
     /// What may be asked for.
     pub rules: Rules,
     /// Locks are known by the kernel's ids.
@@ -108,8 +111,7 @@ pub struct Driver<F: Face> {
     /// The start of the core's time.
     start: Instant,
     pub(crate) slot: Slot,
-    /// Keeps threads apart that request new locks, if these are to come one after the other.
-    new_requests: Option<Mutex<()>>,
+    first_requests: FirstRequests,
     pub(crate) state: Mutex<State<F>>,
     /// Held for the length of one read and its routing: one reader at a time, in order.
     gate: Mutex<()>,
@@ -137,12 +139,13 @@ impl<F: Face> Driver<F> {
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if options.background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
+        let first_requests = FirstRequests::new(options.keep_apart, &device);
         let core = Core::new(Options {
             abi,
             owner: std::process::id(),
             rules: options.rules,
             has_ids: options.has_ids,
-            has_names: options.serialize_new_requests,
+            has_names: first_requests.is_wanted(),
         });
         Ok(Arc::new_cyclic(|weak_self| Self {
             weak_self: Weak::clone(weak_self),
@@ -154,7 +157,7 @@ impl<F: Face> Driver<F> {
             forks: dlm_sys::fork_count(),
             start: now(),
             slot: Slot::new(device),
-            new_requests: options.serialize_new_requests.then(|| Mutex::new(())),
+            first_requests,
             state: Mutex::new(State {
                 core,
                 delivered: 0,

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, Kind, Ticket};
 use dlm_proto::{LockId, LockStatus, StatusFlags, Token};
+use dlm_sys::Errno;
 
 use super::call::Begun;
 use super::device::Device;
 use super::face::{Face, Notify};
 use super::read::{Observer, Read, Role};
-use super::signal::{Source, wait_any};
+use super::signal::{AsFd, Source, wait_any};
 use super::wait_queue::Seat;
 use super::{Driver, Waiter};
 use crate::error::ErrorKind;
@@ -27,8 +28,12 @@ pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(50);
 /// is lost.
 const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a leader sleeps that cannot be woken, for want of a descriptor.
+/// How long a thread sleeps at most that cannot be woken for want of a descriptor, or cannot read
+/// results for want of memory.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// How often a thread that cannot watch for it looks whether the lockspace was removed.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// What a thread waits for.
 pub(crate) trait Goal<F: Face> {
@@ -466,51 +471,53 @@ impl<F: Face> Driver<F> {
             return Ok(());
         }
         let mut until = earliest(deadline, self.next_alarm());
-        let mut removed = false;
-        {
-            let results = device.results();
-            // Without memory to read them, results that are there must not keep it from sleeping.
-            let is_short = self.is_read_short.swap(false, Ordering::Relaxed);
-            let removal = device.removal().ok();
-            if nudge.is_none() || removal.is_none() || is_short {
-                until = earliest(until, now().checked_add(SLICE));
-            }
-            let nudge = nudge.map(super::signal::AsFd::as_fd);
-            let slept = sleep_on([removal, nudge, (!is_short).then_some(results)], until);
-            seat.get_up();
-            if let [true, ..] = slept? {
-                removed = true;
-            }
+        if nudge.is_none() {
+            until = earliest(until, now().checked_add(SLICE));
         }
-        if removed { self.check_removed() } else { Ok(()) }
+        let nudge = nudge.map(AsFd::as_fd);
+        let slept = self.sleep(&device, true, nudge.as_slice(), until);
+        seat.get_up();
+        slept.map(|_| ())
     }
-}
 
-/// Sleeps on those of three sources that are there.
-fn sleep_on(sources: [Option<Source<'_>>; 3], deadline: Option<Instant>) -> nix::Result<[bool; 3]> {
-    let mut ready = [false; 3];
-    match sources {
-        // As a rule.
-        [Some(removal), Some(nudge), Some(results)] => {
-            let [results, removal, nudge, ..] = wait_any(&[results, removal, nudge], deadline)?;
-            ready = [removal, nudge, results];
+    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results of
+    /// the device, if they are wanted, and others. Tells whether the first of the others is.
+    pub(crate) fn sleep(
+        &self,
+        device: &Device,
+        wants_results: bool,
+        others: &[Source<'_>],
+        until: Option<Instant>,
+    ) -> Result<bool, ErrorKind> {
+        let mut sources = heapless::Vec::<Source<'_>, 6>::new();
+        let mut limit = None;
+        // Results that cannot be read for want of memory must not keep it from sleeping.
+        if self.is_read_short.swap(false, Ordering::Relaxed) {
+            limit = Some(SLICE);
+        } else if wants_results {
+            let _ = sources.push(device.results());
         }
-        _ => {
-            let there: Vec<(usize, Source<'_>)> = sources
-                .iter()
-                .enumerate()
-                .filter_map(|(at, source)| source.map(|source| (at, source)))
-                .collect();
-            let only: Vec<Source<'_>> = there.iter().map(|(_, source)| *source).collect();
-            let seen = wait_any(&only, deadline)?;
-            for ((at, _), is_ready) in there.iter().zip(seen) {
-                if let Some(place) = ready.get_mut(*at) {
-                    *place = is_ready;
+        let first = sources.len();
+        let _ = sources.extend_from_slice(others);
+        let watch = sources.len();
+        match device.removal() {
+            Ok(removal) => _ = sources.push(removal),
+            // Without a descriptor for it, this looks from time to time.
+            Err(error) => {
+                if error.errno() == Some(Errno::ENODEV) {
+                    self.check_removed()?;
                 }
+                limit = limit.or(Some(LOOK_AROUND));
             }
         }
+        let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
+        let ready = wait_any(&sources, until)?;
+        let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
+        if watch == sources.len() || is_ready(watch) {
+            self.check_removed()?;
+        }
+        Ok(!others.is_empty() && is_ready(first))
     }
-    Ok(ready)
 }
 
 /// The earlier one of two points in time.

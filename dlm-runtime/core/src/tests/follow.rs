@@ -164,7 +164,7 @@ fn a_lock_whose_cancel_finds_none_is_gone() {
         rig.converting(token, Mode::Pr);
         assert_eq!(rig.cancel(token, false), CancelStep::Write);
         rig.refuse(ENOENT);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         let report = rig.ended(token, LockStatus::Granted);
         assert_eq!((report.ended.mode, rig.core.mode(token)), (None, None));
         rig.settle(token);
@@ -233,7 +233,7 @@ fn a_refused_unlock_of_a_lock_that_nobody_wants_is_written_again() {
                 let refused = rig.refuse(errno);
                 assert_eq!((number(&refused.user), numbers(&refused.lost)), (None, [None, None]));
                 assert_eq!((rig.core.left_over(), rig.core.expected()), (1, 0));
-                assert!(rig.core.has_granted(b"disk0"));
+                assert!(rig.core.knows_resource(b"disk0"));
                 rig.follow_does_nothing(token);
                 rig.now = rig.core.next_alarm().unwrap();
                 assert_eq!(rig.expired(), [Expired::Retry(token)]);

@@ -241,11 +241,11 @@ fn an_orphan_is_held_when_its_adoption_is_accepted() {
         let token = rig.call(|core, out| core.adopt(&new, &mut face, out)).unwrap();
         assert_eq!(request(&rig).2, LockFlags::PERSISTENT | LockFlags::ORPHAN);
         assert_eq!(face, Face(None));
-        assert_eq!((rig.core.expected(), rig.core.has_granted(b"disk0")), (1, false));
+        assert_eq!((rig.core.expected(), rig.core.knows_resource(b"disk0")), (1, false));
         assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
         assert!(rig.call(|core, _| core.accepted(&core_ticket(token), Some(LockId(8)))));
         assert_eq!(rig.core.mode(token), Some(Mode::Ex));
-        assert!(rig.core.has_granted(b"disk0") && rig.core.by_id(LockId(8)) == Some(token));
+        assert!(rig.core.knows_resource(b"disk0") && rig.core.by_id(LockId(8)) == Some(token));
         rig.follow_writes(token);
         rig.assert_writes(8, NONE);
         rig.accept(None);

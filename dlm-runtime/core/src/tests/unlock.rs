@@ -28,15 +28,15 @@ fn an_unlock_takes_the_id_from_its_lock_before_it_is_written() {
     Rig::each(|mut rig| {
         let token = rig.held(5);
         assert_eq!(rig.core.by_id(LockId(5)), Some(token));
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         assert_eq!(rig.core.by_id(LockId(5)), None);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         // A refusal gives it back.
         let refused = rig.refuse(EBUSY);
         assert_eq!((number(&refused.user), refused.follow), (Some(2), false));
         assert_eq!(rig.core.by_id(LockId(5)), Some(token));
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
         assert_eq!((rig.core.mode(token), rig.core.expected()), (Some(Mode::Ex), 1));
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         rig.accept(None);
@@ -106,7 +106,7 @@ fn what_an_unlock_was_written_over_may_end_first() {
         assert!(report.overtaken.is_none());
         // It is being unlocked: its id, and the resource, may be others' any moment.
         assert_eq!(rig.core.by_id(LockId(5)), None);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         let report = rig.ended(token, LockStatus::Unlocked);
         assert_eq!((report.serial, number(&report.user)), (serial, Some(unlock)));
         assert!(rig.settle(token).is_some());
