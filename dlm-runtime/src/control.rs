@@ -21,9 +21,11 @@ use crate::status::Status;
 
 /// Which lock manager a lockspace belongs to.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Manager {
+pub enum Manager {
+    /// The kernel's.
     #[default]
     Kernel,
+    /// Another one.
     #[cfg(not(dlm_model))]
     Other(Arc<dyn Backend>),
 }

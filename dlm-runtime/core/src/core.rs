@@ -163,6 +163,13 @@ impl<O, L: Default> Core<O, L> {
         self.left_over
     }
 
+    /// Whether [`Core::set_shared`] was called.
+    #[inline]
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
     /// Locks that have blocking notices.
     #[inline]
     #[must_use]

@@ -109,7 +109,7 @@ impl Delivery {
     }
 
     /// Whether there is a thread in this process.
-    pub(crate) fn is_there(&self) -> bool {
+    fn is_there(&self) -> bool {
         self.has_thread.load(Ordering::SeqCst)
             && lock(&self.running)
                 .as_ref()
@@ -133,7 +133,7 @@ impl<F: Face> Driver<F> {
     /// # Errors
     ///
     /// [`ErrorKind::HasThread`], the end of the lockspace, or [`ErrorKind::System`].
-    pub(crate) fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
+    pub fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
         self.slot.get()?;
         let delivery = &self.delivery;
         let mut running = lock(&delivery.running);

@@ -17,7 +17,11 @@ const READ_BUDGET: usize = 256;
 impl<F: Face> Driver<F> {
     /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
     /// meanwhile than it reads, the descriptor becomes readable again.
-    pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or a read that failed.
+    pub fn dispatch(&self) -> Result<usize, ErrorKind> {
         let mut ran = 0;
         if let Err(kind) = self.readiness.check() {
             // It may be that there is nothing left to watch.

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::Driver;
 use super::device::Gone;
-use super::face::{Due, Face, Notify};
+use super::face::{Face, Notify};
 use crate::error::ErrorKind;
 use crate::sync::{Mutex, lock};
 
@@ -78,8 +78,8 @@ impl<F: Face> Driver<F> {
             // He who closes a lockspace gives its callbacks up with it.
             if why == Gone::Closed {
                 self.guarded(move || drop(callback));
-            } else if let Some(due) = F::failed(callback, nix::libc::ENODEV) {
-                self.leave_due(Due::Completion(token, due));
+            } else {
+                self.fail_callback(token, callback, nix::libc::ENODEV);
             }
         }
         let tokens = self.state().core.tokens();

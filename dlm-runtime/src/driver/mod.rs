@@ -3,12 +3,13 @@
 //! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of this
 //! crate, or the C libraries (`dlm-runtime/capi`).
 //!
-//! * `call`, `lifetime`: what is asked for, and what is written for it.
+//! * `call`: what is asked for, and what is written for it.
 //! * `read`, `effects`: a result, and what is left to do when nothing is locked.
 //! * `wait`, `wait_queue`: threads that wait in a call.
 //! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
 //! * `alarm`, `settler`: deadlines, and what is left over when nobody reads.
 //! * `device`, `signal`, `readiness`, `writer`: descriptors, and a thread that writes.
+//! * `open`, `end`: from the opening of a lockspace to its end.
 //!
 //! # What may be locked when
 //!
@@ -28,6 +29,8 @@ pub(crate) mod face;
 pub(crate) mod first;
 pub(crate) mod flush;
 mod lazy_signal;
+#[cfg(not(dlm_model))]
+mod open;
 pub(crate) mod read;
 mod readiness;
 mod settler;
@@ -57,24 +60,28 @@ use self::settler::Settler;
 use self::wait_queue::WaitQueue;
 use self::writer::Writer;
 use crate::blocking::NoticeWaiters;
-use crate::control::Manager;
 use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
 
-pub use self::call::Begun;
+pub use self::call::{Begun, Prepare};
 pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
+pub use self::wait::OthersEnd;
 pub use self::wait_queue::Waiter;
+pub use crate::control::Manager;
 
 /// The core, and what the driver counts under the same lock.
-pub(crate) struct State<F: Face> {
-    pub(crate) core: Core<Notify<F>, F::Lock>,
+pub struct State<F: Face> {
+    /// The core.
+    pub core: Core<Notify<F>, F::Lock>,
     /// Operations whose end is for others than a thread that waits for it.
     pub(crate) delivered: usize,
     /// Threads that wait for operations of others. There is none, as a rule.
     pub(crate) observers: Vec<read::Observer>,
+    /// The number of the last observer.
+    pub(crate) last_observer: u64,
 }
 
 /// What a driver is made with.
@@ -152,7 +159,12 @@ impl<F: Face> Driver<F> {
             start: now(),
             slot: Slot::new(device),
             first_requests,
-            state: Mutex::new(State { core, delivered: 0, observers: Vec::new() }),
+            state: Mutex::new(State {
+                core,
+                delivered: 0,
+                observers: Vec::new(),
+                last_observer: 0,
+            }),
             gate: Mutex::new(()),
             waits: WaitQueue::default(),
             due: DueQueue::default(),
@@ -176,7 +188,7 @@ impl<F: Face> Driver<F> {
 
     /// The table of locks.
     #[inline]
-    pub(crate) fn state(&self) -> MutexGuard<'_, State<F>> {
+    pub fn state(&self) -> MutexGuard<'_, State<F>> {
         lock(&self.state)
     }
 

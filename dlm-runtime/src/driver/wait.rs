@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, Kind, Ticket};
-use dlm_proto::{LockId, LockStatus, Token};
+use dlm_proto::{LockId, LockStatus, StatusFlags, Token};
 use dlm_sys::Errno;
 
 use super::call::Begun;
@@ -45,6 +45,11 @@ pub(crate) trait Goal<F: Face> {
         Role::Other
     }
 
+    /// Whether the thread may run callbacks meanwhile.
+    fn runs_callbacks(&self) -> bool {
+        true
+    }
+
     /// Looks for it. If it is not there, has `waiter` woken when it is worth another look.
     fn look(
         &self,
@@ -82,7 +87,7 @@ impl<F: Face> Goal<F> for OwnEnd {
             }
             return Ok(None);
         }
-        if let Some(end) = state.take_end(token, serial) {
+        if let Some(end) = state.take_end(token, serial, 0) {
             return Ok(Some(end));
         }
         drop(state);
@@ -100,7 +105,21 @@ impl<F: Face> Goal<F> for OwnEnd {
 }
 
 /// The end of an operation that somebody else has begun.
-pub(crate) struct OthersEnd(Begun);
+#[derive(Debug, Clone, Copy)]
+pub struct OthersEnd {
+    begun: Begun,
+    /// Tells it from other observers of the same operation.
+    number: u64,
+    is_quiet: bool,
+}
+
+impl OthersEnd {
+    /// The thread that waits runs no callbacks meanwhile.
+    #[must_use]
+    pub const fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+}
 
 impl<F: Face> Goal<F> for OthersEnd {
     type Got = Completion;
@@ -110,16 +129,26 @@ impl<F: Face> Goal<F> for OthersEnd {
         driver: &Driver<F>,
         waiter: Option<&Arc<Waiter>>,
     ) -> Result<Option<Completion>, ErrorKind> {
-        let Begun { token, serial } = self.0;
-        driver.slot.get()?;
+        let Begun { token, serial } = self.begun;
         let mut state = driver.state();
-        let is_it = |observer: &&mut Observer| observer.token == token && observer.serial == serial;
-        let observer = state.observers.iter_mut().find(is_it);
-        if let (Some(Observer { end: None, waiter: place, .. }), Some(waiter)) = (observer, waiter)
-        {
-            *place = Some(Arc::clone(waiter));
+        if let Some(end) = state.take_end(token, serial, self.number) {
+            return Ok(Some(end));
         }
-        Ok(state.take_end(token, serial))
+        if !state.core.is_in_flight(token, serial) {
+            drop(state);
+            // Nobody will ever say more.
+            return Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from));
+        }
+        if let (Some(waiter), Some(index)) = (waiter, state.observer(token, serial, self.number)) {
+            if let Some(observer) = state.observers.get_mut(index) {
+                observer.waiter = Some(Arc::clone(waiter));
+            }
+        }
+        Ok(None)
+    }
+
+    fn runs_callbacks(&self) -> bool {
+        !self.is_quiet
     }
 
     fn read(&self, _: Completion) -> Option<Completion> {
@@ -128,13 +157,36 @@ impl<F: Face> Goal<F> for OthersEnd {
 }
 
 impl<F: Face> super::State<F> {
+    fn observer(&self, token: Token, serial: u64, number: u64) -> Option<usize> {
+        self.observers.iter().position(|other| {
+            other.number == number && other.token == token && other.serial == serial
+        })
+    }
+
     /// Takes the end of an operation that was kept for an observer.
-    fn take_end(&mut self, token: Token, serial: u64) -> Option<Completion> {
-        let is_it = |observer: &Observer| {
-            observer.token == token && observer.serial == serial && observer.end.is_some()
-        };
-        let index = self.observers.iter().position(is_it)?;
-        self.observers.swap_remove(index).end
+    fn take_end(&mut self, token: Token, serial: u64, number: u64) -> Option<Completion> {
+        let index = self.observer(token, serial, number)?;
+        let end = self.observers.get(index)?.end?;
+        self.observers.swap_remove(index);
+        Some(end)
+    }
+
+    /// Watches the operation of this number, for [`Driver::await_others`], which must follow.
+    #[must_use]
+    pub fn observe(&mut self, begun: Begun) -> OthersEnd {
+        let Begun { token, serial } = begun;
+        self.last_observer += 1;
+        let number = self.last_observer;
+        self.observers.push(Observer { token, serial, number, waiter: None, end: None });
+        OthersEnd { begun, number, is_quiet: false }
+    }
+
+    /// Ends that.
+    pub fn look_away(&mut self, observed: OthersEnd) {
+        let Begun { token, serial } = observed.begun;
+        if let Some(index) = self.observer(token, serial, observed.number) {
+            self.observers.swap_remove(index);
+        }
     }
 }
 
@@ -187,7 +239,9 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
         match first {
-            Ok(Read::Effects(effects)) => self.apply_in_wait(*effects),
+            Ok(Read::Effects(effects)) => {
+                self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
+            }
             Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
             Err(kind) => {
                 // Somebody else may have read it.
@@ -274,18 +328,41 @@ impl<F: Face> Driver<F> {
     /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
     /// that is granted after all, the lock is unlocked.
     pub(crate) fn abandon(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
         let user = {
             let mut state = self.state();
-            let user = state.core.give_up(begun.token, begun.serial);
+            let user = state.core.give_up(token, serial);
             state.handed_out(user.as_ref());
             // The end may have come meanwhile.
-            let _ = state.core.take_outcome(begun.token, begun.serial);
-            let _ = state.take_end(begun.token, begun.serial);
+            let _ = state.core.take_outcome(token, serial);
+            let _ = state.take_end(token, serial, 0);
             user
         };
+        if user.is_some() {
+            self.tell_given_up(begun);
+        }
         self.guarded(move || drop(user));
-        self.release_given_up(begun.token);
+        self.release_given_up(token);
         self.see_to_left_overs();
+    }
+
+    /// Tells the observers of an operation that its owner has given it up.
+    pub(crate) fn tell_given_up(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        let mut threads = Vec::new();
+        let mut state = self.state();
+        if state.observers.is_empty() {
+            return;
+        }
+        let completion = Completion {
+            status: LockStatus::TimedOut,
+            flags: StatusFlags::empty(),
+            mode: state.core.mode(token),
+            lvb: None,
+        };
+        state.tell_observers(token, serial, &completion, &mut threads);
+        drop(state);
+        threads.iter().for_each(|waiter| self.waits.wake(waiter));
     }
 
     /// Lets go of a lock whose request was given up, if it has no handle that does.
@@ -296,27 +373,19 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Watches the operation that is in flight for a lock, for [`Driver::await_others`].
-    pub(crate) fn observe(&self, state: &mut super::State<F>, begun: Begun) -> OthersEnd {
-        let Begun { token, serial } = begun;
-        state.observers.push(Observer { token, serial, waiter: None, end: None });
-        OthersEnd(begun)
-    }
-
     /// Waits for the end of an operation that somebody else has begun, until the deadline: `None`.
-    pub(crate) fn await_others(
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or of the lock.
+    pub fn await_others(
         &self,
-        observed: &OthersEnd,
+        observed: OthersEnd,
         deadline: Option<Instant>,
     ) -> Result<Option<Completion>, ErrorKind> {
-        let end = self.wait_for(observed, deadline);
+        let end = self.wait_for(&observed, deadline);
         if !matches!(end, Ok(Some(_))) {
-            let Begun { token, serial } = observed.0;
-            let is_it = |observer: &Observer| observer.token == token && observer.serial == serial;
-            let mut state = self.state();
-            if let Some(index) = state.observers.iter().position(is_it) {
-                state.observers.swap_remove(index);
-            }
+            self.state().look_away(observed);
         }
         end
     }
@@ -327,7 +396,7 @@ impl<F: Face> Driver<F> {
         goal: &G,
         deadline: Option<Instant>,
     ) -> Result<Option<G::Got>, ErrorKind> {
-        let runs_callbacks = self.runs_callbacks_in_waits();
+        let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
         let mut seat: Option<Seat<'_>> = None;
         loop {
             if let Some(got) = goal.look(self, None)? {
@@ -344,7 +413,7 @@ impl<F: Face> Driver<F> {
                     if let Some(seat) = seat.as_mut().filter(|_| effects.runs_foreign_code()) {
                         seat.leave();
                     }
-                    self.apply_in_wait(*effects);
+                    self.apply_in_wait(*effects, runs_callbacks);
                     continue;
                 }
                 Ok(Read::Empty) => {}
@@ -392,8 +461,8 @@ impl<F: Face> Driver<F> {
         F::RUNS_IN_WAITS && !self.delivery.is_elsewhere()
     }
 
-    fn apply_in_wait(&self, effects: super::effects::Effects<F>) {
-        if let Some(due) = self.apply(effects, self.runs_callbacks_in_waits()) {
+    fn apply_in_wait(&self, effects: super::effects::Effects<F>, runs_callbacks: bool) {
+        if let Some(due) = self.apply(effects, runs_callbacks) {
             self.run(due);
         }
     }

@@ -126,3 +126,32 @@ fn a_forked_child_goes_on_with_locks_that_its_parent_was_writing_for() {
     let result = LockResult { lksb, ..rig.completion(token, LockStatus::Unlocked) };
     assert!(matches!(rig.receive(&result), Received::Ended(_)));
 }
+
+#[test]
+fn a_conversion_goes_over_a_request_whose_grant_another_process_has_read() {
+    let (mut rig, _) = shared();
+    let token = rig.waiting(6);
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    assert_eq!(rig.core.mode(token), None);
+    // It waits: all is as before.
+    let refused = rig.refuse(EBUSY);
+    assert_eq!((number(&refused.user), numbers(&refused.lost)), (Some(3), [None, None]));
+    assert_eq!(rig.core.mode(token), None);
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    assert!(rig.accept(None));
+    assert_eq!(rig.core.mode(token), Some(Mode::Ex));
+    assert_eq!(lost(&mut rig, token), (Some(2), 0));
+    let report = rig.ended(token, LockStatus::Granted);
+    assert_eq!((number(&report.user), report.ended.mode), (Some(4), Some(Mode::Pr)));
+}
+
+#[test]
+fn a_conversion_over_a_request_that_was_refused_finds_no_lock() {
+    let (mut rig, _) = shared();
+    let token = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+    rig.accept(Some(6));
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    let refused = rig.refuse(ENOENT);
+    assert_eq!((number(&refused.user), numbers(&refused.lost)), (Some(3), [Some(2), None]));
+    assert!(rig.settle(token).is_some());
+}

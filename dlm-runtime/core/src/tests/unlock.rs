@@ -16,7 +16,7 @@ fn an_unlock_writes_the_value_block_only_if_it_is_asked_to() {
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         rig.assert_writes(6, NONE);
         let token = rig.held_as(7, Mode::Ex, LockFlags::VALBLK);
-        let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), force: false };
+        let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), ..Unlocking::default() };
         assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
         let written = Unlock { id: 7, flags: LockFlags::VALBLK, lvb: BLOCK };
         assert_eq!(rig.written(), written);
@@ -216,7 +216,7 @@ fn whether_an_unlock_that_waited_may_write_is_seen_when_its_turn_comes() {
     let token = rig.held_as(5, Mode::Ex, LockFlags::VALBLK);
     rig.converting(token, Mode::Pr);
     rig.give_up(token, 1);
-    let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), force: false };
+    let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), ..Unlocking::default() };
     assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Queued { serial: 2 }));
     assert!(rig.ended(token, LockStatus::Granted).follow);
     // The kernel would not store it.
@@ -248,4 +248,32 @@ fn who_waits_for_what_an_unlock_was_written_over_can_give_up() {
             rig.assert_writes(5, LockFlags::FORCEUNLOCK);
         }
     }
+}
+
+#[test]
+fn an_unlock_can_wait_for_a_request_that_ends_by_itself() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    for (status, is_held) in [(LockStatus::Granted, true), (LockStatus::Again, false)] {
+        let token = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+        rig.accept(Some(5));
+        assert_eq!(rig.unlock(token), Err(Rejected::InFlight));
+        let unlock = Unlocking { waits: true, ..Unlocking::default() };
+        assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Queued { serial: 1 }));
+        let made = rig.made;
+        assert_eq!(rig.unlock_with(token, &unlock), Err(Rejected::InFlight));
+        rig.follow_does_nothing(token);
+        assert!(rig.ended(token, status).follow);
+        if is_held {
+            rig.follow_writes(token);
+            rig.assert_writes(5, NONE);
+            rig.accept(None);
+            assert_eq!(number(&rig.ended(token, LockStatus::Unlocked).user), Some(made));
+        } else {
+            let Follow::Failed { user, failure, .. } = rig.follow(token) else { panic!() };
+            assert_eq!(number(&user), Some(made));
+            assert_eq!(failure, crate::Failure::Rejected(Rejected::LockGone));
+        }
+        assert!(rig.settle(token).is_some());
+    }
+    rig.assert_empty();
 }
