@@ -332,7 +332,7 @@ fn an_unlock_after_a_conversion_without_a_message_buffer_spoils_no_block() {
         rig.converting(token, Mode::Pw);
         rig.ended(token, LockStatus::Granted);
         let lvb = crate::UnlockLvb::Write(ValueBlock([7; 32]));
-        let unlock = Unlocking { lvb, force: false };
+        let unlock = Unlocking { lvb, ..Unlocking::default() };
         assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
         rig.refuse(ENOBUFS);
         assert!(matches!(rig.release(token).follow, Follow::Write));
