@@ -4,6 +4,8 @@ use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use dlm_proto::LockId;
+
 use crate::chain::List;
 use crate::results::Snapshot;
 
@@ -69,6 +71,8 @@ pub(crate) struct Session {
     pub(crate) results: VecDeque<Snapshot>,
     /// 6.1: locks that have results.
     pub(crate) pending: List,
+    /// 6.1: a lock that had no room for a result.
+    pub(crate) lost: Option<LockId>,
 }
 
 impl Session {
@@ -83,6 +87,7 @@ impl Session {
             unlocking: List::default(),
             results: VecDeque::new(),
             pending: List::default(),
+            lost: None,
         }
     }
 
