@@ -160,6 +160,18 @@ impl<O, L> Entry<O, L> {
         self.is_released || self.is_given_up
     }
 
+    /// Whether nothing out of the ordinary is known of the operation in flight.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.under.is_none()
+            && self.queued.is_none()
+            && self.lost.is_none()
+            && !self.is_unwanted()
+            && !self.is_backing_off
+            && self.timed_out.is_none()
+            && self.state.cancel() == crate::lock_state::Cancel::None
+    }
+
     /// Whether there is no lock any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.state.op().is_none() && self.state.granted().is_none()
