@@ -289,6 +289,14 @@ impl LockState {
         self.persistent = flags.contains(LockFlags::PERSISTENT);
     }
 
+    /// Whether a cancel was sent that ends the operation in flight, if nothing else does.
+    ///
+    /// An unlock waits for that. Of a cancel and an unlock behind a conversion the kernel forgets the
+    /// unlock if the master of the resource dies before it has answered.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.cancel == Cancel::Sent && self.op.is_some_and(|op| op.kind != Kind::Unlock)
+    }
+
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
         let unlock = |(flags, block)| Release::Unlock(flags, block);
@@ -297,7 +305,7 @@ impl LockState {
             let is_gone = self.granted.is_none() || self.is_lost;
             return if is_gone { Release::Gone } else { unlock(self.unlock_lvb(UnlockLvb::Keep)) };
         };
-        if op.kind == Kind::Unlock || self.ends_by_itself() {
+        if op.kind == Kind::Unlock || self.ends_by_itself() || self.is_cancelling() {
             return Release::Await;
         }
         match (self.kept(), self.cancel) {

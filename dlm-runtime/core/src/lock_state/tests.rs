@@ -82,12 +82,16 @@ fn what_ends_by_itself_is_awaited() {
     state.set_cancel(Cancel::Sent);
     assert!(state.ends_by_itself());
     assert_eq!(state.release(), Release::Await);
-    // A conversion leaves the lock there.
+    // A conversion leaves the lock there, and its cancel has to be answered first.
     let mut state = held(Mode::Pr, LockFlags::empty(), None);
     converting(&mut state, Mode::Ex, LockFlags::NOQUEUE, None);
+    assert_eq!(state.release(), Release::Unlock(FORCE, ValueBlock::ZERO));
     state.set_cancel(Cancel::Sent);
     assert!(!state.ends_by_itself());
-    assert_eq!(state.release(), Release::Unlock(FORCE, ValueBlock::ZERO));
+    assert_eq!(state.release(), Release::Await);
+    end(&mut state, LockStatus::Granted, None);
+    assert_eq!(state.release(), Release::Unlock(LockFlags::empty(), ValueBlock::ZERO));
+    assert_eq!(unlock(&mut state), FORCE);
 }
 
 #[test]
