@@ -41,6 +41,11 @@
 //! [freeze](Engine::freeze) and are [divided](Engine::partition); lockspaces stop, recover and go
 //! on. A call that a kernel would hold up meanwhile returns [`Errno::STOPPED`].
 //!
+//! # Programs that would harm a kernel
+//!
+//! The engine takes what crashes a kernel, too. [`strict`] has a monitor that reports such requests,
+//! and a [`Session`](strict::Session) that puts it before the engine.
+//!
 //! # How alike it is
 //!
 //! `cargo xtask conformance` does random scripts of operations step by step on an engine and on a
@@ -126,6 +131,7 @@ mod results;
 mod session;
 mod slab;
 mod space;
+pub mod strict;
 mod unlock;
 mod value;
 
