@@ -112,7 +112,8 @@ pub(crate) fn harmless_conversion(
         }
         // The kernel grants that twice if it has to wait (H-19), as these conversions may.
         let held = |(flag, mode)| flags.contains(flag) && mode == from;
-        if from.allows_quecvt(to) && alternates.into_iter().any(held) {
+        let may_wait = from.allows_quecvt(to) && !flags.contains(LockFlags::NOQUEUE);
+        if may_wait && alternates.into_iter().any(held) {
             return Err("a conversion to an alternate mode that is held leaves a lock without one");
         }
     }
@@ -193,6 +194,7 @@ mod tests {
         for held in [Mode::Pr, Mode::Cw] {
             assert!(check(&[Mode::Nl, held], Mode::Ex, both).is_err());
             assert_eq!(check(&[held], Mode::Nl, both), Ok(()));
+            assert_eq!(check(&[held], Mode::Ex, both | LockFlags::NOQUEUE), Ok(()));
         }
     }
 

@@ -193,6 +193,26 @@ fn an_unlock_writes_only_where_the_kernel_would() {
     assert!(idle.check_unlock_lvb(UnlockLvb::Invalidate).is_ok());
 }
 
+/// H-16, H-18: the kernel would store nothing, and take it for the block if the master dies.
+#[test]
+fn a_block_that_is_not_stored_is_not_carried() {
+    let write = UnlockLvb::Write(BLOCK);
+    let nothing = (LockFlags::empty(), ValueBlock::ZERO);
+    assert_eq!(held(Mode::Cr, VALBLK, None).unlock_lvb(write), nothing);
+    assert_eq!(held(Mode::Ex, LockFlags::empty(), None).unlock_lvb(write), nothing);
+    assert_eq!(held(Mode::Ex, VALBLK, None).unlock_lvb(write), (VALBLK, BLOCK));
+    // Granted by now, it would.
+    assert_eq!(requested(Mode::Ex, VALBLK).unlock_lvb(write), (VALBLK, BLOCK));
+    let mut state = held(Mode::Cr, VALBLK, None);
+    converting(&mut state, Mode::Ex, VALBLK, None);
+    assert_eq!(state.unlock_lvb(write), (VALBLK, BLOCK));
+    // Whether an orphan has a block is not known.
+    let mut state = LockState::default();
+    state.adopt(Mode::Ex, LockFlags::empty());
+    assert_eq!(state.unlock_lvb(write), (VALBLK, BLOCK));
+    assert!(state.check_unlock_lvb(write).is_err());
+}
+
 #[test]
 fn an_invalid_block_stays_invalid_when_nobody_wrote_it() {
     let mut state = requested(Mode::Ex, VALBLK);
