@@ -375,7 +375,7 @@ impl<F: Face> Driver<F> {
             return Ok(());
         }
         let mut until = earliest(deadline, self.next_alarm());
-        let mut removed = false;
+        let removed;
         {
             let results = device.results();
             // Without memory to read them, results that are there must not keep it from sleeping.
@@ -384,11 +384,14 @@ impl<F: Face> Driver<F> {
             if nudge.is_none() || removal.is_none() || is_short {
                 until = earliest(until, now().checked_add(SLICE));
             }
-            let nudge = nudge.map(super::signal::AsFd::as_fd);
-            let slept = sleep_on([removal, nudge, (!is_short).then_some(results)], until);
+            let source = nudge.map(super::signal::AsFd::as_fd);
+            let slept = sleep_on([removal, source, (!is_short).then_some(results)], until);
             seat.get_up();
-            if let [true, ..] = slept? {
-                removed = true;
+            let is_nudged;
+            [removed, is_nudged, _] = slept?;
+            if let (true, Some(nudge)) = (is_nudged, nudge) {
+                // It may have been set for a leader that was gone already.
+                nudge.clear();
             }
         }
         if removed { self.check_removed() } else { Ok(()) }
