@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlm_core::{Conversion, Queueing, Rejected, Submission};
+use dlm_core::{Conversion, Rejected, Submission};
 use dlm_proto::{LockFlags, Mode, ValueBlock};
 
 use crate::blocking::{BlockedLock, BlockingSlot};
@@ -166,7 +166,7 @@ impl<'a> ConvertRequest<'a> {
         let (lock, deadline) = (self.lock, self.deadline);
         let begin = || {
             lock.driver().check_fork()?;
-            lock.driver().call_start(self.prepare(), Some(notify), deadline)
+            lock.driver().call_start(self.prepare(), &mut Some(notify), deadline)
         };
         begin().map(|begun| (lock, begun)).map_err(failed)
     }
@@ -185,11 +185,7 @@ impl<'a> ConvertRequest<'a> {
             if let (Some(new), Some(data)) = (&mut blocking, state.core.face_mut(token)) {
                 std::mem::swap(&mut data.blocking, new);
             }
-            let serial = match queueing {
-                Queueing::Write => out.ticket().serial,
-                Queueing::Queued { serial } => serial,
-            };
-            Ok::<_, Rejected>((Begun { token, serial }, queueing))
+            Ok::<_, Rejected>((Begun::of(token, queueing, out), queueing))
         }
     }
 }

@@ -37,7 +37,7 @@ impl Readiness {
     /// Dispatches once, and tells whether there is more to do.
     fn dispatch(&self) -> Result<bool, ErrorKind> {
         self.0.check_fork()?;
-        self.0.dispatch()?;
+        self.0.dispatch().inspect_err(|kind| self.0.end_reading(kind))?;
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
     }

@@ -229,19 +229,6 @@ impl Driver<Native> {
         Poll::Pending
     }
 
-    /// Takes the end of an operation, if somebody has read it.
-    fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
-        // Dropped when nothing is locked.
-        let _data;
-        let mut state = self.state();
-        let outcome = state.core.take_outcome(begun.token, begun.serial)?;
-        _data = state.core.settle(begun.token);
-        Some(match outcome {
-            Ok((ended, lvb)) => Ok(Completion { lvb, ..state.completion(begun.token, &ended) }),
-            Err(failure) => Err(self.failed(failure)),
-        })
-    }
-
     /// Stores the waker of the task that polled last.
     fn register(&self, begun: Begun, cx: &Context<'_>) -> Registered {
         // Cloned, and dropped, when nothing is locked: both are the executor's code.

@@ -37,7 +37,8 @@
 //! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
 //! * Kernels since 6.10 can grant EX twice when the first requests for a resource come at the same
-//!   time: see [two resources of one name](manual#two-resources-of-one-name).
+//!   time. On a node this library keeps them apart; what is left, and what it costs:
+//!   [two resources of one name](manual#two-resources-of-one-name).
 
 #![forbid(unsafe_code)]
 

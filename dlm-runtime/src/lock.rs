@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dlm_core::{CancelKind, CancelStep, LockView, Lvb};
+use dlm_core::{CancelKind, CancelStep, LockView, Lvb, Submission};
 use dlm_proto::{LockFlags, LockId, Mode, ResourceName, Token, ValueBlock};
 
 use crate::convert::ConvertRequest;
-use crate::driver::Driver;
+use crate::driver::{Driver, State};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::native::Native;
 use crate::unlock::UnlockRequest;
@@ -160,7 +160,10 @@ impl Lock {
     }
 
     fn cancel_as(&self, kind: CancelKind) -> Result<(), ErrorKind> {
-        match self.driver.cancel(self.token, None, kind)? {
+        let cancel = |state: &mut State<Native>, out: &mut Submission| {
+            Ok(state.core.cancel(self.token, None, kind, false, out))
+        };
+        match self.driver.cancel(cancel)? {
             CancelStep::Write | CancelStep::Left => Ok(()),
             CancelStep::EndsByItself | CancelStep::Already => Err(ErrorKind::NothingToCancel),
             CancelStep::Nothing if self.view().is_none() => Err(ErrorKind::LockGone),

@@ -96,7 +96,7 @@ impl Face for Native {
         Running::run(driver, token, mode);
     }
 
-    fn failed(callback: CompletionCallback, errno: i32) -> Option<Self::Due> {
+    fn failed(_: &mut LockData, callback: CompletionCallback, errno: i32) -> Option<Self::Due> {
         let status = LockStatus::from_raw(errno.saturating_neg());
         let completion = Completion { status, flags: StatusFlags::empty(), mode: None, lvb: None };
         Some((callback, completion))

@@ -161,7 +161,8 @@ impl<'a> LockRequest<'a> {
     #[inline]
     fn wait_granted(mut self) -> Result<Lock, ErrorKind> {
         let mut data = self.prepare()?;
-        let (begun, end) = self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline)?;
+        let (begun, end) =
+            self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline, |_| {})?;
         match end {
             Ok(end) if end.mode.is_some() => Ok(Lock::new(Arc::clone(self.driver), begun.token)),
             Ok(end) => Err(ErrorKind::Status(end.status)),
@@ -209,7 +210,7 @@ impl<'a> LockRequest<'a> {
         let begin = || {
             let mut data = self.prepare()?;
             let new = self.new_lock();
-            self.driver.lock_start(&new, Some(notify), &mut data, self.deadline)
+            self.driver.lock_start(&new, &mut Some(notify), &mut data, self.deadline)
         };
         let begun = begin().map_err(|kind| Error::new(Operation::Lock, kind))?;
         Ok((Lock::new(Arc::clone(self.driver), begun.token), begun))

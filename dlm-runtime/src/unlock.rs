@@ -65,7 +65,7 @@ impl UnlockRequest {
     /// the unlock, and the lock that comes with the error is only a name: the deadline has passed,
     /// or the kernel has not reported the end for ten seconds although the lockspace runs.
     pub fn wait(mut self) -> Result<(), UnlockError> {
-        let unlocking = Unlocking { lvb: self.lvb, force: false };
+        let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
         let driver = Arc::clone(self.lock.driver());
         let unlock = || {
             driver.check_fork()?;
@@ -111,11 +111,11 @@ impl UnlockRequest {
     /// Begins the unlock for a callback or a task. The lock is only a name then.
     pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), UnlockError> {
         let driver = Arc::clone(self.lock.driver());
-        let unlocking = Unlocking { lvb: self.lvb, force: false };
+        let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
         let begin = || {
             driver.check_fork()?;
             let prepare = call::unlock(self.lock.token(), &unlocking);
-            driver.call_start(prepare, Some(notify), self.deadline)
+            driver.call_start(prepare, &mut Some(notify), self.deadline)
         };
         match begin() {
             Ok(begun) => {

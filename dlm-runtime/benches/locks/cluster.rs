@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dlm_runtime::{CompletionHandler, Lock, Lockspace, LockspaceOptions, Mode, ValueBlock};
 
+use crate::measure::measure_after;
 use crate::ours::{Tally, handler, pairs, wait};
-use crate::{LOCKSPACE, RESOURCE, Result, measure_after};
+use crate::{LOCKSPACE, RESOURCE, Result};
 
 /// Pairs or turns before the clock starts.
 const WARM_UP: usize = 20;

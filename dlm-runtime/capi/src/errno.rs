@@ -17,6 +17,8 @@ impl From<&ErrorKind> for Errno {
                 Cause::Os(errno) => errno.raw(),
                 Cause::NoLockspace => libc::ENOENT,
                 Cause::WrongDevice | Cause::NodeTimeout => libc::ENODEV,
+                Cause::Held(_) => libc::ETIMEDOUT,
+                Cause::NoMinorLeft => libc::ENOSPC,
                 Cause::Version(_) => libc::ENOSYS,
                 Cause::Name(_) | Cause::Encode(_) | Cause::MinorZero => libc::EINVAL,
                 _ => libc::EIO,

@@ -32,7 +32,7 @@ pub struct Options {
     pub rules: Rules,
     /// Locks are looked up by the kernel's id ([`Core::by_id`]).
     pub has_ids: bool,
-    /// Granted resources are looked up by name ([`Core::has_granted`]).
+    /// Granted resources are looked up by name ([`Core::knows_resource`]).
     pub has_names: bool,
 }
 
@@ -113,7 +113,7 @@ impl<O, L: Default> Core<O, L> {
         let Options { abi, owner, rules, has_ids, has_names } = options;
         Self {
             abi,
-            owner,
+            owner: owner.max(1),
             rules,
             table: Table::new(abi.width),
             alarms: Alarms::default(),
@@ -161,6 +161,13 @@ impl<O, L: Default> Core<O, L> {
     #[must_use]
     pub const fn left_over(&self) -> usize {
         self.left_over
+    }
+
+    /// Whether [`Core::set_shared`] was called.
+    #[inline]
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Locks that have blocking notices.
@@ -243,6 +250,9 @@ impl<O, L: Default> Core<O, L> {
         if entry.serial == serial && entry.state.op().is_some() {
             return entry.user.as_mut();
         }
+        if let Some(under) = entry.under.as_mut().filter(|under| under.serial == serial) {
+            return under.user.as_mut();
+        }
         let queued = entry.queued.as_mut().filter(|queued| queued.serial == serial)?;
         queued.user.as_mut()
     }
@@ -276,7 +286,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
-    /// follows, if the lock is gone.
+    /// follows if the lock is gone, and [`Core::follow`] if [`LockView::has_queued`]: nothing else
+    /// begins before.
     pub fn take_outcome(
         &mut self,
         token: Token,
@@ -333,7 +344,7 @@ impl<O, L: Default> Core<O, L> {
     /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
     /// the process that calls. In a forked child no write of another thread is under way.
     pub fn set_shared(&mut self, owner: u32, is_child: bool) {
-        self.owner = owner;
+        self.owner = owner.max(1);
         self.is_shared = true;
         if is_child {
             for (_, entry) in self.table.iter_mut() {
@@ -343,7 +354,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,
-    /// whose owners are to be told.
+    /// whose owners are to be told. Ask [`Core::follow`] for each of [`Core::tokens`] then: those that
+    /// nobody wants any more are gone.
     pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
         self.has_ended = true;
         self.in_flight = 0;
@@ -351,13 +363,11 @@ impl<O, L: Default> Core<O, L> {
         self.alarms = Alarms::default();
         let mut users = Vec::new();
         for (token, entry) in self.table.iter_mut() {
-            let kind = entry.state.op().map_or(Kind::Request, |op| op.kind);
-            users.extend(entry.user.take().map(|user| (token, kind, user)));
-            users.extend(entry.under.take().map(|under| (token, Kind::Request, under.1)));
-            if let Some(queued) = entry.queued.take() {
-                users.extend(queued.user.map(|user| (token, Kind::Convert, user)));
-            }
+            let kinds = entry.kinds();
+            let ended = entry.take_users().into_iter().zip(kinds);
+            users.extend(ended.filter_map(|(user, kind)| Some((token, kind, user?))));
             entry.state.end();
+            entry.is_backing_off = false;
             entry.is_left_over = false;
         }
         users
@@ -371,10 +381,11 @@ impl<O, L: Default> Core<O, L> {
         self.table.at(slot).map(|(token, _)| token)
     }
 
-    /// Whether a lock of this core is granted on a resource: then the resource exists, and a request
-    /// for it needs no care to be the first one (H-15). Needs [`Options::has_names`].
+    /// Whether this core has a lock on a resource, granted or waiting, whose request the kernel has
+    /// accepted: then the resource exists, and a request for it needs no care to be the first one
+    /// (H-15). Needs [`Options::has_names`].
     #[must_use]
-    pub fn has_granted(&self, name: &[u8]) -> bool {
+    pub fn knows_resource(&self, name: &[u8]) -> bool {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
         self.names.as_ref().is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
     }
@@ -382,14 +393,20 @@ impl<O, L: Default> Core<O, L> {
     /// A lock has learned its id.
     #[inline]
     pub(crate) fn note_id(&mut self, token: Token, id: LockId) {
-        let Self { table, ids, .. } = self;
-        let Some(entry) = table.get_mut(token) else { return };
+        let Some(entry) = self.table.get_mut(token) else { return };
         entry.state.note_id(id);
-        if let Some(ids) = ids {
-            if !entry.has_id && id.0 != 0 && !entry.is_finished() {
-                entry.has_id = true;
-                ids.insert(hash_number(id.0), token.index());
-            }
+        let id = entry.state.id();
+        if entry.has_id || id.0 == 0 || entry.is_gone() || self.ids.is_none() {
+            return;
+        }
+        // A request that failed at once may hear of its id when that is another lock's already.
+        let is_doubtful = entry.state.ends_by_itself();
+        if is_doubtful && self.by_id(id).and_then(|other| self.mode(other)).is_some() {
+            return;
+        }
+        if let (Some(ids), Some(entry)) = (&mut self.ids, self.table.get_mut(token)) {
+            entry.has_id = true;
+            ids.insert(hash_number(id.0), token.index());
         }
     }
 
@@ -419,6 +436,21 @@ impl<O, L: Default> Core<O, L> {
             if let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_listed) {
                 entry.is_listed = true;
                 names.insert(hash_bytes(&entry.name), token.index());
+            }
+        }
+    }
+
+    /// The request for a lock was accepted: its resource exists, unless the lock is gone again.
+    #[inline]
+    pub(crate) fn list_new(&mut self, token: Token) {
+        if self.names.is_some() {
+            let entry = self.table.get(token);
+            let is_there = |entry: &Entry<O, L>| {
+                let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
+                !entry.is_finished() && !is_ending
+            };
+            if entry.is_some_and(is_there) {
+                self.list(token);
             }
         }
     }

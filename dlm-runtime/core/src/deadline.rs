@@ -33,6 +33,13 @@ type Alarm = (Time, u32, u32, Purpose);
 #[derive(Debug, Default)]
 pub(crate) struct Alarms(BinaryHeap<Reverse<Alarm>>);
 
+#[cfg(test)]
+impl Alarms {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Something that is overdue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {

@@ -7,7 +7,7 @@ use dlm_proto::{Mode, ResourceName};
 
 use crate::follow::Failure;
 use crate::lock_state::LockState;
-use crate::operation::Ended;
+use crate::operation::{Ended, Kind};
 use crate::submit::{Conversion, Unlocking};
 
 /// An operation that waits until the write for its lock has returned, or until what was given up has
@@ -25,6 +25,14 @@ pub(crate) enum Call {
     Unlock(Unlocking),
 }
 
+/// What is kept of an operation that another one was written over.
+#[derive(Debug)]
+pub(crate) struct Under<O> {
+    pub(crate) serial: u64,
+    /// Nothing once it was given up.
+    pub(crate) user: Option<O>,
+}
+
 /// A lock in the table.
 #[derive(Debug)]
 pub(crate) struct Entry<O, L> {
@@ -38,8 +46,11 @@ pub(crate) struct Entry<O, L> {
     pub(crate) last_serial: u64,
     /// What the driver keeps for the operation in flight; nothing once it was given up.
     pub(crate) user: Option<O>,
-    /// The same, and its number, for what an unlock was written over.
-    pub(crate) under: Option<Box<(u64, O)>>,
+    /// The operation that the one in flight was written over.
+    pub(crate) under: Option<Box<Under<O>>>,
+    /// A conversion whose result another process has read, as the kernel has accepted one after it.
+    /// Its owner is to be told; until then nothing is written over another operation.
+    pub(crate) lost: Option<Box<Under<O>>>,
     pub(crate) queued: Option<Box<Queued<O>>>,
     /// The end of an operation that its waiter has not taken yet. No other one begins before.
     pub(crate) outcome: Option<(u64, Result<Ended, Failure>)>,
@@ -60,8 +71,8 @@ pub(crate) struct Entry<O, L> {
     pub(crate) is_given_up: bool,
     /// It is released, and the kernel has not accepted its unlock.
     pub(crate) is_left_over: bool,
-    /// The operation in flight was cancelled because its deadline has passed.
-    pub(crate) timed_out: bool,
+    /// The operation that was cancelled because its deadline has passed.
+    pub(crate) timed_out: Option<u64>,
     /// Something was refused for now, and an alarm is set.
     pub(crate) is_backing_off: bool,
     pub(crate) retry: Duration,
@@ -81,6 +92,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             last_serial: 0,
             user: None,
             under: None,
+            lost: None,
             queued: None,
             outcome: None,
             face: L::default(),
@@ -91,7 +103,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             is_released: false,
             is_given_up: false,
             is_left_over: false,
-            timed_out: false,
+            timed_out: None,
             is_backing_off: false,
             retry: Duration::ZERO,
             has_id: false,
@@ -104,7 +116,31 @@ impl<O, L> Entry<O, L> {
     /// Whether this very operation has not ended yet.
     pub(crate) fn is_in_flight(&self, serial: u64) -> bool {
         self.serial == serial && self.state.op().is_some()
+            || self.under.as_ref().is_some_and(|under| under.serial == serial)
             || self.queued.as_ref().is_some_and(|queued| queued.serial == serial)
+    }
+
+    /// What was kept for operations that nobody is to be told of any more, or that all have ended:
+    /// the one in flight, the one that it was written over, the one that waits.
+    pub(crate) fn take_users(&mut self) -> [Option<O>; 3] {
+        // There is never more than one of these two.
+        let under = self.under.take().or(self.lost.take());
+        let queued = self.queued.take();
+        [
+            self.user.take(),
+            under.and_then(|under| under.user),
+            queued.and_then(|queued| queued.user),
+        ]
+    }
+
+    /// The kinds of the operations that [`Entry::take_users`] is about.
+    pub(crate) fn kinds(&self) -> [Kind; 3] {
+        let queued = self.queued.as_ref().is_some_and(|it| matches!(it.call, Call::Unlock(_)));
+        [
+            self.state.op().map_or(Kind::Convert, |op| op.kind),
+            self.state.under().unwrap_or(Kind::Convert),
+            if queued { Kind::Unlock } else { Kind::Convert },
+        ]
     }
 
     pub(crate) fn next_serial(&mut self) -> u64 {
@@ -124,8 +160,13 @@ impl<O, L> Entry<O, L> {
         self.is_released || self.is_given_up
     }
 
+    /// Whether there is no lock any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.op().is_none() && self.state.granted().is_none()
+    }
+
     /// Whether there is no lock any more, and nobody is left to be told of that.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state.op().is_none() && self.state.granted().is_none() && self.queued.is_none()
+        self.is_gone() && self.queued.is_none() && self.lost.is_none()
     }
 }

@@ -19,6 +19,9 @@ pub enum Failure {
     Rejected(Rejected),
     /// It has not ended at its deadline.
     TimedOut,
+    /// Another process that shares the device has read its result. The kernel has taken a conversion
+    /// since then, so it has ended.
+    Lost,
 }
 
 /// What is to be done next for a lock.
@@ -29,7 +32,8 @@ pub enum Follow<O, L> {
     Nothing,
     /// Write the submission.
     Write,
-    /// An operation that waited for its turn could not be begun: tell its owner.
+    /// An operation that waited for its turn could not be begun, or is lost: tell its owner, and ask
+    /// again.
     Failed {
         /// What was kept for it.
         user: Option<O>,
@@ -55,7 +59,8 @@ pub struct Released<O, L> {
     pub follow: Follow<O, L>,
 }
 
-/// What a refusal has ended.
+/// What a refusal has ended. A lock that is gone by it stays in the table until [`Core::settle`], as
+/// the one of a request that was refused.
 #[derive(Debug)]
 pub struct Refused<O> {
     /// What was kept for the operation that was refused, if its owner has not given it up.
@@ -68,7 +73,7 @@ pub struct Refused<O> {
 
 impl<O, L: Default> Core<O, L> {
     /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
-    /// [`Core::follow`] has something to write; the caller writes it.
+    /// [`Core::follow`] has something to do; the caller does it.
     #[inline]
     pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
         let Ticket { token, what, .. } = *ticket;
@@ -82,19 +87,23 @@ impl<O, L: Default> Core<O, L> {
         entry.is_writing = false;
         match what {
             What::Request => entry.state.accepted(Kind::Request),
-            What::Convert => entry.state.accepted(Kind::Convert),
-            What::Release => {
-                entry.retry = Time::ZERO;
-                self.update_left_over(token);
+            What::Convert => {
+                entry.state.accepted(Kind::Convert);
+                if entry.under.is_some() {
+                    entry.lost = entry.under.take();
+                }
             }
-            What::Cancel { .. } => entry.retry = Time::ZERO,
+            What::Release | What::Cancel { .. } => entry.retry = Time::ZERO,
             What::Unlock | What::Adopt => {}
+        }
+        if entry.is_unwanted() {
+            self.update_left_over(token);
         }
         if let Some(id) = id {
             self.note_id(token, id);
-            if what == What::Adopt {
-                self.list(token);
-            }
+        }
+        if matches!(what, What::Request | What::Adopt) {
+            self.list_new(token);
         }
         self.table.get_mut(token).is_some_and(|entry| entry.has_follow())
     }
@@ -109,25 +118,15 @@ impl<O, L: Default> Core<O, L> {
         let mut refused = match what {
             What::Request | What::Adopt => self.lose(token),
             What::Cancel { kind, internal } => {
-                if entry.serial == serial && entry.state.cancel() == Cancel::Sent {
-                    match refusal {
-                        Refusal::Later if internal => {
-                            entry.state.set_cancel(Cancel::Wanted(kind));
-                            self.back_off(token, now);
-                        }
-                        Refusal::Later | Refusal::Never if !internal => {
-                            entry.state.set_cancel(Cancel::None);
-                        }
-                        // The operation has ended, or the kernel has had a cancel for it.
-                        _ => {}
-                    }
-                }
-                nothing
+                let wanted = if internal { Cancel::Wanted(kind) } else { Cancel::None };
+                self.refused_cancel(token, wanted, refusal, now)
             }
             What::Convert | What::Unlock | What::Release => {
-                let user = self.take_back(token, serial, what);
+                let user = self.take_back(token, serial, what, refusal);
                 if is_gone {
-                    Refused { user, ..self.lose(token) }
+                    // What it was written over has ended, too.
+                    let Refused { user: over, lost: [under, queued], .. } = self.lose(token);
+                    Refused { user, lost: [over.or(under), queued], follow: false }
                 } else {
                     if what == What::Release {
                         self.back_off(token, now);
@@ -141,19 +140,52 @@ impl<O, L: Default> Core<O, L> {
         refused
     }
 
+    fn refused_cancel(
+        &mut self,
+        token: Token,
+        wanted: Cancel,
+        refusal: Refusal,
+        now: Time,
+    ) -> Refused<O> {
+        let nothing = Refused { user: None, lost: [None, None], follow: false };
+        let Some(entry) = self.table.get_mut(token) else { return nothing };
+        let is_over = entry.state.op().is_none();
+        match refusal {
+            Refusal::Ended => return self.lose(token),
+            // The lock is gone. If somebody waits, the result of that may be still to be read.
+            Refusal::NoLock if is_over || entry.is_unwanted() => return self.lose(token),
+            Refusal::NoLock => {
+                entry.state.set_lost();
+                self.forget_id(token);
+                self.unlist(token);
+            }
+            _ if is_over => entry.state.set_cancel(Cancel::None),
+            Refusal::Later => {
+                entry.state.take_back_cancel(wanted);
+                if wanted != Cancel::None {
+                    self.back_off(token, now);
+                }
+            }
+            Refusal::NoBuffer => entry.state.take_back_cancel(Cancel::Spent),
+            // The kernel has had a cancel for it.
+            Refusal::Never => {}
+        }
+        nothing
+    }
+
     /// Takes back an operation that was begun and not accepted, and returns what was kept for it.
-    fn take_back(&mut self, token: Token, serial: u64, what: What) -> Option<O> {
+    fn take_back(&mut self, token: Token, serial: u64, what: What, refusal: Refusal) -> Option<O> {
         let entry = self.table.get_mut(token)?;
         if entry.serial != serial || entry.state.op().is_none() {
             // It has ended, whatever the kernel says.
             return None;
         }
-        entry.state.refused();
-        let before = entry.under.take();
-        if let Some((serial, _)) = before.as_deref() {
-            entry.serial = *serial;
+        entry.state.refused(refusal);
+        let user = entry.user.take();
+        if let Some(under) = entry.under.take() {
+            entry.serial = under.serial;
+            entry.user = under.user;
         }
-        let user = core::mem::replace(&mut entry.user, before.map(|under| under.1));
         if entry.state.op().is_none() {
             self.in_flight -= 1;
         }
@@ -176,35 +208,35 @@ impl<O, L: Default> Core<O, L> {
     fn lose(&mut self, token: Token) -> Refused<O> {
         self.forget_id(token);
         self.unlist(token);
-        let mut refused = Refused { user: None, lost: [None, None], follow: false };
-        let Some(entry) = self.table.get_mut(token) else { return refused };
-        if entry.state.op().is_some() {
-            self.in_flight -= 1;
-        }
+        let Some(entry) = self.table.get_mut(token) else {
+            return Refused { user: None, lost: [None, None], follow: false };
+        };
+        self.in_flight -= usize::from(entry.state.op().is_some());
+        self.in_flight -= usize::from(entry.queued.is_some());
         entry.state.end();
-        refused.user = entry.user.take();
-        let queued = entry.queued.take();
-        if queued.is_some() {
-            self.in_flight -= 1;
-        }
-        refused.lost =
-            [entry.under.take().map(|under| under.1), queued.and_then(|queued| queued.user)];
-        refused
+        let [user, under, queued] = entry.take_users();
+        Refused { user, lost: [under, queued], follow: false }
     }
 
     /// Sets an alarm after which what was refused is written again.
     fn back_off(&mut self, token: Token, now: Time) {
-        let Some(entry) = self.table.get_mut(token) else { return };
+        let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_finished()) else {
+            return;
+        };
         entry.retry = (entry.retry * 2).clamp(FIRST_RETRY, SLOWEST_RETRY);
         entry.is_backing_off = true;
         let at = now.saturating_add(entry.retry);
         self.set_retry(at, token);
     }
 
-    /// Fills in what is to be written next for a lock, if nothing is being written for it.
+    /// Fills in what is to be written next for a lock, if nothing is being written for it. Ask again
+    /// after each answer until there is nothing, or the lock is gone.
     pub fn follow(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
-        let rules = self.rules;
         let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
+        if let Some(lost) = entry.lost.take() {
+            let (user, serial) = (lost.user, lost.serial);
+            return Follow::Failed { user, serial, failure: Failure::Lost };
+        }
         if entry.is_writing || entry.is_backing_off {
             return Follow::Nothing;
         }
@@ -215,21 +247,17 @@ impl<O, L: Default> Core<O, L> {
                 return Follow::Write;
             }
         }
+        let (rules, is_shared) = (self.rules, self.is_shared);
         let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
-        if entry.is_unwanted() {
-            return self.follow_release(token, out);
+        match entry.turn(rules, is_shared) {
+            Turn::Release => self.follow_release(token, out),
+            Turn::Wait => Follow::Nothing,
+            turn => {
+                let Some(queued) = entry.queued.take() else { return Follow::Nothing };
+                self.in_flight -= 1;
+                self.start_queued(token, *queued, turn == Turn::Start, out)
+            }
         }
-        let can_start = entry.queued.as_ref().is_some_and(|queued| match queued.call {
-            _ if entry.state.op().is_none() => true,
-            Call::Unlock(_) => rules == Rules::AsAsked && !entry.state.ends_by_itself(),
-            Call::Convert(_) => false,
-        });
-        if !can_start || entry.outcome.is_some() {
-            return Follow::Nothing;
-        }
-        let Some(queued) = entry.queued.take() else { return Follow::Nothing };
-        self.in_flight -= 1;
-        self.start_queued(token, *queued, out)
     }
 
     fn follow_release(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
@@ -249,7 +277,11 @@ impl<O, L: Default> Core<O, L> {
             Release::Await => Follow::Nothing,
             // One that was given up stays until its owner lets go of it.
             Release::Gone if !entry.is_released => Follow::Nothing,
-            Release::Gone => Follow::Gone(self.remove(token)),
+            Release::Gone => {
+                let Refused { user, lost: [under, queued], .. } = self.lose(token);
+                debug_assert!(user.or(under).or(queued).is_none(), "nobody wants it");
+                Follow::Gone(self.remove(token))
+            }
         }
     }
 
@@ -257,10 +289,12 @@ impl<O, L: Default> Core<O, L> {
         &mut self,
         token: Token,
         queued: Queued<O>,
+        is_due: bool,
         out: &mut Submission,
     ) -> Follow<O, L> {
         let Queued { serial, call, mut user } = queued;
         let started = match call {
+            _ if !is_due => Err(Rejected::LockGone),
             Call::Convert(conversion) => {
                 self.begin_convert(token, &conversion, serial, &mut user, out)
             }
@@ -275,26 +309,19 @@ impl<O, L: Default> Core<O, L> {
     /// Nobody wants this lock any more: its handle is dropped. No effect of it is reported from now
     /// on. It is unlocked as soon as that is possible, and stays in the table until it is gone.
     pub fn release(&mut self, token: Token, out: &mut Submission) -> Released<O, L> {
-        let users = [const { None }; 3];
         let Some(entry) = self.table.get_mut(token) else {
+            let users = [const { None }; 3];
             return Released { users, face: L::default(), follow: Follow::Nothing };
         };
         self.released += usize::from(!entry.is_released);
         entry.is_released = true;
         entry.outcome = None;
-        let queued = entry.queued.take();
-        if queued.is_some() {
-            self.in_flight -= 1;
-        }
+        self.in_flight -= usize::from(entry.queued.is_some());
         if entry.has_notices {
             self.noticed -= 1;
             entry.has_notices = false;
         }
-        let users = [
-            entry.user.take(),
-            entry.under.take().map(|under| under.1),
-            queued.and_then(|queued| queued.user),
-        ];
+        let users = entry.release_users();
         let face = core::mem::take(&mut entry.face);
         let follow = self.follow(token, out);
         self.update_left_over(token);
@@ -310,9 +337,14 @@ impl<O, L: Default> Core<O, L> {
             self.in_flight -= 1;
             return entry.queued.take().and_then(|queued| queued.user);
         }
-        let op = entry.state.op().filter(|_| entry.serial == serial)?;
-        let user = entry.user.take();
-        entry.is_given_up |= op.kind == Kind::Request;
+        let (kind, user) = match entry.under.as_mut().filter(|under| under.serial == serial) {
+            Some(under) => (entry.state.under(), under.user.take()),
+            None => {
+                let op = entry.state.op().filter(|_| entry.serial == serial)?;
+                (Some(op.kind), entry.user.take())
+            }
+        };
+        entry.is_given_up |= kind == Some(Kind::Request);
         self.update_left_over(token);
         user
     }
@@ -329,12 +361,63 @@ impl<O, L: Default> Core<O, L> {
     }
 }
 
+/// What is to be done with the operation that waits, or with a lock that nobody wants any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The operation begins.
+    Start,
+    /// It cannot be done any more.
+    Fail,
+    /// The lock is released.
+    Release,
+    Wait,
+}
+
 impl<O, L> Entry<O, L> {
     #[inline]
     pub(crate) fn has_follow(&self) -> bool {
-        !self.is_writing
-            && (matches!(self.state.cancel(), Cancel::Wanted(_))
-                || self.is_unwanted()
-                || self.queued.is_some())
+        let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
+            || self.is_unwanted()
+            || self.queued.is_some();
+        is_due && !self.is_writing || self.lost.is_some()
+    }
+
+    fn turn(&self, rules: Rules, is_shared: bool) -> Turn {
+        let Some(queued) = &self.queued else {
+            return if self.is_unwanted() { Turn::Release } else { Turn::Wait };
+        };
+        if self.state.is_lost() {
+            return Turn::Fail;
+        }
+        let is_unlock = matches!(queued.call, Call::Unlock(_));
+        let is_due = match self.state.op() {
+            None => true,
+            Some(op) if op.kind == Kind::Unlock || rules == Rules::Checked => false,
+            Some(op) => {
+                let is_over = is_unlock && !self.state.ends_by_itself();
+                is_over || is_shared && (is_unlock || op.kind == Kind::Convert)
+            }
+        };
+        if self.is_unwanted() && !is_unlock {
+            Turn::Fail
+        } else if is_due && self.outcome.is_none() {
+            // The unlock that somebody asked for ends a lock that is released just as well.
+            Turn::Start
+        } else if self.is_unwanted() && !self.state.ends_by_itself() {
+            Turn::Fail
+        } else {
+            Turn::Wait
+        }
+    }
+
+    /// Takes what is kept for the operations of a lock whose handle is dropped. What the one in
+    /// flight was written over stays, as it may come back.
+    fn release_users(&mut self) -> [Option<O>; 3] {
+        let under = match &mut self.under {
+            Some(under) => under.user.take(),
+            None => self.lost.take().and_then(|lost| lost.user),
+        };
+        let queued = self.queued.take();
+        [self.user.take(), under, queued.and_then(|queued| queued.user)]
     }
 }

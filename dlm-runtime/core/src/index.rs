@@ -3,6 +3,7 @@
 //! The table holds what is indexed; the index holds one chain of slots for each hash. It allocates
 //! only when the table grows.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// No slot.
@@ -88,11 +89,18 @@ impl Index {
     #[cold]
     fn grow(&mut self) {
         let count = (self.heads.len() * 2).max(FEWEST);
-        self.heads.clear();
-        self.heads.resize(count, END);
-        for (slot, link) in (0..).zip(&mut self.links).filter(|(_, link)| link.is_linked) {
-            let chain = at(link.hash) & (count - 1);
-            if let Some(head) = self.heads.get_mut(chain) {
+        let old = core::mem::replace(&mut self.heads, vec![END; count]);
+        let mut slots = Vec::with_capacity(self.len);
+        for mut slot in old {
+            while let Some(link) = self.links.get(at(slot)) {
+                slots.push(slot);
+                slot = link.next;
+            }
+        }
+        // The last one added stays the first one of its chain.
+        for slot in slots.into_iter().rev() {
+            let Some(link) = self.links.get_mut(at(slot)) else { continue };
+            if let Some(head) = self.heads.get_mut(at(link.hash) & (count - 1)) {
                 link.next = *head;
                 *head = slot;
             }
@@ -152,6 +160,18 @@ mod tests {
             assert_eq!(find(&index, number), Some(3 * number + 1));
         }
         assert_eq!(index.len, 333);
+    }
+
+    /// A number that one slot still has and another one has already.
+    #[test]
+    fn the_last_slot_that_was_added_is_found_first_also_when_the_index_grows() {
+        let mut index = Index::default();
+        index.insert(hash_number(7), 9);
+        index.insert(hash_number(7), 3);
+        for slot in 10..1000 {
+            index.insert(hash_number(slot), slot);
+            assert_eq!(index.find(hash_number(7), |slot| [3, 9].contains(&slot)), Some(3));
+        }
     }
 
     #[test]

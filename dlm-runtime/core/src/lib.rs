@@ -51,6 +51,8 @@ mod receive;
 mod submission;
 mod submit;
 mod table;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use crate::core::{Core, Counts, LockView, Options, Rules};

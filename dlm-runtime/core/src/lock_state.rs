@@ -3,6 +3,7 @@
 use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
 
 use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
+use crate::submission::Refusal;
 
 /// The cancel of the operation in flight. There is one at most: the kernel refuses a second one with
 /// a warning (H-3).
@@ -14,6 +15,21 @@ pub(crate) enum Cancel {
     Wanted(CancelKind),
     /// Being written, or written.
     Sent,
+    /// Refused after the kernel had noted it. It does not end the operation, and another one is not
+    /// written.
+    Spent,
+}
+
+/// What an unlock carries to mark the block as invalid.
+const INVALIDATE: (LockFlags, ValueBlock) = (LockFlags::IVVALBLK, ValueBlock::ZERO);
+
+/// An operation that another one was written over, and what that has replaced.
+#[derive(Debug, Clone, Copy)]
+struct Under {
+    op: Operation,
+    cancel: Cancel,
+    lvb_to_write: Option<ValueBlock>,
+    xid: u64,
 }
 
 /// A lock between its request and its end.
@@ -22,14 +38,19 @@ pub(crate) struct LockState {
     id: LockId,
     granted: Option<Mode>,
     op: Option<Operation>,
-    /// The operation that an unlock was written over.
-    under: Option<Operation>,
+    /// The operation that the one in flight was written over.
+    under: Option<Under>,
     cancel: Cancel,
     /// A cancel was written, and no other operation accepted since.
     ///
     /// It may still be on its way to another node. Until that has answered, which nobody is told,
     /// the kernel refuses an unlock without force (EBUSY).
     cancel_unanswered: bool,
+    /// The flags of unlocks that were refused after the kernel had noted them. It has them until it
+    /// takes a conversion, and refuses a second FORCEUNLOCK with a warning (H-3).
+    noted: LockFlags,
+    /// The kernel does not know the lock any more. What was in flight may still have a result.
+    is_lost: bool,
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
     /// asked to or not.
     valblk: bool,
@@ -41,8 +62,9 @@ pub(crate) struct LockState {
     lvb_to_write: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
-    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
-    /// lock before the conversion was cancelled.
+    /// The mode that the lock has if it has not the granted one. The kernel does not tell whether it
+    /// demoted the lock before the conversion was cancelled, and takes an alternate mode for another
+    /// one if the resource's master is another node.
     possible_mode: Option<Mode>,
     /// The lock outlives its device. Each conversion must say so again.
     persistent: bool,
@@ -61,6 +83,8 @@ impl LockState {
         self.under = None;
         self.cancel = Cancel::None;
         self.cancel_unanswered = false;
+        self.noted = LockFlags::empty();
+        self.is_lost = false;
         self.valblk = valblk;
         self.kernel_has_lvb = valblk;
         self.known_lvb = None;
@@ -115,9 +139,9 @@ impl LockState {
         self.known_lvb
     }
 
-    /// Whether the mode is not known for certain.
-    pub(crate) const fn is_uncertain(&self) -> bool {
-        self.possible_mode.is_some()
+    /// The other mode that the lock may have, if its mode is not known for certain.
+    pub(crate) const fn possible_mode(&self) -> Option<Mode> {
+        self.possible_mode
     }
 
     pub(crate) const fn cancel(&self) -> Cancel {
@@ -131,11 +155,27 @@ impl LockState {
         }
     }
 
+    /// A cancel was refused, and may be asked for again, or is.
+    pub(crate) fn take_back_cancel(&mut self, cancel: Cancel) {
+        self.cancel = cancel;
+        self.cancel_unanswered = false;
+    }
+
+    /// Learns that the kernel does not know the lock any more.
+    pub(crate) fn set_lost(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// Whether the kernel does not know the lock any more, although what was in flight has no result
+    /// yet.
+    pub(crate) const fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
     /// Learns the id, from the return of `write` or from a result, whichever comes first.
     #[inline]
     pub(crate) fn note_id(&mut self, id: LockId) {
-        // After an unlock was accepted the number may belong to another lock at once.
-        if self.op.is_none_or(|op| op.kind != Kind::Unlock) {
+        if self.id == LockId(0) {
             self.id = id;
         }
     }
@@ -152,36 +192,94 @@ impl LockState {
         }
     }
 
-    /// Starts a conversion of a lock with nothing in flight.
+    /// The mode that is granted; of a request in flight, that which is granted if another process has
+    /// read its end.
+    pub(crate) fn granted_unless_lost(&self) -> Option<Mode> {
+        let requested = || self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
+        self.granted.or_else(requested)
+    }
+
+    /// The kind of the operation that the one in flight was written over.
+    pub(crate) fn under(&self) -> Option<Kind> {
+        self.under.map(|under| under.op.kind)
+    }
+
+    /// Starts an operation, over what is in flight if something is.
+    #[inline]
+    fn start(&mut self, op: Operation) {
+        let Self { cancel, lvb_to_write, xid, .. } = *self;
+        let over = self.op.replace(op);
+        self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
+    }
+
+    /// Starts a conversion, of a lock with nothing in flight or whose operation the kernel may know to
+    /// have ended.
     pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
-        self.op = Some(op);
+        self.start(op);
         self.lvb_to_write = write;
         self.cancel = Cancel::None;
         self.xid = xid;
     }
 
-    /// Starts an unlock, over what is in flight if something is. Returns the flag that this takes.
+    /// The flags of an unlock that is asked for with these.
     #[inline]
-    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) -> LockFlags {
-        let force =
-            if self.cancel_unanswered { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+    pub(crate) fn unlock_flags(&self, flags: LockFlags) -> LockFlags {
+        if self.noted.contains(LockFlags::FORCEUNLOCK) {
+            flags - LockFlags::FORCEUNLOCK
+        } else if self.cancel_unanswered {
+            flags | LockFlags::FORCEUNLOCK
+        } else {
+            flags
+        }
+    }
+
+    /// Starts an unlock, over what is in flight if something is.
+    #[inline]
+    pub(crate) fn begin_unlock(&mut self, flags: LockFlags) {
         let mode = self.granted.unwrap_or(Mode::Nl);
-        let unlock = Operation { kind: Kind::Unlock, mode, flags: flags | force };
-        self.under = self.op.replace(unlock);
-        force
+        self.start(Operation { kind: Kind::Unlock, mode, flags });
     }
 
     /// The kernel has accepted the operation in flight: a cancel of the last one was answered.
     #[inline]
     pub(crate) fn accepted(&mut self, kind: Kind) {
-        if kind != Kind::Unlock && self.cancel != Cancel::Sent {
+        if kind == Kind::Unlock {
+            return;
+        }
+        if self.cancel != Cancel::Sent {
             self.cancel_unanswered = false;
+        }
+        self.noted = LockFlags::empty();
+        // What it was written over has ended; a request, by a grant.
+        if let Some(under) = self.under.take() {
+            self.granted = self.granted.or(Some(under.op.mode));
         }
     }
 
-    /// The kernel refused the operation in flight: the lock is as it was.
-    pub(crate) fn refused(&mut self) {
-        self.op = self.under.take();
+    /// The kernel refused the operation in flight: the lock is as it was, but for the flags that the
+    /// kernel may have noted.
+    pub(crate) fn refused(&mut self, refusal: Refusal) {
+        if let Some(op) = self.op {
+            match (op.kind, refusal) {
+                (Kind::Convert, Refusal::NoBuffer) => {
+                    self.replace_flags(op.flags);
+                    self.noted = LockFlags::empty();
+                }
+                (Kind::Unlock, Refusal::NoBuffer) => self.noted |= op.flags,
+                // It had FORCEUNLOCK.
+                (Kind::Unlock, Refusal::Never) => self.noted |= op.flags & LockFlags::FORCEUNLOCK,
+                _ => {}
+            }
+        }
+        let Some(under) = self.under.take() else {
+            self.op = None;
+            return;
+        };
+        let Under { op, cancel, lvb_to_write, xid } = under;
+        self.op = Some(op);
+        self.cancel = cancel;
+        self.lvb_to_write = lvb_to_write;
+        self.xid = xid;
     }
 
     /// Whether the operation in flight ends by itself, any moment, and the lock with it: its id may
@@ -193,39 +291,31 @@ impl LockState {
         })
     }
 
+    /// The kernel has given the lock the flags of a conversion.
+    fn replace_flags(&mut self, flags: LockFlags) {
+        self.valblk = flags.contains(LockFlags::VALBLK);
+        self.kernel_has_lvb |= self.valblk;
+        self.persistent = flags.contains(LockFlags::PERSISTENT);
+    }
+
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
+        let unlock = |(flags, block)| Release::Unlock(flags, block);
         let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
-        let Some(op) = self.op else {
-            if self.granted.is_none() {
-                return Release::Gone;
-            }
-            let (flags, block) = self.unlock_lvb(UnlockLvb::Keep);
-            return Release::Unlock(flags, block);
+        let Some(op) = self.op.filter(|_| !self.is_lost) else {
+            let is_gone = self.granted.is_none() || self.is_lost;
+            return if is_gone { Release::Gone } else { unlock(self.unlock_lvb(UnlockLvb::Keep)) };
         };
-        let carried = (LockFlags::empty(), self.carried_block());
-        match op.kind {
-            Kind::Unlock => Release::Await,
-            Kind::Request if self.ends_by_itself() => Release::Await,
-            // Granted by now, an unlock would overwrite a block that is not known.
-            Kind::Request if op.mode >= Mode::Pw && op.contains(LockFlags::VALBLK) => {
-                Release::Cancel
-            }
-            Kind::Request => force(carried),
-            Kind::Convert => {
-                let writes = self.may_write() || op.mode >= Mode::Pw;
-                if !(writes && op.contains(LockFlags::VALBLK)) {
-                    force(carried)
-                } else if let Some(block) = self.lvb_to_write {
-                    force((LockFlags::empty(), block))
-                } else if self.lvb_is_current {
-                    force(self.kept_lvb())
-                } else if self.cancel == Cancel::Sent {
-                    Release::Await
-                } else {
-                    Release::Cancel
-                }
-            }
+        if op.kind == Kind::Unlock || self.ends_by_itself() {
+            return Release::Await;
+        }
+        match (self.kept(), self.cancel) {
+            (Some(kept), _) => force(kept),
+            // Granted by now, an unlock would change a block that is not known.
+            (None, Cancel::None) => Release::Cancel,
+            (None, Cancel::Wanted(_) | Cancel::Sent) => Release::Await,
+            // It may wait for ever.
+            (None, Cancel::Spent) => force(INVALIDATE),
         }
     }
 
@@ -249,10 +339,8 @@ impl LockState {
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
         match wish {
             UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
-            UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
-            // The kernel would store whatever the request carries: carry what is there already.
-            UnlockLvb::Keep if self.may_write() && self.valblk => self.kept_lvb(),
-            UnlockLvb::Keep => (LockFlags::empty(), self.carried_block()),
+            UnlockLvb::Invalidate => INVALIDATE,
+            UnlockLvb::Keep => self.kept().unwrap_or(INVALIDATE),
         }
     }
 
@@ -270,19 +358,35 @@ impl LockState {
         }
     }
 
-    /// Whether the kernel may take this for a lock that writes the block when it is unlocked.
+    /// Whether the kernel may take what is held for a mode that writes the block when it is unlocked.
     fn may_write(&self) -> bool {
-        // A request that is granted by now has the mode that it asked for.
-        let requested = self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
-        self.granted.max(self.possible_mode).max(requested).is_some_and(|mode| mode >= Mode::Pw)
+        self.granted.max(self.possible_mode).is_some_and(|mode| mode >= Mode::Pw)
     }
 
-    /// What an unlock that writes must carry so that nothing changes.
-    fn kept_lvb(&self) -> (LockFlags, ValueBlock) {
-        match self.known_lvb {
-            Some(Lvb { block, valid: true }) if self.lvb_is_current => (LockFlags::empty(), block),
-            // A write would make the block valid again, or put an old one into its place.
-            _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+    /// What an unlock must carry so that the block stays as it is, whatever has become of what is in
+    /// flight. `None`: it may change a block that is not known.
+    ///
+    /// The kernel stores whatever an unlock of PW or EX carries if the last request or conversion had
+    /// VALBLK: then this is what is there already.
+    fn kept(&self) -> Option<(LockFlags, ValueBlock)> {
+        let flying = self.op.filter(|op| op.kind != Kind::Unlock);
+        let (valblk, mode) =
+            flying.map_or((self.valblk, Mode::Nl), |op| (op.contains(LockFlags::VALBLK), op.mode));
+        let valblk = valblk || self.noted.contains(LockFlags::VALBLK);
+        let writes = valblk && (self.may_write() || mode >= Mode::Pw);
+        if !writes {
+            return Some((LockFlags::empty(), self.carried_block()));
+        }
+        match (flying, self.lvb_to_write, self.known_lvb) {
+            (Some(_), Some(block), _) => Some((LockFlags::empty(), block)),
+            (_, _, Some(Lvb { block, valid: true })) if self.lvb_is_current => {
+                Some((LockFlags::empty(), block))
+            }
+            // A write would make the block valid again.
+            (_, _, Some(_)) if self.lvb_is_current => Some(INVALIDATE),
+            (Some(_), ..) => None,
+            // It would put an old one into its place.
+            (None, ..) => Some(INVALIDATE),
         }
     }
 
@@ -313,7 +417,7 @@ impl LockState {
         flags: StatusFlags,
         lvb: Option<&ValueBlock>,
     ) -> Completed {
-        let Some(under) = self.under.take() else { return Completed::Nothing };
+        let Some(Under { op: under, .. }) = self.under.take() else { return Completed::Nothing };
         let moved = self.settle(under, status, flags, lvb);
         let ended = Ended { status, flags, mode: self.granted, moved };
         if self.granted.is_none() {
@@ -336,9 +440,7 @@ impl LockState {
         let valblk = asked.contains(LockFlags::VALBLK);
         if op.kind == Kind::Convert {
             // Also those of a conversion that failed have replaced the lock's flags.
-            self.valblk = valblk;
-            self.kernel_has_lvb |= valblk;
-            self.persistent = asked.contains(LockFlags::PERSISTENT);
+            self.replace_flags(asked);
         }
         let mut moved = Moved::Nothing;
         let mut fetch = |known: &mut Option<Lvb>| {
@@ -349,7 +451,12 @@ impl LockState {
         };
         match (op.kind, status) {
             (Kind::Request, LockStatus::Granted) => {
-                self.granted = Some(alternate(op, flags));
+                let mode = alternate(op, flags);
+                self.granted = Some(mode);
+                // A remote master grants CW in place of PR, and the kernel here takes that for PR.
+                let is_odd = mode != op.mode && op.mode == Mode::Pr;
+                self.possible_mode =
+                    Some(op.mode).filter(|_| is_odd && op.contains(LockFlags::ALTPR));
                 if valblk {
                     fetch(&mut self.known_lvb);
                 }
@@ -357,7 +464,7 @@ impl LockState {
             (Kind::Convert, LockStatus::Granted) => {
                 let mode = alternate(op, flags);
                 let from = self.granted.replace(mode);
-                self.possible_mode = None;
+                self.possible_mode = Some(op.mode).filter(|&asked| asked != mode);
                 self.lvb_is_current &= from.is_some_and(keeps_writers_out);
                 let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode));
                 match transfer {
@@ -384,6 +491,9 @@ impl LockState {
             (Kind::Convert, LockStatus::Unlocked) => self.granted = None,
             (Kind::Convert, _) => {}
             (Kind::Request | Kind::Unlock, _) => self.granted = None,
+        }
+        if self.is_lost {
+            self.granted = None;
         }
         if moved != Moved::Nothing {
             self.lvb_is_current = true;
@@ -439,3 +549,6 @@ const fn alternate(op: Operation, flags: StatusFlags) -> Mode {
         Mode::Cw
     }
 }
+
+#[cfg(test)]
+mod tests;

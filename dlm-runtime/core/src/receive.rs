@@ -3,8 +3,9 @@
 use dlm_proto::{Event, LockId, LockResult, LockStatus, Mode, StatusFlags, Token, ValueBlock};
 
 use crate::core::Core;
+use crate::entry::Entry;
 use crate::lock_state::Completed;
-use crate::operation::{Ended, Kind};
+use crate::operation::{Ended, Kind, Operation};
 
 /// What a result has led to.
 #[derive(Debug)]
@@ -76,25 +77,29 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = entry else { return self.drop_result() };
         let completed = entry.state.complete(status, flags, lvb);
         let mut serial = entry.serial;
-        let (op, mut ended, user, overtaken) = match completed {
+        if completed != Completed::Nothing {
+            // What was refused for now was about an operation that is over.
+            entry.is_backing_off = false;
+        }
+        let (op, ended, user, overtaken) = match completed {
             Completed::Nothing => return Received::Nothing,
             Completed::Op(op, ended) => {
                 self.in_flight -= 1;
-                let user = entry.user.take();
-                let overtaken = entry.under.take().map(|under| (under.0, under.1, ended));
-                (op, ended, user, overtaken)
+                let overtaken =
+                    if entry.under.is_some() { entry.overtaken(op, ended) } else { None };
+                (op, entry.status_of(serial, ended), entry.user.take(), overtaken)
             }
             Completed::Under(op, ended) => {
                 let under = entry.under.take();
-                serial = under.as_ref().map_or(0, |under| under.0);
-                (op, ended, under.map(|under| under.1), None)
+                serial = under.as_ref().map_or(serial, |under| under.serial);
+                (op, entry.status_of(serial, ended), under.and_then(|under| under.user), None)
             }
             Completed::Both(op, ended) => {
                 self.in_flight -= 1;
-                let overtaken = entry.under.take().map(|under| (under.0, under.1, ended));
-                let user = entry.user.take();
+                let unlock = Operation { kind: Kind::Unlock, ..op };
+                let overtaken = entry.overtaken(unlock, ended);
                 let ended = Ended { status: LockStatus::Unlocked, ..ended };
-                (crate::Operation { kind: Kind::Unlock, ..op }, ended, user, overtaken)
+                (unlock, ended, entry.user.take(), overtaken)
             }
         };
         if op.kind != Kind::Unlock {
@@ -105,9 +110,7 @@ impl<O, L: Default> Core<O, L> {
                 self.counts.refusals += 1;
             }
         }
-        if status == LockStatus::Cancelled && entry.timed_out {
-            ended.status = LockStatus::TimedOut;
-        }
+        let is_ending = entry.state.op().is_some();
         let follow = entry.has_follow();
         if entry.is_unwanted() {
             self.update_left_over(token);
@@ -115,7 +118,7 @@ impl<O, L: Default> Core<O, L> {
         if ended.mode.is_none() {
             self.forget_id(token);
             self.unlist(token);
-        } else if op.kind == Kind::Request {
+        } else if op.kind == Kind::Request && !is_ending {
             self.note_id(token, id);
             self.list(token);
         }
@@ -137,7 +140,34 @@ impl<O, L: Default> Core<O, L> {
     /// is [`LockStatus::TimedOut`].
     pub fn mark_timed_out(&mut self, token: Token, serial: u64) {
         if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) {
-            entry.timed_out |= entry.state.op().is_some();
+            if entry.state.op().is_some() {
+                entry.timed_out = Some(serial);
+            }
         }
+    }
+}
+
+impl<O, L> Entry<O, L> {
+    /// The end of an operation, as its owner is told.
+    #[inline]
+    fn status_of(&self, serial: u64, ended: Ended) -> Ended {
+        if ended.status == LockStatus::Cancelled && self.timed_out == Some(serial) {
+            Ended { status: LockStatus::TimedOut, ..ended }
+        } else {
+            ended
+        }
+    }
+
+    /// The owner of what an unlock was written over, which ends with it. What a conversion was
+    /// written over had ended before, nobody here knows how.
+    #[cold]
+    fn overtaken(&mut self, op: Operation, ended: Ended) -> Option<(u64, O, Ended)> {
+        let under = self.under.take()?;
+        if op.kind == Kind::Unlock {
+            let ended = self.status_of(under.serial, ended);
+            return under.user.map(|user| (under.serial, user, ended));
+        }
+        self.lost = Some(under);
+        None
     }
 }

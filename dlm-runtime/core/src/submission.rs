@@ -101,9 +101,12 @@ pub enum Refusal {
     NoLock,
     /// The lockspace is gone, and every lock with it.
     Ended,
-    /// The kernel lacks memory or a message buffer now, or the lock is busy: the same request can be
-    /// accepted later.
+    /// The kernel lacks memory now, or the lock is busy: the same request can be accepted later.
     Later,
+    /// The kernel lacks a message buffer for another node. It had noted the flags of the request
+    /// before, so that a cancel or a forced unlock would be refused the next time, with a warning
+    /// (H-3).
+    NoBuffer,
     /// Any other refusal.
     Never,
 }
@@ -111,14 +114,16 @@ pub enum Refusal {
 impl Refusal {
     /// The meaning of an error number (positive) that `write` gave for a request on a lock.
     ///
-    /// Source: `fs/dlm/lock.c` (ENOENT for an unknown id, EBUSY, ENOBUFS and ENOMEM on the way to
-    /// another node), `fs/dlm/user.c` and `lock.c` (ENODEV, EBADF without a lockspace or device).
+    /// Source: `fs/dlm/lock.c` (ENOENT for an unknown id, EBUSY, ENOBUFS on the way to another node,
+    /// after `validate_unlock_args` has stored the flags), `fs/dlm/user.c` (ENOMEM, ENODEV, EBADF
+    /// without a lockspace or device).
     #[must_use]
     pub const fn from_errno(errno: i32) -> Self {
         match errno {
-            2 => Self::NoLock,                     // ENOENT
-            9 | 19 => Self::Ended,                 // EBADF, ENODEV
-            4 | 11 | 12 | 16 | 105 => Self::Later, // EINTR, EAGAIN, ENOMEM, EBUSY, ENOBUFS
+            2 => Self::NoLock,               // ENOENT
+            9 | 19 => Self::Ended,           // EBADF, ENODEV
+            4 | 11 | 12 | 16 => Self::Later, // EINTR, EAGAIN, ENOMEM, EBUSY
+            105 => Self::NoBuffer,           // ENOBUFS
             _ => Self::Never,
         }
     }

@@ -5,7 +5,7 @@ use dlm_proto::{
 };
 
 use crate::core::{Core, Rules};
-use crate::entry::{Call, Entry, Queued};
+use crate::entry::{Call, Entry, Queued, Under};
 use crate::lock_state::Cancel;
 use crate::operation::{CancelKind, Kind, Operation, Rejected, UnlockLvb};
 use crate::submission::{Submission, Ticket, What};
@@ -50,6 +50,9 @@ pub struct Unlocking {
     pub lvb: UnlockLvb,
     /// The lock ends also if a remote operation is in flight (FORCEUNLOCK).
     pub force: bool,
+    /// With [`Rules::AsAsked`], if the request of the lock is in flight and ends by itself: the unlock
+    /// is kept until it has. Without this it is refused then.
+    pub waits: bool,
 }
 
 /// What became of a conversion or unlock.
@@ -144,6 +147,7 @@ impl<O, L: Default> Core<O, L> {
         if self.has_ended {
             return Err(Rejected::Ended);
         }
+        validate::adoption(flags).map_err(Rejected::Illegal)?;
         let (abi, owner) = (self.abi, self.owner);
         let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
         entry.occupy(name, owner, notices, face);
@@ -164,7 +168,8 @@ impl<O, L: Default> Core<O, L> {
         Ok(token)
     }
 
-    /// Begins a conversion. `user` is taken if that succeeds.
+    /// Begins a conversion. `user` is taken if that succeeds. With [`Rules::AsAsked`], and once another
+    /// process may have read results, the kernel says whether what is in flight has ended.
     ///
     /// # Errors
     ///
@@ -181,11 +186,7 @@ impl<O, L: Default> Core<O, L> {
         if entry.must_queue(rules) {
             return self.queue(token, Call::Convert(*conversion), user);
         }
-        let is_over = is_shared && rules == Rules::AsAsked && entry.state.op().is_some();
-        if is_over {
-            // The kernel knows whether that has ended.
-            entry.state.granted().ok_or(Rejected::InFlight)?;
-        } else {
+        if !(is_shared && rules == Rules::AsAsked && entry.may_be_granted()) {
             entry.state.idle_mode()?;
             if entry.outcome.is_some() {
                 // Its thread or task has not been told yet, and would miss it.
@@ -207,7 +208,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<(), Rejected> {
         let (abi, owner, rules) = (self.abi, self.owner, self.rules);
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let from = entry.state.granted().ok_or(Rejected::LockGone)?;
+        let from = entry.state.granted_unless_lost().ok_or(Rejected::LockGone)?;
         let flags = entry.check_conversion(rules, from, conversion)?;
         let Conversion { mode, write, .. } = *conversion;
         let xid = conversion.xid.unwrap_or(entry.state.xid());
@@ -222,20 +223,19 @@ impl<O, L: Default> Core<O, L> {
         out.ticket = Ticket { token, serial, what: What::Convert };
 
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let over = entry.state.op();
+        let is_over = entry.state.op().is_some();
         entry.state.begin_convert(Operation { kind: Kind::Convert, mode, flags }, write, xid);
         entry.had_notices = core::mem::replace(&mut entry.has_notices, notices);
         self.noticed += usize::from(notices);
         self.noticed -= usize::from(entry.had_notices);
-        if over.is_none() {
-            self.in_flight += 1;
-        }
-        entry.start(serial, owner, user);
+        self.in_flight += usize::from(!is_over);
+        entry.start(serial, owner, user, is_over);
         Ok(())
     }
 
     /// Begins an unlock. `user` is taken if that succeeds. With [`Rules::AsAsked`] it may be written
-    /// over an operation in flight, unless that ends by itself ([`Rejected::InFlight`]).
+    /// over an operation in flight, unless that ends by itself ([`Unlocking::waits`]); once another
+    /// process may have read results, over that one, too.
     ///
     /// # Errors
     ///
@@ -260,8 +260,15 @@ impl<O, L: Default> Core<O, L> {
             if op.kind == Kind::Unlock {
                 return Err(Rejected::LockGone);
             }
-            if rules == Rules::Checked || entry.state.ends_by_itself() && !is_shared {
+            if rules == Rules::Checked {
                 return Err(Rejected::InFlight);
+            }
+            if entry.state.ends_by_itself() && !is_shared {
+                return if unlock.waits {
+                    self.queue(token, Call::Unlock(*unlock), user)
+                } else {
+                    Err(Rejected::InFlight)
+                };
             }
         } else {
             entry.state.idle_mode()?;
@@ -283,9 +290,13 @@ impl<O, L: Default> Core<O, L> {
         user: &mut Option<O>,
         out: &mut Submission,
     ) -> Result<(), Rejected> {
+        let rules = self.rules;
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        if entry.is_finished() {
+        if entry.is_gone() {
             return Err(Rejected::LockGone);
+        }
+        if rules == Rules::Checked {
+            entry.state.check_unlock_lvb(unlock.lvb).map_err(Rejected::Illegal)?;
         }
         let (flags, block) = entry.state.unlock_lvb(unlock.lvb);
         let force = if unlock.force { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
@@ -307,28 +318,22 @@ impl<O, L: Default> Core<O, L> {
         let (abi, owner) = (self.abi, self.owner);
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
         let (id, notices) = (entry.state.id(), entry.has_notices);
-        let is_over = entry.state.op().is_some();
-        let force = entry.state.begin_unlock(flags);
-        if is_over {
-            let before = entry.serial;
-            entry.under = entry.user.take().map(|user| alloc::boxed::Box::new((before, user)));
-        } else {
-            self.in_flight += 1;
-        }
-        entry.start(serial, owner, user);
-        let encoded = self.cookies(token, notices).and_then(|cookies| {
-            let unlock = UnlockRequest::new(id, cookies).with(flags | force);
-            // Not `with_lvb`: that would have the block stored.
-            let unlock = UnlockRequest { lvb: block, ..unlock };
-            out.len = unlock.encode(abi, &mut out.bytes)?.len();
-            Ok(())
-        });
+        let flags = entry.state.unlock_flags(flags);
+        let cookies = self.cookies(token, notices)?;
+        let unlock = UnlockRequest { flags, lvb: block, ..UnlockRequest::new(id, cookies) };
+        out.len = unlock.encode(abi, &mut out.bytes)?.len();
         out.command = dlm_proto::Command::Unlock;
         out.ticket = Ticket { token, serial, what };
+
+        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
+        let is_over = entry.state.op().is_some();
+        entry.state.begin_unlock(flags);
+        self.in_flight += usize::from(!is_over);
+        entry.start(serial, owner, user, is_over);
         // As soon as it is written the id may be that of another lock.
         self.forget_id(token);
         self.unlist(token);
-        encoded
+        Ok(())
     }
 
     /// Cancels what is in flight for a lock: the operation of this number, if one is given.
@@ -417,10 +422,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<Queueing, Rejected> {
         let rules = self.rules;
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let op = entry.state.op();
-        if op.is_some_and(|op| op.kind == Kind::Unlock)
-            || op.is_none() && entry.state.granted().is_none()
-        {
+        if entry.is_gone() || entry.state.op().is_some_and(|op| op.kind == Kind::Unlock) {
             return Err(Rejected::LockGone);
         }
         // An owner that has not been told of the end of his operation is not passed over, unless by
@@ -443,7 +445,8 @@ impl<O, L: Default> Core<O, L> {
             return Err(Rejected::Ended);
         }
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        if entry.is_unwanted() { Err(Rejected::LockGone) } else { Ok(entry) }
+        let is_gone = entry.is_unwanted() || entry.state.is_lost();
+        if is_gone { Err(Rejected::LockGone) } else { Ok(entry) }
     }
 }
 
@@ -463,35 +466,45 @@ impl<O, L: Default> Entry<O, L> {
         self.is_released = false;
         self.is_given_up = false;
         self.is_left_over = false;
-        self.timed_out = false;
+        self.timed_out = None;
         self.is_backing_off = false;
         self.retry = core::time::Duration::ZERO;
         self.has_id = false;
         self.is_listed = false;
     }
 
-    /// A new operation begins.
+    /// A new operation begins, over the one in flight if there is one.
     #[inline]
-    fn start(&mut self, serial: u64, owner: u32, user: &mut Option<O>) {
-        let displaced = core::mem::replace(&mut self.user, user.take());
-        if let Some(displaced) = displaced {
-            // A conversion over one that the kernel knows to have ended.
-            self.under = Some(alloc::boxed::Box::new((self.serial, displaced)));
+    fn start(&mut self, serial: u64, owner: u32, user: &mut Option<O>, is_over: bool) {
+        let before = core::mem::replace(&mut self.user, user.take());
+        if is_over {
+            let under = Under { serial: self.serial, user: before };
+            self.under = Some(alloc::boxed::Box::new(under));
+        } else {
+            debug_assert!(before.is_none(), "what has ended has no owner");
         }
         self.serial = serial;
         self.owner = owner;
-        self.timed_out = false;
         self.is_writing = true;
+    }
+
+    fn is_converting(&self) -> bool {
+        self.state.op().is_some_and(|op| op.kind == Kind::Convert)
+    }
+
+    /// Whether the kernel may have granted what is in flight, as far as is known here.
+    fn may_be_granted(&self) -> bool {
+        self.state.op().is_some_and(|op| op.kind != Kind::Unlock)
     }
 
     /// Whether an operation that begins now must wait: for a write, or for the end of one that was
     /// given up. The latter is for the kernel to say if that is asked.
     fn must_queue(&self, rules: Rules) -> bool {
-        let is_given_up = || {
-            let op = self.state.op();
-            op.is_some_and(|op| op.kind == Kind::Convert) && self.user.is_none()
-        };
-        self.is_writing || self.is_backing_off || rules == Rules::Checked && is_given_up()
+        let is_given_up = || self.is_converting() && self.user.is_none();
+        self.is_writing
+            || self.is_backing_off
+            || self.lost.is_some()
+            || rules == Rules::Checked && is_given_up()
     }
 
     /// Checks a conversion from this mode. Returns the flags that it takes.
@@ -504,6 +517,7 @@ impl<O, L: Default> Entry<O, L> {
         let Conversion { mode, flags, write, persistent, .. } = *conversion;
         let flags = flags | LockFlags::CONVERT;
         if rules == Rules::AsAsked {
+            let from = core::iter::once(from).chain(self.state.possible_mode());
             validate::harmless_conversion(from, mode, flags).map_err(Rejected::Illegal)?;
             return Ok(flags);
         }
@@ -512,10 +526,10 @@ impl<O, L: Default> Entry<O, L> {
         if valblk {
             validate::conversion_lvb(from, mode, write.is_some()).map_err(Rejected::Illegal)?;
         }
-        if self.state.is_uncertain() && (valblk || flags.contains(LockFlags::QUECVT)) {
+        if self.state.possible_mode().is_some() && (valblk || flags.contains(LockFlags::QUECVT)) {
             return Err(Rejected::Illegal(
-                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
-                 converted once more, without its value block and QUECVT",
+                "the mode is not known for certain after a cancelled CONVDEADLK conversion, or ALTPR \
+                 and ALTCW in place of PR: convert the lock once without value block and QUECVT",
             ));
         }
         let persistent = persistent || self.state.is_persistent();

@@ -27,6 +27,12 @@ const NEVER: [Rule; 6] = [
     (LockFlags::IVVALBLK, "IVVALBLK on a lock request would invalidate the value block at unlock"),
 ];
 
+/// Of the same, those that make another call of a request.
+const OTHER_CALLS: [Rule; 2] = [
+    (LockFlags::CONVERT, "CONVERT makes a conversion of a request: it belongs to Core::convert"),
+    (LockFlags::ORPHAN, "ORPHAN makes an adoption of a request: it belongs to Core::adopt"),
+];
+
 const IGNORED: [Rule; 3] = [
     (LockFlags::TIMEOUT, "kernels since 6.2 ignore TIMEOUT"),
     (LockFlags::NODLCKBLK, "kernels ignore NODLCKBLK"),
@@ -82,18 +88,33 @@ pub(crate) fn conversion(from: Mode, to: Mode, flags: LockFlags) -> Result<(), &
 /// a lock that nobody can release (H-2).
 #[inline]
 pub(crate) fn harmless(flags: LockFlags) -> Result<(), &'static str> {
-    refuse_any(flags, &NEVER_HARMLESS)
+    refuse_any(flags, &NEVER_HARMLESS)?;
+    refuse_any(flags, &OTHER_CALLS)
 }
 
-/// The same for a conversion. The kernel refuses this one with a warning in its log (H-3).
+/// The same for the adoption of an orphan.
+pub(crate) fn adoption(flags: LockFlags) -> Result<(), &'static str> {
+    harmless(flags - LockFlags::ORPHAN)
+}
+
+/// The same for a conversion from each of the modes that the lock may have.
 pub(crate) fn harmless_conversion(
-    from: Mode,
+    from: impl IntoIterator<Item = Mode>,
     to: Mode,
     flags: LockFlags,
 ) -> Result<(), &'static str> {
-    harmless(flags)?;
-    if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
-        return Err(WRONG_QUECVT);
+    refuse_any(flags, &NEVER_HARMLESS)?;
+    let alternates = [(LockFlags::ALTPR, Mode::Pr), (LockFlags::ALTCW, Mode::Cw)];
+    for from in from {
+        // The kernel refuses it with a warning in its log (H-3).
+        if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
+            return Err(WRONG_QUECVT);
+        }
+        // The kernel grants that twice if it has to wait (H-19), as these conversions may.
+        let held = |(flag, mode)| flags.contains(flag) && mode == from;
+        if from.allows_quecvt(to) && alternates.into_iter().any(held) {
+            return Err("a conversion to an alternate mode that is held leaves a lock without one");
+        }
     }
     Ok(())
 }
@@ -129,6 +150,8 @@ fn refuse_any(flags: LockFlags, rules: &[Rule]) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -149,6 +172,28 @@ mod tests {
         reasons.sort_unstable();
         reasons.dedup();
         assert_eq!(reasons.len(), count);
+    }
+
+    #[test]
+    fn what_does_harm_is_refused_to_everybody() {
+        for flag in [LockFlags::FORCEUNLOCK, LockFlags::CONVERT] {
+            assert!(harmless(flag).is_err() && adoption(flag).is_err(), "{flag:?}");
+        }
+        assert!(harmless(LockFlags::ORPHAN).is_err() && adoption(LockFlags::ORPHAN).is_ok());
+        let most = LockFlags::all() - LockFlags::FORCEUNLOCK - LockFlags::CONVERT;
+        assert_eq!(harmless(most - LockFlags::ORPHAN), Ok(()));
+        let check = |from: &[Mode], to, flags| {
+            harmless_conversion(from.iter().copied(), to, flags | LockFlags::CONVERT)
+        };
+        assert!(check(&[Mode::Nl], Mode::Ex, LockFlags::FORCEUNLOCK).is_err());
+        assert_eq!(check(&[Mode::Nl], Mode::Ex, LockFlags::QUECVT), Ok(()));
+        assert!(check(&[Mode::Nl, Mode::Ex], Mode::Ex, LockFlags::QUECVT).is_err());
+        let both = LockFlags::ALTPR | LockFlags::ALTCW;
+        assert_eq!(check(&[Mode::Cr], Mode::Ex, both), Ok(()));
+        for held in [Mode::Pr, Mode::Cw] {
+            assert!(check(&[Mode::Nl, held], Mode::Ex, both).is_err());
+            assert_eq!(check(&[held], Mode::Nl, both), Ok(()));
+        }
     }
 
     #[test]

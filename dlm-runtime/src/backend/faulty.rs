@@ -260,6 +260,18 @@ impl BackendDevice for FaultyDevice {
         self.inner.was_removed()
     }
 
+    fn first_requests_can_meet(&self) -> bool {
+        self.inner.first_requests_can_meet()
+    }
+
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        self.inner.try_lock_node()
+    }
+
+    fn unlock_node(&self) {
+        self.inner.unlock_node();
+    }
+
     fn set_permissions(&self, mode: u32) -> Result<(), Error> {
         self.inner.set_permissions(mode)
     }

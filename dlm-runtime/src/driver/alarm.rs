@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dlm_core::{CancelKind, Expired, Failure, Kind};
-use dlm_proto::LockStatus;
+use dlm_proto::{LockId, LockStatus};
 
 use super::Driver;
 use super::call::Begun;
@@ -44,6 +44,7 @@ impl<F: Face> Driver<F> {
         self.readiness.set_alarm(|| self.next_alarm());
         self.delivery.tell_of_alarm();
         self.readiness.stir();
+        self.waits.stir();
     }
 
     /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not answered.
@@ -93,6 +94,7 @@ impl<F: Face> Driver<F> {
             state.handed_out(user.as_ref());
             (user, kind)
         };
+        self.tell_given_up(begun);
         self.tell_of_time_out(begun, user, kind.unwrap_or(Kind::Request));
         self.release_given_up(token);
         self.see_to_left_overs();
@@ -104,14 +106,16 @@ impl<F: Face> Driver<F> {
             Some(Notify::Callback(callback)) => {
                 let due = {
                     let mut state = self.state();
-                    let mode = if kind == Kind::Request { None } else { state.core.mode(token) };
+                    let (mode, id) = match kind {
+                        Kind::Request => (None, LockId(0)),
+                        _ => (state.core.mode(token), state.core.id(token)),
+                    };
                     let completion = Completion {
                         status: LockStatus::TimedOut,
                         flags: dlm_proto::StatusFlags::empty(),
                         mode,
                         lvb: None,
                     };
-                    let id = dlm_proto::LockId(0);
                     let face = state.core.face_mut(token);
                     face.and_then(|face| F::ended(face, kind, Some(callback), &completion, id))
                 };

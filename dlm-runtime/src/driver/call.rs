@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dlm_core::{
-    CancelKind, CancelStep, Conversion, Failure, Follow, NewLock, Queueing, Refusal, Rejected,
-    Submission, Ticket, Unlocking,
+    CancelStep, Failure, Follow, NewLock, Queueing, Refusal, Rejected, Submission, Ticket,
+    Unlocking,
 };
 use dlm_proto::{Command, LockId, Token};
 use dlm_sys::{Accepted, Call, Errno};
@@ -15,7 +15,6 @@ use super::face::{Due, Face, Notify};
 use super::read::{Read, Role};
 use super::{Driver, State};
 use crate::error::ErrorKind;
-use crate::sync::lock;
 use crate::trace;
 
 /// Results read for what is left over of a lock that was dropped.
@@ -31,7 +30,7 @@ pub struct Begun {
 }
 
 /// A call of the core that begins an operation: it fills in the submission.
-pub(crate) trait Prepare<F: Face>:
+pub trait Prepare<F: Face>:
     FnOnce(
     &mut State<F>,
     &mut Option<Notify<F>>,
@@ -49,28 +48,24 @@ impl<F: Face, P> Prepare<F> for P where
 {
 }
 
-/// Begins the conversion of a lock.
-pub(crate) fn convert<F: Face>(token: Token, conversion: &Conversion) -> impl Prepare<F> {
-    move |state, user, out| {
-        let queueing = state.core.convert(token, conversion, user, out)?;
-        Ok((begun(token, queueing, out), queueing))
-    }
-}
-
 /// Begins the unlock of a lock.
 pub(crate) fn unlock<F: Face>(token: Token, unlocking: &Unlocking) -> impl Prepare<F> {
     move |state, user, out| {
         let queueing = state.core.unlock(token, unlocking, user, out)?;
-        Ok((begun(token, queueing, out), queueing))
+        Ok((Begun::of(token, queueing, out), queueing))
     }
 }
 
-fn begun(token: Token, queueing: Queueing, out: &Submission) -> Begun {
-    let serial = match queueing {
-        Queueing::Write => out.ticket().serial,
-        Queueing::Queued { serial } => serial,
-    };
-    Begun { token, serial }
+impl Begun {
+    /// What a call of the core has begun.
+    #[must_use]
+    pub const fn of(token: Token, queueing: Queueing, out: &Submission) -> Self {
+        let serial = match queueing {
+            Queueing::Write => out.ticket().serial,
+            Queueing::Queued { serial } => serial,
+        };
+        Self { token, serial }
+    }
 }
 
 impl<F: Face> Driver<F> {
@@ -89,24 +84,23 @@ impl<F: Face> Driver<F> {
         })
     }
 
-    /// As [`Driver::write`], for a request that may make a new resource: one at a time on this node,
-    /// if that is wanted.
+    /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource, and
+    /// such requests are kept apart.
     #[inline]
     fn write_new(
         &self,
         device: &Device,
         submission: &Submission,
         is_first: bool,
-    ) -> Result<Option<LockId>, dlm_sys::Error> {
-        match &self.new_requests {
-            Some(turn) if is_first => {
-                // The device keeps open devices apart, and all threads here share one.
-                let _turn = lock(turn);
-                let _alone = device.alone()?;
-                self.write(device, submission)
-            }
-            _ => self.write(device, submission),
-        }
+        deadline: Option<Instant>,
+    ) -> Result<Option<LockId>, ErrorKind> {
+        let _turn = if is_first {
+            let is_open = || self.check_removed();
+            self.first_requests.enter(device, &self.name, deadline, is_open)?
+        } else {
+            None
+        };
+        Ok(self.write(device, submission)?)
     }
 
     /// Begins a lock. `face` is taken if that succeeds.
@@ -123,7 +117,7 @@ impl<F: Face> Driver<F> {
         let before = state.interest();
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
-        let is_first = self.new_requests.is_some() && !state.core.has_granted(new.name);
+        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
         let after = state.interest();
         drop(state);
         if before == 0 && after > 0 {
@@ -132,18 +126,20 @@ impl<F: Face> Driver<F> {
         Ok((token, is_first))
     }
 
-    /// Requests a lock, and waits for the end until the deadline.
+    /// Requests a lock, and waits for the end until the deadline. `told` learns the id as soon as the
+    /// kernel has accepted the request.
     ///
     /// # Errors
     ///
     /// What keeps the request from being written. How it ended is in what is returned; with an error
-    /// there, the lock is still to be released.
+    /// there, the lock is still to be released, if the face has handles.
     #[inline]
-    pub(crate) fn lock_wait(
+    pub fn lock_wait(
         &self,
         new: &NewLock<'_>,
         face: &mut F::Lock,
         deadline: Option<Instant>,
+        told: impl FnOnce(LockId),
     ) -> Result<(Begun, Result<crate::Completion, ErrorKind>), ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
@@ -151,27 +147,33 @@ impl<F: Face> Driver<F> {
         let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
         let ticket = submission.ticket();
         let begun = Begun { token, serial: ticket.serial };
-        match self.write_new(&device, &submission, is_first) {
+        match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => {
                 trace::requested(new.name, new.mode, new.flags);
+                id.map(told);
                 Ok((begun, self.finish(&device, &ticket, id, deadline)))
             }
-            Err(error) => Err(self.take_back(&ticket, error)),
+            Err(kind) => Err(self.take_back_for(&ticket, kind, &mut None)),
         }
     }
 
-    /// Requests a lock for a callback or task, and returns at once. `face` is taken if that succeeds.
-    pub(crate) fn lock_start(
+    /// Requests a lock for a callback or task, and returns at once. `user` and `face` are taken if that
+    /// succeeds.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the request from being written.
+    pub fn lock_start(
         &self,
         new: &NewLock<'_>,
-        mut user: Option<Notify<F>>,
+        user: &mut Option<Notify<F>>,
         face: &mut F::Lock,
         deadline: Option<Instant>,
     ) -> Result<Begun, ErrorKind> {
         let device = self.slot.get()?;
         let is_task = matches!(user, Some(Notify::Task(_)));
         let mut submission = Submission::new();
-        let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
+        let (token, is_first) = self.prepare_lock(new, user, face, &mut submission)?;
         let begun = Begun { token, serial: submission.ticket().serial };
         if let Some(at) = deadline {
             self.set_deadline(at, begun);
@@ -180,21 +182,27 @@ impl<F: Face> Driver<F> {
         if let (true, Some(writer)) = (is_task, &self.writer) {
             if let Some(driver) = self.weak_self.upgrade() {
                 writer.push(move || {
-                    let answer = driver.write_new(&device, &submission, is_first);
-                    driver.answered(&mut submission, answer);
+                    match driver.write_new(&device, &submission, is_first, deadline) {
+                        Ok(id) => driver.accepted(&mut submission, id),
+                        Err(kind) => driver.refused(&mut submission, &kind),
+                    }
                 });
                 return Ok(begun);
             }
         }
-        match self.write_new(&device, &submission, is_first) {
+        match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => self.accepted(&mut submission, id),
-            Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+            Err(kind) => return Err(self.take_back_for(&submission.ticket(), kind, user)),
         }
         Ok(begun)
     }
 
     /// Adopts an orphan: done when this returns. `face` is taken if that succeeds.
-    pub(crate) fn adopt(&self, new: &NewLock<'_>, face: &mut F::Lock) -> Result<Token, ErrorKind> {
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal.
+    pub fn adopt(&self, new: &NewLock<'_>, face: &mut F::Lock) -> Result<Token, ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let token = {
@@ -212,7 +220,8 @@ impl<F: Face> Driver<F> {
             Ok(None) => dlm_sys::Error::os(Call::Submit(Command::Lock), Errno::ENOENT),
             Err(error) => error,
         };
-        let _ = self.core_refused(&submission.ticket(), error);
+        let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
+        let _ = self.core_refused(&submission.ticket(), errno);
         // For the next attempt.
         if let Some(kept) = self.state().core.settle(token) {
             *face = kept;
@@ -221,8 +230,12 @@ impl<F: Face> Driver<F> {
     }
 
     /// Begins an operation on a lock, and waits for its end until the deadline.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being begun, or from being awaited.
     #[inline]
-    pub(crate) fn call_wait(
+    pub fn call_wait(
         &self,
         prepare: impl Prepare<F>,
         deadline: Option<Instant>,
@@ -238,15 +251,20 @@ impl<F: Face> Driver<F> {
         let ticket = submission.ticket();
         match self.write(&device, &submission) {
             Ok(id) => self.finish(&device, &ticket, id, deadline),
-            Err(error) => Err(self.take_back(&ticket, error)),
+            Err(error) => Err(self.take_back(&ticket, error, &mut None)),
         }
     }
 
-    /// Begins an operation on a lock for a callback or task, and returns at once.
-    pub(crate) fn call_start(
+    /// Begins an operation on a lock for a callback or task, and returns at once. `user` is taken if
+    /// that succeeds.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being begun.
+    pub fn call_start(
         &self,
         prepare: impl Prepare<F>,
-        mut user: Option<Notify<F>>,
+        user: &mut Option<Notify<F>>,
         deadline: Option<Instant>,
     ) -> Result<Begun, ErrorKind> {
         let device = self.slot.get()?;
@@ -255,7 +273,7 @@ impl<F: Face> Driver<F> {
         let (begun, queueing) = {
             let mut state = self.state();
             let before = state.interest();
-            let prepared = prepare(&mut state, &mut user, &mut submission);
+            let prepared = prepare(&mut state, user, &mut submission);
             let prepared = prepared.map_err(|why| self.rejected(why))?;
             state.delivered += 1;
             drop(state);
@@ -276,22 +294,24 @@ impl<F: Face> Driver<F> {
         }
         match self.write(&device, &submission) {
             Ok(id) => self.accepted(&mut submission, id),
-            Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+            Err(error) => return Err(self.take_back(&submission.ticket(), error, user)),
         }
         Ok(begun)
     }
 
-    /// Cancels what is in flight for a lock, or this very operation. That has no completion of its
-    /// own.
-    pub(crate) fn cancel(
+    /// Cancels what is in flight for a lock. That has no completion of its own. `prepare` calls
+    /// [`Core::cancel`](dlm_core::Core::cancel), with the table locked.
+    ///
+    /// # Errors
+    ///
+    /// Those of `prepare`, and the kernel's refusal.
+    pub fn cancel(
         &self,
-        token: Token,
-        serial: Option<u64>,
-        kind: CancelKind,
+        prepare: impl FnOnce(&mut State<F>, &mut Submission) -> Result<CancelStep, ErrorKind>,
     ) -> Result<CancelStep, ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
-        let step = self.state().core.cancel(token, serial, kind, false, &mut submission);
+        let step = prepare(&mut self.state(), &mut submission)?;
         if step == CancelStep::Write {
             match self.write(&device, &submission) {
                 Ok(id) => {
@@ -300,17 +320,23 @@ impl<F: Face> Driver<F> {
                 }
                 Err(error) if error.errno() == Some(Errno::ENOENT) => {
                     // It has ended in the meantime.
-                    let _ = self.take_back(&submission.ticket(), error);
+                    let _ = self.take_back(&submission.ticket(), error, &mut None);
                     return Ok(CancelStep::Nothing);
                 }
-                Err(error) => return Err(self.take_back(&submission.ticket(), error)),
+                Err(error) => {
+                    return Err(self.take_back(&submission.ticket(), error, &mut None));
+                }
             }
         }
         Ok(step)
     }
 
     /// Writes a request that concerns no lock of this driver.
-    pub(crate) fn submit_other(&self, request: &dlm_proto::Request<'_>) -> Result<(), ErrorKind> {
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal.
+    pub fn submit_other(&self, request: &dlm_proto::Request<'_>) -> Result<(), ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let encoded = self.state().core.encode_other(request, &mut submission);
@@ -390,7 +416,7 @@ impl<F: Face> Driver<F> {
     ) {
         match answer {
             Ok(id) => self.accepted(submission, id),
-            Err(error) => self.refused(submission, error),
+            Err(error) => self.refused(submission, &ErrorKind::Device(error)),
         }
     }
 
@@ -408,11 +434,19 @@ impl<F: Face> Driver<F> {
         let mut submission = Submission::new();
         let follow = self.state().core.follow(token, &mut submission);
         match follow {
-            Follow::Nothing => {}
+            Follow::Nothing if F::HAS_HANDLES => {}
+            Follow::Nothing => {
+                // It may have been all that kept a lock that is gone.
+                let face = self.state().core.settle(token);
+                self.guarded(move || drop(face));
+            }
             Follow::Write if self.writer.is_some() => self.write_later(submission),
             Follow::Write => self.push(&mut submission),
             Follow::Failed { user, serial, failure } => {
+                self.state().handed_out(user.as_ref());
                 self.fail(Begun { token, serial }, user, failure);
+                // The lock itself may have to go.
+                self.follow_up(token);
             }
             Follow::Gone(face) => {
                 self.guarded(move || drop(face));
@@ -423,41 +457,65 @@ impl<F: Face> Driver<F> {
     }
 
     /// The kernel has refused a submission whose caller is not there to be told.
-    fn refused(&self, submission: &mut Submission, error: dlm_sys::Error) {
+    fn refused(&self, submission: &mut Submission, why: &ErrorKind) {
         let ticket = submission.ticket();
-        let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
-        let _ = self.refusal(error);
-        let refused = self.core_refused(&ticket, error);
+        let errno = errno_of_kind(why);
+        if let ErrorKind::Device(error) = why {
+            let _ = self.refusal(*error);
+        }
+        let refused = self.core_refused(&ticket, errno);
         if refused.user.is_some() {
             let begun = Begun { token: ticket.token, serial: ticket.serial };
-            self.fail(begun, refused.user, Failure::Refused(errno));
+            let failure = match why {
+                ErrorKind::TimedOut(_) => Failure::TimedOut,
+                _ => Failure::Refused(errno),
+            };
+            self.fail(begun, refused.user, failure);
         }
         for user in refused.lost.into_iter().flatten() {
-            let begun = Begun { token: ticket.token, serial: 0 };
-            self.fail(begun, Some(user), Failure::Refused(errno));
+            self.lose(ticket.token, user, errno);
         }
         if refused.follow {
             self.follow_up(ticket.token);
         }
+        self.leave_to_calls();
         self.see_to_left_overs();
         self.set_alarms();
     }
 
     /// The kernel has refused a submission. Its caller is told by what this returns; nothing of it is
-    /// left.
+    /// left. What was kept for it is `given_back`, unless its end has been told.
     #[cold]
-    fn take_back(&self, ticket: &Ticket, error: dlm_sys::Error) -> ErrorKind {
-        let why = self.refusal(error);
-        let refused = self.core_refused(ticket, error);
+    fn take_back(
+        &self,
+        ticket: &Ticket,
+        error: dlm_sys::Error,
+        given_back: &mut Option<Notify<F>>,
+    ) -> ErrorKind {
+        self.take_back_for(ticket, ErrorKind::Device(error), given_back)
+    }
+
+    /// As [`Driver::take_back`], also for what kept it from being written.
+    #[cold]
+    fn take_back_for(
+        &self,
+        ticket: &Ticket,
+        why: ErrorKind,
+        given_back: &mut Option<Notify<F>>,
+    ) -> ErrorKind {
+        let errno = errno_of_kind(&why);
+        let why = match why {
+            ErrorKind::Device(error) => self.refusal(error),
+            why => why,
+        };
+        let refused = self.core_refused(ticket, errno);
         let face = self.state().core.settle(ticket.token);
         self.guarded(move || drop(face));
         let dlm_core::Refused { user, lost, follow } = refused;
         // Its waker or callback: he knows.
-        self.guarded(move || drop(user));
+        *given_back = user;
         for user in lost.into_iter().flatten() {
-            let begun = Begun { token: ticket.token, serial: 0 };
-            let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
-            self.fail(begun, Some(user), Failure::Refused(errno));
+            self.lose(ticket.token, user, errno);
         }
         if follow {
             self.follow_up(ticket.token);
@@ -467,9 +525,8 @@ impl<F: Face> Driver<F> {
         why
     }
 
-    fn core_refused(&self, ticket: &Ticket, error: dlm_sys::Error) -> dlm_core::Refused<Notify<F>> {
-        let refusal =
-            error.errno().map_or(Refusal::Never, |errno| Refusal::from_errno(errno.raw()));
+    fn core_refused(&self, ticket: &Ticket, errno: i32) -> dlm_core::Refused<Notify<F>> {
+        let refusal = Refusal::from_errno(errno);
         let now = self.time_now();
         let mut state = self.state();
         let refused = state.core.refused(ticket, refusal, now);
@@ -505,10 +562,32 @@ impl<F: Face> Driver<F> {
                 self.guarded(|| waker.wake());
             }
             Some(Notify::Callback(callback)) => {
-                if let Some(due) = F::failed(callback, errno_of(&failure)) {
-                    self.leave_due(Due::Completion(token, due));
+                self.fail_callback(token, callback, errno_of(&failure));
+            }
+        }
+    }
+
+    /// Tells the owner of an operation of a lock that is gone. Who waits for it finds that out.
+    fn lose(&self, token: Token, user: Notify<F>, errno: i32) {
+        match user {
+            Notify::Thread(waiter) => {
+                if let Some(waiter) = waiter {
+                    self.waits.wake(&waiter);
                 }
             }
+            Notify::Task(waker) => self.guarded(|| waker.wake()),
+            Notify::Callback(callback) => self.fail_callback(token, callback, errno),
+        }
+    }
+
+    pub(crate) fn fail_callback(&self, token: Token, callback: F::Callback, errno: i32) {
+        let due = {
+            let mut state = self.state();
+            let mut none = F::Lock::default();
+            F::failed(state.core.face_mut(token).unwrap_or(&mut none), callback, errno)
+        };
+        if let Some(due) = due {
+            self.leave_due(Due::Completion(token, due));
         }
     }
 
@@ -521,6 +600,9 @@ impl<F: Face> Driver<F> {
             }
             Failure::Rejected(why) => self.rejected(why),
             Failure::TimedOut => ErrorKind::TimedOut("it was not granted in time"),
+            Failure::Lost => {
+                ErrorKind::Illegal("another process has read the end of the operation")
+            }
         }
     }
 
@@ -552,6 +634,16 @@ impl<F: Face> Driver<F> {
     }
 }
 
+/// The error number for what kept a submission from being accepted.
+fn errno_of_kind(kind: &ErrorKind) -> i32 {
+    match kind {
+        ErrorKind::Device(error) => error.errno().map_or(nix::libc::EIO, Errno::raw),
+        ErrorKind::TimedOut(_) => nix::libc::ETIMEDOUT,
+        ErrorKind::Closed | ErrorKind::Removed => nix::libc::ENODEV,
+        _ => nix::libc::EIO,
+    }
+}
+
 /// The error number that tells a callback of a failure.
 fn errno_of(failure: &Failure) -> i32 {
     match failure {
@@ -560,5 +652,6 @@ fn errno_of(failure: &Failure) -> i32 {
         Failure::Rejected(Rejected::Ended) => nix::libc::ENODEV,
         Failure::Rejected(_) => nix::libc::EINVAL,
         Failure::TimedOut => nix::libc::ETIMEDOUT,
+        Failure::Lost => nix::libc::EIO,
     }
 }

@@ -7,15 +7,11 @@ use std::time::Duration;
 use super::Driver;
 use super::device::Gone;
 use super::face::Face;
-use super::signal::{AsFd, Signal, Source, wait_any};
-use super::wait::earliest;
+use super::signal::{AsFd, Signal};
 use crate::error::ErrorKind;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, lock, now, time_left, wait_until};
-
-/// How long the thread sleeps at most when results cannot be read for want of memory.
-const SLICE: Duration = Duration::from_millis(20);
 
 /// The delivery thread of a driver, if it has one.
 #[derive(Debug, Default)]
@@ -113,7 +109,7 @@ impl Delivery {
     }
 
     /// Whether there is a thread in this process.
-    pub(crate) fn is_there(&self) -> bool {
+    fn is_there(&self) -> bool {
         self.has_thread.load(Ordering::SeqCst)
             && lock(&self.running)
                 .as_ref()
@@ -137,7 +133,7 @@ impl<F: Face> Driver<F> {
     /// # Errors
     ///
     /// [`ErrorKind::HasThread`], the end of the lockspace, or [`ErrorKind::System`].
-    pub(crate) fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
+    pub fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
         self.slot.get()?;
         let delivery = &self.delivery;
         let mut running = lock(&delivery.running);
@@ -179,23 +175,11 @@ impl<F: Face> Driver<F> {
     fn deliver_once(&self, control: &Control) -> Result<bool, ErrorKind> {
         let device = self.slot.get()?;
         let is_idle = self.state().interest() == 0 && self.flush.is_idle();
-        let is_short = self.is_read_short.swap(false, Ordering::Relaxed);
-        let mut until = self.next_alarm();
-        if is_short {
-            until = earliest(until, now().checked_add(SLICE));
-        }
-        let sources =
-            [control.bell.as_fd(), device.removal()?, self.readiness.work()?, device.results()];
         // Without callbacks to come, the results belong to threads that wait for them in a call: being
         // woken for each of those would only slow them down.
-        let [without_results @ .., _] = &sources;
-        let used: &[Source<'_>] = if is_idle || is_short { without_results } else { &sources };
-        let [rung, removed, ..] = wait_any(used, until)?;
-        if rung {
+        let others = [control.bell.as_fd(), self.readiness.work()?];
+        if self.sleep(&device, !is_idle, &others, self.next_alarm())? {
             control.bell.clear();
-        }
-        if removed {
-            self.check_removed()?;
         }
         if control.stops.load(Ordering::SeqCst) {
             return Ok(false);
@@ -234,6 +218,7 @@ fn deliver<F: Face>(driver: &Weak<Driver<F>>, control: &Control) -> Result<(), E
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(kind) => {
+                driver.end_reading(&kind);
                 if !matches!(driver.slot.get(), Err(Gone::Closed)) {
                     driver.deliver_last(control);
                 }

@@ -13,9 +13,9 @@ use crate::error::ErrorKind;
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
-pub(crate) use crate::model::device::{Alone, LockspaceDevice, RemovalWatch};
+pub(crate) use crate::model::device::{LazyRemovalWatch, LockspaceDevice};
 #[cfg(not(dlm_model))]
-pub(crate) use dlm_sys::{Alone, LockspaceDevice, RemovalWatch};
+pub(crate) use dlm_sys::{LazyRemovalWatch, LockspaceDevice};
 
 /// A lockspace's device.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(crate) struct Device {
 /// Whose device it is. The kernel's is used without an indirection.
 #[derive(Debug)]
 enum Kind {
-    /// The device and the watch on its node.
-    Kernel(LockspaceDevice, RemovalWatch),
+    /// The device and the watch for its removal, which is made when somebody first sleeps.
+    Kernel(LockspaceDevice, LazyRemovalWatch),
     #[cfg(not(dlm_model))]
     Other(Box<dyn BackendDevice>),
 }
@@ -46,9 +46,8 @@ macro_rules! on_either {
 }
 
 impl Device {
-    pub(crate) fn of_kernel(device: LockspaceDevice) -> Result<Self, dlm_sys::Error> {
-        let removal = RemovalWatch::new(&device)?;
-        Ok(Self::of(Kind::Kernel(device, removal)))
+    pub(crate) fn of_kernel(device: LockspaceDevice) -> Self {
+        Self::of(Kind::Kernel(device, LazyRemovalWatch::new()))
     }
 
     #[cfg(not(dlm_model))]
@@ -82,14 +81,28 @@ impl Device {
         )
     }
 
-    /// Keeps apart from the other open devices of the lockspace on this node that ask for the same.
-    /// Only the kernel has a need for it.
-    pub(crate) fn alone(&self) -> Result<Option<Alone<'_>>, dlm_sys::Error> {
+    /// Whether two requests at the same time can make two resources of one name.
+    pub(crate) fn first_requests_can_meet(&self) -> bool {
         match &self.kind {
-            Kind::Kernel(device, _) => device.alone().map(Some),
+            // The lockspace of a schedule has one table under one lock.
+            #[cfg(dlm_model)]
+            Kind::Kernel(..) => false,
             #[cfg(not(dlm_model))]
-            Kind::Other(_) => Ok(None),
+            Kind::Kernel(..) => dlm_sys::first_requests_can_meet(),
+            #[cfg(not(dlm_model))]
+            Kind::Other(other) => other.first_requests_can_meet(),
         }
+    }
+
+    /// Takes what keeps this open device apart from the others of the node, if it is free.
+    #[inline]
+    pub(crate) fn try_lock_node(&self) -> Result<bool, dlm_sys::Error> {
+        on_either!(&self.kind, (device, _) => device.try_lock_node(), other => other.try_lock_node())
+    }
+
+    #[inline]
+    pub(crate) fn unlock_node(&self) {
+        on_either!(&self.kind, (device, _) => device.unlock_node(), other => other.unlock_node());
     }
 
     /// Reads one result, if there is one.
@@ -111,7 +124,11 @@ impl Device {
         on_either!(&self.kind, (device, _) => device.as_fd(), other => other.results())
     }
 
+    /// Gives the node these permissions; 0 leaves it as it is, as C libdlm does.
     pub(crate) fn set_permissions(&self, mode: u32) -> Result<(), dlm_sys::Error> {
+        if mode == 0 {
+            return Ok(());
+        }
         on_either!(
             &self.kind,
             (device, _) => device.set_permissions(mode),
@@ -122,7 +139,11 @@ impl Device {
     /// Readable when [`Device::was_removed`] is worth a call.
     #[inline]
     pub(crate) fn removal(&self) -> Result<Source<'_>, dlm_sys::Error> {
-        Ok(on_either!(&self.kind, (_, removal) => removal.as_fd(), other => other.removal()))
+        Ok(on_either!(
+            &self.kind,
+            (device, removal) => removal.get(device)?.as_fd(),
+            other => other.removal()
+        ))
     }
 
     pub(crate) fn was_removed(&self) -> Result<bool, dlm_sys::Error> {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::Driver;
 use super::face::{Due, Face};
 use super::read::{Read, Role};
-use super::signal::wait_any;
 use super::wait::earliest;
 use crate::error::ErrorKind;
 use crate::sync::atomic::Ordering;
@@ -18,9 +17,17 @@ const READ_BUDGET: usize = 256;
 impl<F: Face> Driver<F> {
     /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
     /// meanwhile than it reads, the descriptor becomes readable again.
-    pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or a read that failed.
+    pub fn dispatch(&self) -> Result<usize, ErrorKind> {
         let mut ran = 0;
-        self.readiness.check()?;
+        if let Err(kind) = self.readiness.check() {
+            // It may be that there is nothing left to watch.
+            self.check_removed()?;
+            return Err(kind);
+        }
         if self.has_overdue() {
             self.serve_alarms()?;
         }
@@ -81,15 +88,13 @@ impl<F: Face> Driver<F> {
             }
             let device = self.slot.get()?;
             self.readiness.sleepers.fetch_add(1, Ordering::SeqCst);
-            let slept = self.readiness.work().and_then(|work| {
-                let until = earliest(deadline, self.next_alarm());
-                Ok(wait_any(&[device.results(), device.removal()?, work], until)?)
-            });
+            let until = earliest(deadline, self.next_alarm());
+            let slept = match self.readiness.work() {
+                Ok(work) => self.sleep(&device, true, &[work], until),
+                Err(kind) => Err(kind),
+            };
             self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
-            let [_, removed, ..] = slept?;
-            if removed {
-                self.check_removed()?;
-            }
+            slept?;
         }
     }
 

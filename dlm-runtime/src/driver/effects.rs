@@ -121,6 +121,9 @@ impl<F: Face> Driver<F> {
     pub(crate) fn leave_due(&self, due: Due<F>) {
         if self.due.push(due) {
             self.readiness.raise();
+            if F::RUNS_IN_WAITS {
+                self.waits.stir();
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::Driver;
 use super::device::Gone;
-use super::face::{Due, Face, Notify};
+use super::face::{Face, Notify};
 use crate::error::ErrorKind;
 use crate::sync::{Mutex, lock};
 
@@ -42,6 +42,14 @@ impl<F: Face> Driver<F> {
         Ok(())
     }
 
+    /// Whoever reads for others cannot go on, for this reason. They would wait for ever: it is the end
+    /// of the lockspace.
+    pub(crate) fn end_reading(&self, why: &ErrorKind) {
+        if let ErrorKind::Device(error) = why {
+            self.end(Gone::Failed(*error));
+        }
+    }
+
     /// Takes the device away, and tells everybody. Every lock is gone.
     pub(crate) fn end(&self, why: Gone) {
         let Some(device) = self.slot.empty(why) else { return };
@@ -70,9 +78,14 @@ impl<F: Face> Driver<F> {
             // He who closes a lockspace gives its callbacks up with it.
             if why == Gone::Closed {
                 self.guarded(move || drop(callback));
-            } else if let Some(due) = F::failed(callback, nix::libc::ENODEV) {
-                self.leave_due(Due::Completion(token, due));
+            } else {
+                self.fail_callback(token, callback, nix::libc::ENODEV);
             }
+        }
+        let tokens = self.state().core.tokens();
+        for token in tokens {
+            // Those that were released are gone now.
+            self.follow_up(token);
         }
         self.notice_waiters.wake_all(&self.waits);
         self.readiness.raise();

@@ -58,7 +58,7 @@ pub trait Face: Sized + Send + Sync + 'static {
 
     /// The completion of an operation that has failed without a result, for its callback; an error
     /// number (positive).
-    fn failed(callback: Self::Callback, errno: i32) -> Option<Self::Due>;
+    fn failed(lock: &mut Self::Lock, callback: Self::Callback, errno: i32) -> Option<Self::Due>;
 }
 
 /// What a blocking notice leads to.

@@ -3,12 +3,13 @@
 //! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of this
 //! crate, or the C libraries (`dlm-runtime/capi`).
 //!
-//! * `call`, `lifetime`: what is asked for, and what is written for it.
+//! * `call`: what is asked for, and what is written for it.
 //! * `read`, `effects`: a result, and what is left to do when nothing is locked.
 //! * `wait`, `wait_queue`: threads that wait in a call.
 //! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
 //! * `alarm`, `settler`: deadlines, and what is left over when nobody reads.
 //! * `device`, `signal`, `readiness`, `writer`: descriptors, and a thread that writes.
+//! * `open`, `end`: from the opening of a lockspace to its end.
 //!
 //! # What may be locked when
 //!
@@ -25,8 +26,11 @@ mod due;
 mod effects;
 pub(crate) mod end;
 pub(crate) mod face;
+pub(crate) mod first;
 pub(crate) mod flush;
 mod lazy_signal;
+#[cfg(not(dlm_model))]
+mod open;
 pub(crate) mod read;
 mod readiness;
 mod settler;
@@ -49,37 +53,43 @@ use self::delivery::Delivery;
 use self::device::{Device, Slot};
 use self::due::DueQueue;
 use self::end::EndWakers;
+use self::first::FirstRequests;
 use self::flush::Flush;
 use self::readiness::Readiness;
 use self::settler::Settler;
 use self::wait_queue::WaitQueue;
 use self::writer::Writer;
 use crate::blocking::NoticeWaiters;
-use crate::control::Manager;
 use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
 
-pub use self::call::Begun;
+pub use self::call::{Begun, Prepare};
 pub use self::face::{Due, Face, Notice, Notify};
+pub use self::first::KeepApart;
+pub use self::wait::OthersEnd;
 pub use self::wait_queue::Waiter;
+pub use crate::control::Manager;
 
 /// The core, and what the driver counts under the same lock.
-pub(crate) struct State<F: Face> {
-    pub(crate) core: Core<Notify<F>, F::Lock>,
+pub struct State<F: Face> {
+    /// The core.
+    pub core: Core<Notify<F>, F::Lock>,
     /// Operations whose end is for others than a thread that waits for it.
     pub(crate) delivered: usize,
     /// Threads that wait for operations of others. There is none, as a rule.
     pub(crate) observers: Vec<read::Observer>,
+    /// The number of the last observer.
+    pub(crate) last_observer: u64,
 }
 
 /// What a driver is made with.
 pub struct DriverOptions {
     /// Requests for futures and unlocks of dropped locks are written by a thread of their own.
     pub background_writes: bool,
-    /// First requests for a resource are kept apart (H-15).
-    pub serialize_new_requests: bool,
+    /// Whether first requests for a resource are kept apart (H-15).
+    pub keep_apart: KeepApart,
     /// What may be asked for.
     pub rules: Rules,
     /// Locks are known by the kernel's ids.
@@ -102,8 +112,7 @@ pub struct Driver<F: Face> {
     /// The start of the core's time.
     start: Instant,
     pub(crate) slot: Slot,
-    /// Keeps threads apart that request new locks, if these are to come one after the other.
-    new_requests: Option<Mutex<()>>,
+    first_requests: FirstRequests,
     pub(crate) state: Mutex<State<F>>,
     /// Held for the length of one read and its routing: one reader at a time, in order.
     gate: Mutex<()>,
@@ -131,12 +140,13 @@ impl<F: Face> Driver<F> {
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if options.background_writes { Some(Writer::start()?) } else { None };
         let (abi, minor) = (device.abi(), device.minor());
+        let first_requests = FirstRequests::new(options.keep_apart, &device);
         let core = Core::new(Options {
             abi,
             owner: std::process::id(),
             rules: options.rules,
             has_ids: options.has_ids,
-            has_names: options.serialize_new_requests,
+            has_names: first_requests.is_wanted(),
         });
         Ok(Arc::new_cyclic(|weak_self| Self {
             weak_self: Weak::clone(weak_self),
@@ -148,8 +158,13 @@ impl<F: Face> Driver<F> {
             forks: dlm_sys::fork_count(),
             start: now(),
             slot: Slot::new(device),
-            new_requests: options.serialize_new_requests.then(|| Mutex::new(())),
-            state: Mutex::new(State { core, delivered: 0, observers: Vec::new() }),
+            first_requests,
+            state: Mutex::new(State {
+                core,
+                delivered: 0,
+                observers: Vec::new(),
+                last_observer: 0,
+            }),
             gate: Mutex::new(()),
             waits: WaitQueue::default(),
             due: DueQueue::default(),
@@ -173,7 +188,7 @@ impl<F: Face> Driver<F> {
 
     /// The table of locks.
     #[inline]
-    pub(crate) fn state(&self) -> MutexGuard<'_, State<F>> {
+    pub fn state(&self) -> MutexGuard<'_, State<F>> {
         lock(&self.state)
     }
 

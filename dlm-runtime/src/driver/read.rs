@@ -1,12 +1,14 @@
 //! Reading a result, and its way to whoever waits for it.
 
+use std::sync::Arc;
+
 use dlm_core::{Ended, Moved, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
-use super::device::{Device, Gone};
+use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
-use super::{Driver, State};
+use super::{Driver, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::lock;
@@ -126,11 +128,7 @@ impl<F: Face> Driver<F> {
                 self.is_read_short.store(true, crate::sync::atomic::Ordering::Relaxed);
                 Ok(Read::Empty)
             }
-            Err(error) => {
-                // Nobody can be told anything any more.
-                self.end(Gone::Failed(error));
-                Err(self.slot.get().err().map_or(ErrorKind::Device(error), ErrorKind::from))
-            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -149,7 +147,7 @@ impl<F: Face> Driver<F> {
         let face = state.core.face_mut(token);
         let due = face.and_then(|face| F::ended(face, kind, callback, &completion, id));
         let is_plain = due.is_none() && overtaken.is_none() && !follow;
-        if is_mine && is_plain && state.observers.is_empty() && self.flush.is_idle() {
+        if is_mine && is_plain && !state.is_observed(token, serial) && self.flush.is_idle() {
             // What most operations come to.
             let lock = if ended.mode.is_none() { state.core.settle(token) } else { None };
             let lock = lock.filter(|lock| !F::is_vacant(lock)).map(Box::new);
@@ -173,8 +171,13 @@ impl<F: Face> Driver<F> {
         let mut is_kept = due.is_some();
         match user {
             Some(Notify::Thread(waiter)) => {
-                state.core.keep(token, serial, Ok(ended));
-                is_kept = true;
+                if F::HAS_HANDLES {
+                    state.core.keep(token, serial, Ok(ended));
+                    is_kept = true;
+                } else {
+                    // Whoever has the lock's id may go on with it before this thread has woken.
+                    state.observers.push(Observer::of_end(token, serial, completion));
+                }
                 effects.threads.extend(waiter);
             }
             Some(Notify::Task(waker)) => {
@@ -186,6 +189,7 @@ impl<F: Face> Driver<F> {
         }
         if let Some((serial, user, ended)) = overtaken {
             let completion = state.completion(token, &ended);
+            state.tell_observers(token, serial, &completion, &mut effects.threads);
             effects.overtaken = self
                 .route_overtaken(state, (token, serial), user, &completion, &mut effects)
                 .map(|due| Due::Completion(token, due));
@@ -215,12 +219,7 @@ impl<F: Face> Driver<F> {
         state.handed_out(Some(&user));
         match user {
             Notify::Thread(waiter) => {
-                state.observers.push(Observer {
-                    token,
-                    serial,
-                    waiter: None,
-                    end: Some(*completion),
-                });
+                state.observers.push(Observer::of_end(token, serial, completion));
                 effects.threads.extend(waiter);
                 None
             }
@@ -249,13 +248,21 @@ impl<F: Face> Driver<F> {
     }
 }
 
-/// A thread that waits for the end of an operation that is not its own, or whose own operation was
-/// overtaken by an unlock.
+/// A thread that waits for the end of an operation that is not its own, or for whom the end of its own
+/// cannot be kept with the lock, as that goes on without it.
 pub(crate) struct Observer {
     pub(crate) token: Token,
     pub(crate) serial: u64,
-    pub(crate) waiter: Option<std::sync::Arc<super::Waiter>>,
+    /// Tells the observers of an operation apart; 0 for the thread whose operation it is.
+    pub(crate) number: u64,
+    pub(crate) waiter: Option<Arc<Waiter>>,
     pub(crate) end: Option<Completion>,
+}
+
+impl Observer {
+    fn of_end(token: Token, serial: u64, end: &Completion) -> Self {
+        Self { token, serial, number: 0, waiter: None, end: Some(*end) }
+    }
 }
 
 impl<F: Face> State<F> {
@@ -272,7 +279,7 @@ impl<F: Face> State<F> {
         token: Token,
         serial: u64,
         completion: &Completion,
-        threads: &mut Vec<std::sync::Arc<super::Waiter>>,
+        threads: &mut Vec<Arc<Waiter>>,
     ) {
         let of = |observer: &&mut Observer| observer.token == token && observer.serial == serial;
         for observer in self.observers.iter_mut().filter(of) {
@@ -281,6 +288,12 @@ impl<F: Face> State<F> {
                 threads.extend(observer.waiter.take());
             }
         }
+    }
+
+    /// Whether an operation has observers.
+    #[inline]
+    fn is_observed(&self, token: Token, serial: u64) -> bool {
+        self.observers.iter().any(|other| other.token == token && other.serial == serial)
     }
 }
 

@@ -71,10 +71,17 @@ impl Readiness {
         Ok(set.as_fd())
     }
 
+    /// The descriptor, if it was made.
+    pub(crate) fn made(&self) -> Option<Source<'_>> {
+        self.set.get().map(|set| set.as_fd())
+    }
+
     /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
     pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
+            // Whoever polls is told of it when he dispatches.
             lock(&self.state).failure = Some(kind);
+            self.raise();
         }
     }
 

@@ -12,6 +12,7 @@ use super::face::Face;
 use super::read::{Read, Role};
 use super::signal::{AsFd, Signal, wait_any};
 use super::wait::earliest;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock, now, thread};
 
 /// How long the thread sleeps at most when results cannot be read for want of memory.
@@ -27,12 +28,16 @@ struct State {
 
 /// The thread for what is left over, and what it is to do.
 #[derive(Debug, Default)]
-pub(crate) struct Settler(Mutex<State>);
+pub(crate) struct Settler {
+    state: Mutex<State>,
+    /// There may be no thread, and something is left over.
+    waits_for_call: AtomicBool,
+}
 
 impl Settler {
     /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has ended.
     pub(crate) fn stop(&self) {
-        if let Some(bell) = &lock(&self.0).bell {
+        if let Some(bell) = &lock(&self.state).bell {
             bell.set();
         }
     }
@@ -44,14 +49,43 @@ impl<F: Face> Driver<F> {
         if !self.has_threads {
             return self.follow_up(token);
         }
-        lock(&self.settler.0).chores.push(token);
+        lock(&self.settler.state).chores.push(token);
         self.start_settler();
     }
 
     /// Makes sure that somebody sees to what is left over, if anything is.
     pub(crate) fn see_to_left_overs(&self) {
-        if self.has_threads && self.state().core.left_over() > 0 {
+        if self.state().core.left_over() == 0 {
+            return;
+        }
+        if self.has_threads {
             self.start_settler();
+        } else {
+            self.leave_to_calls();
+        }
+    }
+
+    /// Something is to be done later, and there may be no thread for it.
+    pub(crate) fn leave_to_calls(&self) {
+        self.settler.waits_for_call.store(!self.has_threads, Ordering::Relaxed);
+    }
+
+    /// Sees to what is left over in a driver that may not start a thread for that. Each call begins
+    /// with this.
+    #[inline]
+    pub fn tidy_up(&self) {
+        if self.settler.waits_for_call.load(Ordering::Relaxed) {
+            self.tidy_up_now();
+        }
+    }
+
+    #[cold]
+    fn tidy_up_now(&self) {
+        // An error is told by what the caller does next.
+        let _ = self.serve_alarms().and_then(|()| self.read_all());
+        let state = self.state();
+        if state.core.left_over() == 0 && state.core.next_alarm().is_none() {
+            self.settler.waits_for_call.store(false, Ordering::Relaxed);
         }
     }
 
@@ -63,7 +97,7 @@ impl<F: Face> Driver<F> {
     }
 
     fn start_settler(&self) {
-        let mut settler = lock(&self.settler.0);
+        let mut settler = lock(&self.settler.state);
         if let Some(bell) = &settler.bell {
             return bell.set();
         }
@@ -86,7 +120,7 @@ impl<F: Face> Driver<F> {
     /// Writes what is to be written for locks that were handed over.
     pub(crate) fn do_chores(&self) {
         loop {
-            let token = lock(&self.settler.0).chores.pop();
+            let token = lock(&self.settler.state).chores.pop();
             match token {
                 Some(token) => self.follow_up(token),
                 None => return,
@@ -103,7 +137,7 @@ impl<F: Face> Driver<F> {
             let _ = self.serve_alarms();
             self.drain(device);
         }
-        let mut settler = lock(&self.settler.0);
+        let mut settler = lock(&self.settler.state);
         let state = self.state();
         let is_done = settler.chores.is_empty() && state.core.left_over() == 0;
         match device {
@@ -131,7 +165,11 @@ impl<F: Face> Driver<F> {
     }
 
     /// Reads what is there and leaves callbacks to those who run them.
-    pub(crate) fn read_all(&self) -> Result<(), crate::ErrorKind> {
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or a read that failed.
+    pub fn read_all(&self) -> Result<(), crate::ErrorKind> {
         let device = self.slot.get()?;
         loop {
             match self.read_from(&device, Role::Other, None)? {

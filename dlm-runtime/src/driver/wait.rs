@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, Kind, Ticket};
-use dlm_proto::{LockId, LockStatus, Token};
+use dlm_proto::{LockId, LockStatus, StatusFlags, Token};
+use dlm_sys::Errno;
 
 use super::call::Begun;
 use super::device::Device;
 use super::face::{Face, Notify};
 use super::read::{Observer, Read, Role};
-use super::signal::{Source, wait_any};
+use super::signal::{AsFd, Source, wait_any};
 use super::wait_queue::Seat;
 use super::{Driver, Waiter};
 use crate::error::ErrorKind;
@@ -27,8 +28,12 @@ pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(50);
 /// is lost.
 const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a leader sleeps that cannot be woken, for want of a descriptor.
+/// How long a thread sleeps at most that cannot be woken for want of a descriptor, or cannot read
+/// results for want of memory.
 const SLICE: Duration = Duration::from_millis(20);
+
+/// How often a thread that cannot watch for it looks whether the lockspace was removed.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// What a thread waits for.
 pub(crate) trait Goal<F: Face> {
@@ -38,6 +43,11 @@ pub(crate) trait Goal<F: Face> {
     /// The operation whose end it may read itself.
     fn role(&self) -> Role {
         Role::Other
+    }
+
+    /// Whether the thread may run callbacks meanwhile.
+    fn runs_callbacks(&self) -> bool {
+        true
     }
 
     /// Looks for it. If it is not there, has `waiter` woken when it is worth another look.
@@ -67,25 +77,24 @@ impl<F: Face> Goal<F> for OwnEnd {
         waiter: Option<&Arc<Waiter>>,
     ) -> Result<Option<Completion>, ErrorKind> {
         let Begun { token, serial } = self.0;
-        // Dropped when nothing is locked.
-        let _face;
-        let mut state = driver.state();
-        if let Some(outcome) = state.core.take_outcome(token, serial) {
-            _face = state.core.settle(token);
-            let (ended, lvb) = outcome.map_err(|failure| driver.failed(failure))?;
-            let completion = state.completion(token, &ended);
-            return Ok(Some(Completion { lvb, ..completion }));
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
         }
+        let mut state = driver.state();
         if let Some(Notify::Thread(known)) = state.core.user_mut(token, serial) {
             if let Some(waiter) = waiter {
                 *known = Some(Arc::clone(waiter));
             }
             return Ok(None);
         }
-        if let Some(end) = state.take_end(token, serial) {
+        if let Some(end) = state.take_end(token, serial, 0) {
             return Ok(Some(end));
         }
         drop(state);
+        // It may have come between the two looks.
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
+        }
         // Nobody will ever say more.
         Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from))
     }
@@ -96,7 +105,21 @@ impl<F: Face> Goal<F> for OwnEnd {
 }
 
 /// The end of an operation that somebody else has begun.
-pub(crate) struct OthersEnd(Begun);
+#[derive(Debug, Clone, Copy)]
+pub struct OthersEnd {
+    begun: Begun,
+    /// Tells it from other observers of the same operation.
+    number: u64,
+    is_quiet: bool,
+}
+
+impl OthersEnd {
+    /// The thread that waits runs no callbacks meanwhile.
+    #[must_use]
+    pub const fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+}
 
 impl<F: Face> Goal<F> for OthersEnd {
     type Got = Completion;
@@ -106,16 +129,26 @@ impl<F: Face> Goal<F> for OthersEnd {
         driver: &Driver<F>,
         waiter: Option<&Arc<Waiter>>,
     ) -> Result<Option<Completion>, ErrorKind> {
-        let Begun { token, serial } = self.0;
-        driver.slot.get()?;
+        let Begun { token, serial } = self.begun;
         let mut state = driver.state();
-        let is_it = |observer: &&mut Observer| observer.token == token && observer.serial == serial;
-        let observer = state.observers.iter_mut().find(is_it);
-        if let (Some(Observer { end: None, waiter: place, .. }), Some(waiter)) = (observer, waiter)
-        {
-            *place = Some(Arc::clone(waiter));
+        if let Some(end) = state.take_end(token, serial, self.number) {
+            return Ok(Some(end));
         }
-        Ok(state.take_end(token, serial))
+        if !state.core.is_in_flight(token, serial) {
+            drop(state);
+            // Nobody will ever say more.
+            return Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from));
+        }
+        if let (Some(waiter), Some(index)) = (waiter, state.observer(token, serial, self.number)) {
+            if let Some(observer) = state.observers.get_mut(index) {
+                observer.waiter = Some(Arc::clone(waiter));
+            }
+        }
+        Ok(None)
+    }
+
+    fn runs_callbacks(&self) -> bool {
+        !self.is_quiet
     }
 
     fn read(&self, _: Completion) -> Option<Completion> {
@@ -124,17 +157,62 @@ impl<F: Face> Goal<F> for OthersEnd {
 }
 
 impl<F: Face> super::State<F> {
+    fn observer(&self, token: Token, serial: u64, number: u64) -> Option<usize> {
+        self.observers.iter().position(|other| {
+            other.number == number && other.token == token && other.serial == serial
+        })
+    }
+
     /// Takes the end of an operation that was kept for an observer.
-    fn take_end(&mut self, token: Token, serial: u64) -> Option<Completion> {
-        let is_it = |observer: &Observer| {
-            observer.token == token && observer.serial == serial && observer.end.is_some()
-        };
-        let index = self.observers.iter().position(is_it)?;
-        self.observers.swap_remove(index).end
+    fn take_end(&mut self, token: Token, serial: u64, number: u64) -> Option<Completion> {
+        let index = self.observer(token, serial, number)?;
+        let end = self.observers.get(index)?.end?;
+        self.observers.swap_remove(index);
+        Some(end)
+    }
+
+    /// Watches the operation of this number, for [`Driver::await_others`], which must follow.
+    #[must_use]
+    pub fn observe(&mut self, begun: Begun) -> OthersEnd {
+        let Begun { token, serial } = begun;
+        self.last_observer += 1;
+        let number = self.last_observer;
+        self.observers.push(Observer { token, serial, number, waiter: None, end: None });
+        OthersEnd { begun, number, is_quiet: false }
+    }
+
+    /// Ends that.
+    pub fn look_away(&mut self, observed: OthersEnd) {
+        let Begun { token, serial } = observed.begun;
+        if let Some(index) = self.observer(token, serial, observed.number) {
+            self.observers.swap_remove(index);
+        }
     }
 }
 
 impl<F: Face> Driver<F> {
+    /// Takes the end of an operation, if somebody has read it.
+    pub(crate) fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
+        let Begun { token, serial } = begun;
+        let (end, face, has_queued) = {
+            let mut state = self.state();
+            let outcome = state.core.take_outcome(token, serial)?;
+            let end = outcome.map(|(ended, lvb)| {
+                let completion = state.completion(token, &ended);
+                Completion { lvb, ..completion }
+            });
+            let face = state.core.settle(token);
+            let has_queued = state.core.view(token).is_some_and(|view| view.has_queued);
+            (end, face, has_queued)
+        };
+        self.guarded(move || drop(face));
+        if has_queued {
+            // It has waited for its predecessor's end to be taken.
+            self.follow_up(token);
+        }
+        Some(end.map_err(|failure| self.failed(failure)))
+    }
+
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
     /// cancelled, and an operation that was granted all the same is granted.
     #[inline]
@@ -161,9 +239,16 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
         match first {
-            Ok(Read::Effects(effects)) => self.apply_in_wait(*effects),
-            // What has ended everything is told by the next look.
-            Ok(Read::Empty | Read::Handled | Read::Mine(..)) | Err(_) => {}
+            Ok(Read::Effects(effects)) => {
+                self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
+            }
+            Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
+            Err(kind) => {
+                // Somebody else may have read it.
+                let end = self.take_end(begun);
+                self.abandon(begun);
+                return end.unwrap_or(Err(kind));
+            }
         }
         self.finish_queued(begun, deadline)
     }
@@ -243,18 +328,41 @@ impl<F: Face> Driver<F> {
     /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
     /// that is granted after all, the lock is unlocked.
     pub(crate) fn abandon(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
         let user = {
             let mut state = self.state();
-            let user = state.core.give_up(begun.token, begun.serial);
+            let user = state.core.give_up(token, serial);
             state.handed_out(user.as_ref());
             // The end may have come meanwhile.
-            let _ = state.core.take_outcome(begun.token, begun.serial);
-            let _ = state.take_end(begun.token, begun.serial);
+            let _ = state.core.take_outcome(token, serial);
+            let _ = state.take_end(token, serial, 0);
             user
         };
+        if user.is_some() {
+            self.tell_given_up(begun);
+        }
         self.guarded(move || drop(user));
-        self.release_given_up(begun.token);
+        self.release_given_up(token);
         self.see_to_left_overs();
+    }
+
+    /// Tells the observers of an operation that its owner has given it up.
+    pub(crate) fn tell_given_up(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        let mut threads = Vec::new();
+        let mut state = self.state();
+        if state.observers.is_empty() {
+            return;
+        }
+        let completion = Completion {
+            status: LockStatus::TimedOut,
+            flags: StatusFlags::empty(),
+            mode: state.core.mode(token),
+            lvb: None,
+        };
+        state.tell_observers(token, serial, &completion, &mut threads);
+        drop(state);
+        threads.iter().for_each(|waiter| self.waits.wake(waiter));
     }
 
     /// Lets go of a lock whose request was given up, if it has no handle that does.
@@ -265,27 +373,19 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Watches the operation that is in flight for a lock, for [`Driver::await_others`].
-    pub(crate) fn observe(&self, state: &mut super::State<F>, begun: Begun) -> OthersEnd {
-        let Begun { token, serial } = begun;
-        state.observers.push(Observer { token, serial, waiter: None, end: None });
-        OthersEnd(begun)
-    }
-
     /// Waits for the end of an operation that somebody else has begun, until the deadline: `None`.
-    pub(crate) fn await_others(
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or of the lock.
+    pub fn await_others(
         &self,
-        observed: &OthersEnd,
+        observed: OthersEnd,
         deadline: Option<Instant>,
     ) -> Result<Option<Completion>, ErrorKind> {
-        let end = self.wait_for(observed, deadline);
+        let end = self.wait_for(&observed, deadline);
         if !matches!(end, Ok(Some(_))) {
-            let Begun { token, serial } = observed.0;
-            let is_it = |observer: &Observer| observer.token == token && observer.serial == serial;
-            let mut state = self.state();
-            if let Some(index) = state.observers.iter().position(is_it) {
-                state.observers.swap_remove(index);
-            }
+            self.state().look_away(observed);
         }
         end
     }
@@ -296,7 +396,7 @@ impl<F: Face> Driver<F> {
         goal: &G,
         deadline: Option<Instant>,
     ) -> Result<Option<G::Got>, ErrorKind> {
-        let runs_callbacks = self.runs_callbacks_in_waits();
+        let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
         let mut seat: Option<Seat<'_>> = None;
         loop {
             if let Some(got) = goal.look(self, None)? {
@@ -313,7 +413,7 @@ impl<F: Face> Driver<F> {
                     if let Some(seat) = seat.as_mut().filter(|_| effects.runs_foreign_code()) {
                         seat.leave();
                     }
-                    self.apply_in_wait(*effects);
+                    self.apply_in_wait(*effects, runs_callbacks);
                     continue;
                 }
                 Ok(Read::Empty) => {}
@@ -361,8 +461,8 @@ impl<F: Face> Driver<F> {
         F::RUNS_IN_WAITS && !self.delivery.is_elsewhere()
     }
 
-    fn apply_in_wait(&self, effects: super::effects::Effects<F>) {
-        if let Some(due) = self.apply(effects, self.runs_callbacks_in_waits()) {
+    fn apply_in_wait(&self, effects: super::effects::Effects<F>, runs_callbacks: bool) {
+        if let Some(due) = self.apply(effects, runs_callbacks) {
             self.run(due);
         }
     }
@@ -375,54 +475,57 @@ impl<F: Face> Driver<F> {
             return Ok(());
         }
         let mut until = earliest(deadline, self.next_alarm());
-        let removed;
-        {
-            let results = device.results();
-            // Without memory to read them, results that are there must not keep it from sleeping.
-            let is_short = self.is_read_short.swap(false, Ordering::Relaxed);
-            let removal = device.removal().ok();
-            if nudge.is_none() || removal.is_none() || is_short {
-                until = earliest(until, now().checked_add(SLICE));
-            }
-            let source = nudge.map(super::signal::AsFd::as_fd);
-            let slept = sleep_on([removal, source, (!is_short).then_some(results)], until);
-            seat.get_up();
-            let is_nudged;
-            [removed, is_nudged, _] = slept?;
-            if let (true, Some(nudge)) = (is_nudged, nudge) {
-                // It may have been set for a leader that was gone already.
-                nudge.clear();
-            }
+        if nudge.is_none() {
+            until = earliest(until, now().checked_add(SLICE));
         }
-        if removed { self.check_removed() } else { Ok(()) }
+        let source = nudge.map(AsFd::as_fd);
+        let slept = self.sleep(&device, true, source.as_slice(), until);
+        seat.get_up();
+        if let (true, Some(nudge)) = (slept?, nudge) {
+            // It may have been set for a leader that was gone already.
+            nudge.clear();
+        }
+        Ok(())
     }
-}
 
-/// Sleeps on those of three sources that are there.
-fn sleep_on(sources: [Option<Source<'_>>; 3], deadline: Option<Instant>) -> nix::Result<[bool; 3]> {
-    let mut ready = [false; 3];
-    match sources {
-        // As a rule.
-        [Some(removal), Some(nudge), Some(results)] => {
-            let [results, removal, nudge, ..] = wait_any(&[results, removal, nudge], deadline)?;
-            ready = [removal, nudge, results];
+    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results of
+    /// the device, if they are wanted, and others. Tells whether the first of the others is.
+    pub(crate) fn sleep(
+        &self,
+        device: &Device,
+        wants_results: bool,
+        others: &[Source<'_>],
+        until: Option<Instant>,
+    ) -> Result<bool, ErrorKind> {
+        let mut sources = heapless::Vec::<Source<'_>, 6>::new();
+        let mut limit = None;
+        // Results that cannot be read for want of memory must not keep it from sleeping.
+        if self.is_read_short.swap(false, Ordering::Relaxed) {
+            limit = Some(SLICE);
+        } else if wants_results {
+            let _ = sources.push(device.results());
         }
-        _ => {
-            let there: Vec<(usize, Source<'_>)> = sources
-                .iter()
-                .enumerate()
-                .filter_map(|(at, source)| source.map(|source| (at, source)))
-                .collect();
-            let only: Vec<Source<'_>> = there.iter().map(|(_, source)| *source).collect();
-            let seen = wait_any(&only, deadline)?;
-            for ((at, _), is_ready) in there.iter().zip(seen) {
-                if let Some(place) = ready.get_mut(*at) {
-                    *place = is_ready;
+        let first = sources.len();
+        let _ = sources.extend_from_slice(others);
+        let watch = sources.len();
+        match device.removal() {
+            Ok(removal) => _ = sources.push(removal),
+            // Without a descriptor for it, this looks from time to time.
+            Err(error) => {
+                if error.errno() == Some(Errno::ENODEV) {
+                    self.check_removed()?;
                 }
+                limit = limit.or(Some(LOOK_AROUND));
             }
         }
+        let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
+        let ready = wait_any(&sources, until)?;
+        let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
+        if watch == sources.len() || is_ready(watch) {
+            self.check_removed()?;
+        }
+        Ok(!others.is_empty() && is_ready(first))
     }
-    Ok(ready)
 }
 
 /// The earlier one of two points in time.

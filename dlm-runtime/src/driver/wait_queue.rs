@@ -83,7 +83,7 @@ impl<T> Inner<T> for Mutex<T> {
 
 #[derive(Debug, Default)]
 struct Order {
-    has_leader: bool,
+    leader: Option<Arc<Waiter>>,
     followers: BTreeMap<u64, Arc<Waiter>>,
     last: u64,
 }
@@ -104,6 +104,14 @@ impl WaitQueue {
             Rest::Asleep => _ = waiter.changed.notify_one(),
             Rest::AtDevice => self.nudge.set(),
             Rest::Awake | Rest::Woken => {}
+        }
+    }
+
+    /// Gets the leader, if there is one, to look again for what it does for all.
+    pub(crate) fn stir(&self) {
+        let leader = lock(&self.order).leader.clone();
+        if let Some(leader) = leader {
+            self.wake(&leader);
         }
     }
 }
@@ -132,8 +140,8 @@ impl<'a> Seat<'a> {
         let mut order = lock(&self.queue.order);
         match self.place {
             Place::Leader => true,
-            Place::Follower(_) if order.has_leader => false,
-            Place::None if order.has_leader => {
+            Place::Follower(_) if order.leader.is_some() => false,
+            Place::None if order.leader.is_some() => {
                 order.last += 1;
                 let ticket = order.last;
                 order.followers.insert(ticket, Arc::clone(&self.waiter));
@@ -144,7 +152,7 @@ impl<'a> Seat<'a> {
                 if let Place::Follower(ticket) = place {
                     order.followers.remove(&ticket);
                 }
-                order.has_leader = true;
+                order.leader = Some(Arc::clone(&self.waiter));
                 self.place = Place::Leader;
                 true
             }
@@ -157,11 +165,11 @@ impl<'a> Seat<'a> {
             let mut order = lock(&self.queue.order);
             match std::mem::replace(&mut self.place, Place::None) {
                 Place::None => return,
-                Place::Leader => order.has_leader = false,
+                Place::Leader => order.leader = None,
                 // It may be the one that was to take over.
                 Place::Follower(ticket) => _ = order.followers.remove(&ticket),
             }
-            if order.has_leader {
+            if order.leader.is_some() {
                 None
             } else {
                 order.followers.first_key_value().map(|(_, next)| Arc::clone(next))

@@ -8,6 +8,7 @@ use dlm_sys::{Accepted, Error};
 
 use super::signal::{AsFd, Source};
 use super::space::{Open, Space};
+use crate::sync::atomic::Ordering;
 
 /// Stands for the device of `dlm-sys`.
 #[derive(Debug)]
@@ -39,9 +40,12 @@ impl LockspaceDevice {
         self.space.submit(&self.open, command, request)
     }
 
-    /// The lockspace of a schedule has no need for it.
-    pub(crate) fn alone(&self) -> Result<Alone<'_>, Error> {
-        Ok(Alone(self))
+    pub(crate) fn try_lock_node(&self) -> Result<bool, Error> {
+        Ok(!self.space.node_is_locked.swap(true, Ordering::SeqCst))
+    }
+
+    pub(crate) fn unlock_node(&self) {
+        self.space.node_is_locked.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn read_result(
@@ -71,10 +75,6 @@ impl Drop for LockspaceDevice {
         self.space.close(&self.open);
     }
 }
-
-/// Stands for the `flock` on a device.
-#[derive(Debug)]
-pub(crate) struct Alone<'d>(#[expect(dead_code, reason = "borrowed")] &'d LockspaceDevice);
 
 /// Stands for the watch on a device's node.
 #[derive(Debug)]

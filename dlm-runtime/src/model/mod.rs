@@ -51,6 +51,7 @@ mod test_cancel;
 mod test_delivery;
 mod test_drop;
 mod test_end;
+mod test_first;
 mod test_future;
 mod test_notices;
 mod test_settle;

@@ -13,6 +13,7 @@ use shuttle::sync::Mutex;
 use super::clock::World;
 use super::locks::{Lock, Locks, Queue, Step};
 use super::signal::{AsFd, Signal, wait_any};
+use crate::sync::atomic::AtomicBool;
 use crate::sync::lock;
 
 /// The layout of all requests and results.
@@ -33,6 +34,8 @@ pub(super) struct Space {
     on_the_way: Signal,
     /// No more will come.
     last: Signal,
+    /// What keeps its open devices apart.
+    pub(super) node_is_locked: AtomicBool,
 }
 
 #[derive(Default)]
@@ -60,7 +63,13 @@ impl Space {
 
     pub(super) fn new() -> Arc<Self> {
         let signal = || Signal::new().expect("nothing to fail");
-        Arc::new(Self { state: Mutex::default(), on_the_way: signal(), last: signal() })
+        let node_is_locked = AtomicBool::new(false);
+        Arc::new(Self {
+            state: Mutex::default(),
+            on_the_way: signal(),
+            last: signal(),
+            node_is_locked,
+        })
     }
 
     pub(super) fn open(&self) -> Arc<Open> {

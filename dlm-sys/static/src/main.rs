@@ -7,7 +7,8 @@
 //! `c/by_hand.c` beside it does the same in C. `src/bin/records.rs` is for the parts of dlm-proto
 //! that this program has no use for.
 //!
-//! The exit status is 0, or the [`Step`] that was not answered as it should be.
+//! The exit status is 0, or the [`Step`] that was not answered as it should be, or what went wrong
+//! with the lockspace (`src/space.rs`).
 //!
 //! Built in this folder (for its `.cargo/config.toml`) by `cargo build --release`.
 
@@ -15,17 +16,17 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-mod calls;
 mod memory;
+mod space;
 mod start;
 
 use core::time::Duration;
 
 use dlm_proto::{
-    Cookies, Event, LockId, LockRequest, LockResult, LockStatus, LockspaceFlags, LockspaceName,
-    MAX_REQUEST_LEN, MAX_RESULT_LEN, Mode, RemoveFlags, Request, Token, UnlockRequest,
+    Cookies, Event, LockId, LockRequest, LockResult, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN,
+    Mode, Request, Token, UnlockRequest,
 };
-use dlm_sys::{Accepted, ControlDevice, LockspaceDevice};
+use dlm_sys::{Accepted, LockspaceDevice};
 
 /// The lockspace. The C program of the same kind has another, so that both can run at once.
 const LOCKSPACE: &[u8] = b"dlm-static";
@@ -35,42 +36,22 @@ const RESOURCE: &[u8] = b"disk0";
 /// `write` of the request returns.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the program does, in this order. The number is the exit status when it goes wrong.
+/// What the program does in the lockspace, in this order. The number is the exit status when it goes
+/// wrong.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Step {
-    Name = 1,
-    OpenControl = 2,
-    Create = 3,
-    OpenLockspace = 4,
     Lock = 5,
     Locked = 6,
     Convert = 7,
     Converted = 8,
     Unlock = 9,
     Unlocked = 10,
-    Remove = 11,
 }
 
 /// The exit status of the program.
 fn run() -> u8 {
-    match lockspace() {
-        Ok(()) => 0,
-        Err(step) => step as u8,
-    }
-}
-
-fn lockspace() -> Result<(), Step> {
-    let name = LockspaceName::new(LOCKSPACE).map_err(|_| Step::Name)?;
-    let control = ControlDevice::open().map_err(|_| Step::OpenControl)?;
-    let minor =
-        control.create_lockspace(&name, LockspaceFlags::NEWEXCL).map_err(|_| Step::Create)?;
-    // The device is closed in here: a removal waits for that.
-    let used = LockspaceDevice::open(&name, Some(minor))
-        .map_err(|_| Step::OpenLockspace)
-        .and_then(|device| lock(&device));
-    let removed = control.remove_lockspace(minor, RemoveFlags::empty()).map_err(|_| Step::Remove);
-    used.and(removed)
+    space::within(LOCKSPACE, |device| lock(device).map_err(|step| step as u8))
 }
 
 fn lock(device: &LockspaceDevice) -> Result<(), Step> {

@@ -1,11 +1,13 @@
 //! Locks between the nodes of a cluster.
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use std::time::Duration;
 
-use super::race::{Clock, FOLDER, Library, OPERATIONS, Race, Row, Turn, head, printed};
-use super::{Choice, guest};
+use super::choice::Choice;
+use super::file::ResultFile;
+use super::guest;
+use super::library::{FOLDER, Library};
+use super::race::{Clock, OPERATIONS, Race, Row, Turn, printed};
 use crate::cluster::{Cluster, Options, Peer, is_known_warning};
 use crate::vm::Command;
 
@@ -28,44 +30,43 @@ pub(super) const ALL: &str = "cluster";
 const KEEPER: u8 = 3;
 
 /// Many short turns: what else the machine does changes from second to second.
-const CLOCK: Clock = Clock { name: "wall", rounds: 41, pairs: 60 };
+const CLOCK: Clock = Clock { name: "wall", counts_instructions: false, rounds: 41, pairs: 60 };
 const QUICK_ROUNDS: usize = 9;
 
 /// For all rows. Usual are two minutes.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// Measures and prints, and returns the rows for the file.
-pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
+/// Measures and prints, and adds the rows to the file.
+pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
     let mut clock = CLOCK;
     if choice.quick {
         clock.rounds = QUICK_ROUNDS;
     }
     // First what a fresh machine lacks: compilers are among it.
     drop(crate::cluster::image::prepare(&choice.kernel)?);
-    let folder = guest::build()?;
+    let folder = guest::programs()?;
     let kernel = choice.kernel.clone();
     let cluster = Cluster::start(&Options { kernel, time_limit: LIMIT, ..Options::default() })?;
-    let rows = cluster
+    cluster
         .add_dir(&folder, FOLDER.as_ref())
-        .and_then(|()| all(&cluster, choice, clock))
+        .and_then(|()| all(&cluster, choice, clock, file))
         .map_err(|error| cluster.explain(&error))?;
     println!();
-    Ok(rows)
+    Ok(())
 }
 
-fn all(cluster: &Cluster, choice: &Choice, clock: Clock) -> Result<Vec<Value>> {
+fn all(cluster: &Cluster, choice: &Choice, clock: Clock, file: &mut ResultFile) -> Result<()> {
     let vm = cluster.node(KEEPER)?;
     let kernel = vm.kernel();
     println!("Three nodes with Linux {kernel}, wall time; medians of {} rounds", clock.rounds);
-    println!("{}", head());
-    let mut rows = Vec::new();
+    println!("{}", clock.head());
     let _keepers = stay(cluster)?;
     for (row, nodes) in ROWS.iter().filter(|(row, _)| choice.has(row.name)) {
-        let race = Race::of(row, clock.rounds, |library| {
+        let race = Race::of(row.name, &choice.libraries_of(row), clock, |library| {
             turn(cluster, &library.command(row.name, clock.pairs), *nodes, clock.pairs)
         })?;
         print!("{race}");
-        rows.extend(race.json(clock, kernel));
+        file.add(race.json(kernel))?;
     }
     for node in cluster.numbers() {
         let vm = cluster.node(node)?;
@@ -74,7 +75,7 @@ fn all(cluster: &Cluster, choice: &Choice, clock: Clock) -> Result<Vec<Value>> {
             bail!("the kernel of node {node} complained, so these numbers mean nothing: {line}");
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Keeps the lockspace on all nodes, so that a program which begins or ends does not stop it.
@@ -103,7 +104,7 @@ fn turn(cluster: &Cluster, command: &Command, nodes: u8, pairs: u32) -> Result<T
     });
     let turns = turns.into_iter().collect::<Result<Vec<_>>>()?;
     // Each node does as many turns, so what all did is limited by the slower one.
-    let slowest = turns.iter().map(|turn| turn.rate).min_by(f64::total_cmp).context("no nodes")?;
+    let slowest = turns.iter().map(|turn| turn.cost).max_by(f64::total_cmp).context("no nodes")?;
     let allocations = turns.first().and_then(|turn| turn.allocations);
-    Ok(Turn { rate: slowest * f64::from(nodes), allocations })
+    Ok(Turn { cost: slowest / f64::from(nodes), allocations })
 }

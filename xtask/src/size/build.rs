@@ -30,12 +30,14 @@ pub struct Programs {
     pub c: [Built; 2],
     /// Another one in Rust, which goes through all of what dlm-proto does.
     pub records: Built,
+    /// One that drives dlm-core. It has an allocator.
+    pub core: Built,
 }
 
 impl Programs {
     /// All of them, in the order of the table.
     pub fn all(&self) -> impl Iterator<Item = &Built> {
-        std::iter::once(&self.rust).chain(&self.c).chain([&self.records])
+        std::iter::once(&self.rust).chain(&self.c).chain([&self.records, &self.core])
     }
 }
 
@@ -92,7 +94,8 @@ pub fn build() -> Result<Programs> {
     ];
     let rust = in_rust("Rust, no C library", "dlm-static")?;
     let records = in_rust("Rust, all of dlm-proto", "dlm-records")?;
-    Ok(Programs { rust, c, records })
+    let core = in_rust("Rust, dlm-core", "dlm-core-static")?;
+    Ok(Programs { rust, c, records, core })
 }
 
 fn in_c(what: &'static str, name: &'static str, arguments: &[&str], out: &Path) -> Result<Built> {

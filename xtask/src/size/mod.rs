@@ -23,7 +23,8 @@ usage: cargo xtask size [--kernel NAME | --no-run]
 Builds a static program without std and C library that takes a DLM lock, and the same in C. Prints
 their sizes, which crate the code of the first is from, and what it must not contain (panics,
 formatting, allocation), and runs them on real kernels, in virtual machines. Another program, which
-goes through everything that dlm-proto does with records, must not contain it either.
+goes through everything that dlm-proto does with records, must not contain it either. A third one
+takes its lock with dlm-core, which needs an allocator and no std: otherwise it is not linked.
 
     --kernel NAME   only on 6.1 or 6.12
     --no-run        on none

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use super::depends;
 use super::tally::Tally;
 use crate::cargo::cargo;
 use crate::vm::store::workspace_root;
@@ -15,7 +16,7 @@ const CHECKS: [(&str, &str); 5] = [
     ("lints", "clippy --quiet --workspace --all-targets -- -D warnings"),
     (
         "lints without std",
-        "clippy --quiet -p dlm-proto -p dlm-sys --no-default-features -- -D warnings",
+        "clippy --quiet -p dlm-proto -p dlm-core -p dlm-sys --no-default-features -- -D warnings",
     ),
     ("documentation", "doc --quiet --workspace --no-deps --document-private-items"),
 ];
@@ -37,6 +38,14 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
         check(name, line, cargo(&words(line)).env("RUSTDOCFLAGS", "-D warnings"), tally)?;
     }
     check("lints of the schedules", SCHEDULES_LINTS, &mut with_model(SCHEDULES_LINTS), tally)?;
+    println!("=== dependencies: cargo tree");
+    match depends::stray() {
+        Ok(stray) => {
+            stray.iter().for_each(|line| println!("{line}"));
+            tally.check("dependencies", stray.is_empty());
+        }
+        Err(error) => tally.fail(format!("dependencies: {error:#}")),
+    }
     for (name, line) in TESTS {
         test(name, line, &mut cargo(&words(line)), tally)?;
     }

@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything that must pass.
 
 mod cluster;
+mod depends;
 mod embedded;
 mod guest;
 mod host;
 mod libraries;
 mod sanitizer;
 mod tally;
+mod udev;
 
 use anyhow::Result;
 use std::ffi::OsString;
