@@ -248,7 +248,7 @@ mod tests {
     /// A lockspace with one EX lock.
     fn space() -> (Space, Ref) {
         let mut space = Space::new(Profile::Linux6_1, 1);
-        let session = space.sessions.open(0).unwrap();
+        let session = space.sessions.open(0, 0).unwrap();
         let resource = space.resources.find_or_create(Profile::Linux6_1, b"r").unwrap();
         let lock = space.locks.create().unwrap();
         space.attach(lock, resource);

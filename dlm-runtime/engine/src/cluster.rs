@@ -49,9 +49,7 @@ impl Engine {
         let devices: Vec<u32> = self.devices_of(|device| device.node == node);
         for space in devices {
             self.leave(space);
-            if let Some(slot) = self.slot(space) {
-                *slot = None;
-            }
+            self.drop_device(space);
         }
         self.network.lose(node.0, None);
         if let Some(it) = self.node_mut(node) {
@@ -345,7 +343,7 @@ impl Engine {
         let Some(device) = self.device_mut(space) else { return };
         device.space.go_on();
         for session in core::mem::take(&mut device.space.closing) {
-            device.space.close(session);
+            self.close_at(space, session);
         }
         self.after(space);
         self.forget_unused(space);

@@ -148,10 +148,7 @@ impl Engine {
     pub(crate) fn forget_unused(&mut self, space: u32) {
         let unused = |it: &Device| it.created == 0 && it.space.sessions.is_empty();
         if self.device(space).is_some_and(unused) {
-            let slot = usize::try_from(space).ok().and_then(|space| self.spaces.get_mut(space));
-            if let Some(slot) = slot {
-                *slot = None;
-            }
+            self.drop_device(space);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::frame::{self, Framed, Unframed};
 use crate::message::Message;
 use crate::network::{Network, Packet};
 use crate::read;
-use crate::session::SessionId;
+use crate::session::{SessionId, Slots};
 use crate::space::Space;
 
 /// A whole lock manager: the devices of the nodes of a cluster, which take requests as bytes and
@@ -23,6 +23,7 @@ pub struct Engine {
     pub(crate) nodes: Vec<Node>,
     pub(crate) spaces: Vec<Option<Device>>,
     opened: u64,
+    slots: Slots,
     readable: Vec<SessionId>,
     pub(crate) network: Network,
     /// Lockspaces that were made, on all nodes together.
@@ -74,6 +75,7 @@ impl Engine {
             nodes,
             spaces: Vec::new(),
             opened: 0,
+            slots: Slots::default(),
             readable: Vec::new(),
             network: Network::new(config.seed),
             groups: 0,
@@ -122,11 +124,12 @@ impl Engine {
     pub fn open(&mut self, node: NodeId, minor: Minor) -> Result<SessionId, Errno> {
         let spaces = &self.node(node).ok_or(Errno::ENODEV)?.by_minor;
         let space = *spaces.get(&minor.0).ok_or(Errno::ENODEV)?;
-        let serial = self.opened;
+        self.device(space).ok_or(Errno::ENODEV)?;
+        let (serial, slot) = (self.opened, self.slots.take().ok_or(Errno::EBUSY)?);
         let device = self.device_mut(space).ok_or(Errno::ENODEV)?;
-        let index = device.space.sessions.open(serial).ok_or(Errno::EBUSY)?;
+        let index = device.space.sessions.open(serial, slot).ok_or(Errno::EBUSY)?;
         self.opened += 1;
-        Ok(SessionId { space, index, serial })
+        Ok(SessionId { space, index, slot, serial })
     }
 
     pub(crate) fn space(&self, id: SessionId) -> Option<&Space> {
@@ -273,9 +276,27 @@ impl Engine {
                 }
                 return;
             }
-            space.close(session.index);
+            self.close_at(session.space, session.index);
             self.after(session.space);
             self.forget_unused(session.space);
+        }
+    }
+
+    /// Closes the session at a place of a lockspace.
+    pub(crate) fn close_at(&mut self, space: u32, index: u32) {
+        let Some(device) = self.device_mut(space) else { return };
+        let slot = device.space.sessions.get(index).map(|session| session.slot);
+        device.space.close(index);
+        if let Some(slot) = slot {
+            self.slots.free(slot);
+        }
+    }
+
+    /// A lockspace of a node is no more, and neither are its sessions.
+    pub(crate) fn drop_device(&mut self, space: u32) {
+        let Some(device) = self.slot(space).and_then(Option::take) else { return };
+        for (_, session) in device.space.sessions.iter() {
+            self.slots.free(session.slot);
         }
     }
 
@@ -290,9 +311,10 @@ impl Engine {
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let Some(Some(device)) = self.spaces.get_mut(place) else { return };
         let Space { readable, sessions, .. } = &mut device.space;
-        let serial = |place: u32| sessions.get(place).map(|session| session.serial);
         self.readable.extend(readable.drain(..).filter_map(|place| {
-            Some(SessionId { space: index, index: place, serial: serial(place)? })
+            let session = sessions.get(place)?;
+            let (slot, serial) = (session.slot, session.serial);
+            Some(SessionId { space: index, index: place, slot, serial })
         }));
     }
 

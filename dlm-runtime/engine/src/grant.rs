@@ -26,6 +26,17 @@ pub(crate) enum Verdict {
     Deadlock,
 }
 
+/// The mode that is tried in place of one that cannot be granted, if the flags ask for that.
+pub(crate) fn alternate(flags: LockFlags, requested: Option<Mode>) -> Option<Mode> {
+    if flags.contains(LockFlags::ALTPR) && requested != Some(Mode::Pr) {
+        Some(Mode::Pr)
+    } else if flags.contains(LockFlags::ALTCW) && requested != Some(Mode::Cw) {
+        Some(Mode::Cw)
+    } else {
+        None
+    }
+}
+
 impl Space {
     /// Whether the lock can be granted the mode that it asks for.
     pub(crate) fn is_grantable(&self, lock: Ref, when: When) -> bool {
@@ -73,14 +84,11 @@ impl Space {
             });
             return Verdict::No;
         }
-        let alternate = if flags.contains(LockFlags::ALTPR) && requested != Some(Mode::Pr) {
-            Mode::Pr
-        } else if flags.contains(LockFlags::ALTCW) && requested != Some(Mode::Cw) {
-            Mode::Cw
-        } else {
+        let alternate = alternate(flags, requested);
+        if alternate.is_none() {
             return Verdict::No;
-        };
-        self.set_requested(lock, Some(alternate));
+        }
+        self.set_requested(lock, alternate);
         if self.is_grantable(lock, when) {
             self.locks[lock].status |= StatusFlags::ALTMODE;
             return Verdict::Yes;

@@ -41,6 +41,11 @@
 //! [freeze](Engine::freeze) and are [divided](Engine::partition); lockspaces stop, recover and go
 //! on. A call that a kernel would hold up meanwhile returns [`Errno::STOPPED`].
 //!
+//! # Programs that would harm a kernel
+//!
+//! The engine takes what crashes a kernel, too. [`strict`] has a monitor that reports such requests,
+//! and a [`Session`](strict::Session) that puts it before the engine.
+//!
 //! # How alike it is
 //!
 //! `cargo xtask conformance` does random scripts of operations step by step on an engine and on a
@@ -64,6 +69,11 @@
 //! ended, but stays on its resource. The scenario
 //! `an_alternate_mode_that_is_held_already_is_granted_twice` shows it, and conformance goes on after
 //! it in a new lockspace. A lock that stays for another reason counts as a difference.
+//!
+//! Another one grants EX beside other locks. An orphan of which somebody else has asked for a
+//! conversion, by its id, is adopted with EXPEDITE, which takes the place of the conversion's flags:
+//! the conversion is then granted whatever others hold. The scenario
+//! `an_orphan_adopted_with_expedite_is_granted_beside_others` shows it.
 //!
 //! # What is modelled
 //!
@@ -126,6 +136,7 @@ mod results;
 mod session;
 mod slab;
 mod space;
+pub mod strict;
 mod unlock;
 mod value;
 

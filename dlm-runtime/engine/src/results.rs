@@ -108,7 +108,7 @@ fn is_merged(last: Mode, notice: Mode) -> bool {
 }
 
 /// Whether a lock is gone after a completion.
-fn ends(mode: Option<Mode>, status: LockStatus) -> bool {
+pub(crate) fn ends(mode: Option<Mode>, status: LockStatus) -> bool {
     match status {
         LockStatus::Unlocked => true,
         LockStatus::Granted => false,
@@ -169,10 +169,13 @@ impl Space {
 
     fn keep_with_lock(&mut self, lock: Ref, callback: Callback) -> bool {
         let it = &mut self.locks[lock];
+        let session = it.session;
         if it.unread.len() == MAX_UNREAD {
+            if let Some(session) = self.sessions.get_mut(session) {
+                session.lost = Some(lock.id());
+            }
             return false;
         }
-        let session = it.session;
         match (it.unread.last(), callback) {
             (Some(Callback::Blocking { mode: last }), Callback::Blocking { mode })
                 if is_merged(last, mode) =>

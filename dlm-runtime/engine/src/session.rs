@@ -1,7 +1,10 @@
 //! Open devices.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BinaryHeap, VecDeque};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use dlm_proto::LockId;
 
 use crate::chain::List;
 use crate::results::Snapshot;
@@ -11,7 +14,40 @@ use crate::results::Snapshot;
 pub struct SessionId {
     pub(crate) space: u32,
     pub(crate) index: u32,
+    pub(crate) slot: u32,
     pub(crate) serial: u64,
+}
+
+impl SessionId {
+    /// The lowest number that no other session of its engine had when this one was opened: an
+    /// index into a table of what a host keeps for each session. A later session has it again.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// The numbers of open sessions, the lowest that is free first.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    free: BinaryHeap<Reverse<u32>>,
+    used: u32,
+}
+
+impl Slots {
+    /// `None` when all are taken.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        if let Some(Reverse(slot)) = self.free.pop() {
+            return Some(slot);
+        }
+        let slot = self.used;
+        self.used = slot.checked_add(1)?;
+        Some(slot)
+    }
+
+    pub(crate) fn free(&mut self, slot: u32) {
+        self.free.push(Reverse(slot));
+    }
 }
 
 /// The thread that a session's requests come from until [`set_task`](crate::Engine::set_task) says
@@ -22,6 +58,7 @@ pub(crate) const FIRST_TASK: u32 = 1;
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) serial: u64,
+    pub(crate) slot: u32,
     /// The thread that writes.
     pub(crate) task: u32,
     /// A 32-bit request was written: results are 32-bit ones from then on.
@@ -34,12 +71,15 @@ pub(crate) struct Session {
     pub(crate) results: VecDeque<Snapshot>,
     /// 6.1: locks that have results.
     pub(crate) pending: List,
+    /// 6.1: a lock that had no room for a result.
+    pub(crate) lost: Option<LockId>,
 }
 
 impl Session {
-    pub(crate) fn new(serial: u64) -> Self {
+    pub(crate) fn new(serial: u64, slot: u32) -> Self {
         Self {
             serial,
+            slot,
             task: FIRST_TASK,
             compat: false,
             announced: false,
@@ -47,6 +87,7 @@ impl Session {
             unlocking: List::default(),
             results: VecDeque::new(),
             pending: List::default(),
+            lost: None,
         }
     }
 
@@ -63,20 +104,20 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn open(&mut self, serial: u64) -> Option<u32> {
+    pub(crate) fn open(&mut self, serial: u64, slot: u32) -> Option<u32> {
         let place = self.table.iter().position(Option::is_none).unwrap_or(self.table.len());
         let index = u32::try_from(place).ok()?;
         if place == self.table.len() {
             self.table.push(None);
         }
-        *self.table.get_mut(place)? = Some(Session::new(serial));
+        *self.table.get_mut(place)? = Some(Session::new(serial, slot));
         self.open += 1;
         Some(index)
     }
 
     pub(crate) fn close(&mut self, index: u32) {
-        let slot = usize::try_from(index).ok().and_then(|index| self.table.get_mut(index));
-        if slot.and_then(Option::take).is_some() {
+        let place = usize::try_from(index).ok().and_then(|index| self.table.get_mut(index));
+        if place.and_then(Option::take).is_some() {
             self.open -= 1;
         }
     }

@@ -412,6 +412,32 @@ fn a_node_that_crashed_comes_back_without_locks() {
 }
 
 #[test]
+fn a_session_has_the_lowest_slot_that_no_open_session_has() {
+    Cluster::each(2, |cluster| {
+        let slots = |sessions: &[Session<'_>]| -> Vec<_> {
+            sessions.iter().map(|session| session.id.slot()).collect()
+        };
+        let open = [cluster.open(1), cluster.open(2), cluster.open(1), cluster.open(2)];
+        assert_eq!(slots(&open), [0, 1, 2, 3]);
+        let [first, _, third, _] = open;
+        // A close that is held up keeps its slot until it is done.
+        third.close();
+        cluster.engine(|it| it.stop(NodeId(1), cluster.world.minor));
+        first.close();
+        let next = [cluster.open(2), cluster.open(2)];
+        assert_eq!(slots(&next), [2, 4]);
+        cluster.engine(|it| it.start(NodeId(1), cluster.world.minor));
+        assert_eq!(slots(&[cluster.open(1), cluster.open(1)]), [0, 5]);
+        // A second close of one session frees nothing.
+        first.close();
+        // With a node, all its sessions go.
+        cluster.engine(|it| it.crash(NodeId(2)));
+        let left: Vec<_> = (0..5).map(|_| cluster.open(1)).collect();
+        assert_eq!(slots(&left), [1, 2, 3, 4, 6]);
+    });
+}
+
+#[test]
 fn a_run_repeats_exactly_from_its_seed() {
     let run = |seed| {
         let cluster = Cluster::new(Profile::Linux6_12, 3, seed);

@@ -9,10 +9,13 @@
     reason = "tests"
 )]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 
 use dlm_engine::fuzzing;
+use support::numbers::Numbers;
 
 #[test]
 fn inputs_for_engine() {
@@ -26,18 +29,6 @@ fn inputs_for_engine() {
         count += 1;
     }
     assert!(count > 0, "{} is empty", folder.display());
-}
-
-/// Numbers that look random and are the same in each run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn byte(&mut self) -> u8 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed.to_le_bytes()[4]
-    }
 }
 
 #[test]

@@ -17,24 +17,10 @@ use dlm_proto::{
     Abi, LockFlags, LockId, LockRequest, LockspaceFlags, MAX_RESULT_LEN, Minor, Mode, NodeId,
     Request, UnlockRequest, ValueBlock,
 };
+use support::numbers::Numbers;
 use support::{cookies, encode};
 
 const NODES: u32 = 3;
-
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % end
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
-}
 
 struct Run {
     engine: Engine,

@@ -1,6 +1,6 @@
 //! What the nodes of a cluster and their sessions share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dlm_engine::{Config, Engine, SessionId};
@@ -24,11 +24,51 @@ pub(super) type Place = (NodeId, Minor);
 
 pub(super) struct State {
     pub(super) engine: Engine,
-    pub(super) opens: HashMap<SessionId, Open>,
+    pub(super) opens: Opens,
     /// Nodes on which a removal waits for devices to be closed. As in the kernel, all creations and
     /// removals wait behind it.
     pub(super) removing: HashSet<NodeId>,
     pub(super) faults: Faults,
+}
+
+/// The open sessions, each at the [slot](SessionId::slot) of its id.
+#[derive(Default)]
+pub(super) struct Opens {
+    table: Vec<Option<(SessionId, Open)>>,
+}
+
+impl Opens {
+    pub(super) fn insert(&mut self, id: SessionId, open: Open) {
+        let needed = self.table.len().max(id.slot() + 1);
+        self.table.resize_with(needed, || None);
+        if let Some(slot) = self.table.get_mut(id.slot()) {
+            *slot = Some((id, open));
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Open> {
+        let (of, open) = self.table.get_mut(id.slot())?.as_mut()?;
+        (*of == id).then_some(open)
+    }
+
+    pub(super) fn contains(&self, id: SessionId) -> bool {
+        let slot = self.table.get(id.slot()).and_then(Option::as_ref);
+        slot.is_some_and(|(of, _)| *of == id)
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) {
+        self.retain(|of, _| of != id);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Open)> {
+        self.table.iter().flatten().map(|(id, open)| (*id, open))
+    }
+
+    pub(super) fn retain(&mut self, keeps: impl Fn(SessionId, &Open) -> bool) {
+        for slot in &mut self.table {
+            slot.take_if(|(id, open)| !keeps(*id, open));
+        }
+    }
 }
 
 /// An open session, as its host sees it.
@@ -54,7 +94,7 @@ impl State {
     fn show_results(&mut self) {
         let Self { engine, opens, .. } = self;
         for session in engine.take_readable() {
-            if let Some(open) = opens.get_mut(&session) {
+            if let Some(open) = opens.get_mut(session) {
                 open.show(true);
             }
         }
@@ -80,7 +120,7 @@ impl Hub {
     pub(super) fn new(config: Config, is_manual: bool) -> Self {
         let state = State {
             engine: Engine::new(config),
-            opens: HashMap::new(),
+            opens: Opens::default(),
             removing: HashSet::new(),
             faults: Faults::default(),
         };

@@ -111,7 +111,7 @@ impl Node {
         let state = self.hub.lock();
         let Some(minor) = state.engine.find(self.id, name) else { return false };
         let mut opens = state.opens.iter();
-        opens.any(|(id, open)| open.place == (self.id, minor) && state.engine.is_readable(*id))
+        opens.any(|(id, open)| open.place == (self.id, minor) && state.engine.is_readable(id))
     }
 
     /// The resources of a lockspace on this node and the queues of their locks, as the lock manager
@@ -164,13 +164,13 @@ impl Backend for Node {
         let State { engine, opens, .. } = &mut *state;
         let left: Vec<SessionId> = opens
             .iter()
-            .filter(|(id, open)| open.place == (self.id, minor) && engine.removed(**id))
+            .filter(|(id, open)| open.place == (self.id, minor) && engine.removed(*id))
             .map(|(id, open)| {
                 open.signals.removed.set();
-                *id
+                id
             })
             .collect();
-        let waits = |state: &State| left.iter().any(|id| state.opens.contains_key(id));
+        let waits = |state: &State| left.iter().any(|&id| state.opens.contains(id));
         if waits(&state) {
             state.removing.insert(self.id);
             self.hub.done(state);

@@ -89,7 +89,7 @@ impl BackendDevice for Session {
         let mut state = self.hub.lock();
         let State { engine, opens, .. } = &mut *state;
         let answer = engine.read(self.id, buffer);
-        if let Some(open) = opens.get_mut(&self.id) {
+        if let Some(open) = opens.get_mut(self.id) {
             if open.shows_results && !engine.is_readable(self.id) {
                 open.show(false);
             }
@@ -105,7 +105,7 @@ impl BackendDevice for Session {
     fn results(&self) -> BorrowedFd<'_> {
         let mut state = self.hub.lock();
         let State { engine, opens, .. } = &mut *state;
-        if let Some(open) = opens.get_mut(&self.id).filter(|open| !open.is_watched) {
+        if let Some(open) = opens.get_mut(self.id).filter(|open| !open.is_watched) {
             open.is_watched = true;
             open.show(engine.is_readable(self.id));
         }
@@ -119,7 +119,7 @@ impl BackendDevice for Session {
     fn was_removed(&self) -> Result<bool, Error> {
         self.signals.removed.clear();
         let state = self.hub.lock();
-        Ok(state.engine.removed(self.id) || !state.opens.contains_key(&self.id))
+        Ok(state.engine.removed(self.id) || !state.opens.contains(self.id))
     }
 }
 
@@ -137,7 +137,7 @@ impl Drop for Session {
             let Some(copy) = self.hub.try_lock() else { return };
             state = copy;
         }
-        state.opens.remove(&self.id);
+        state.opens.remove(self.id);
         state.engine.close(self.id);
         self.hub.done(state);
     }

@@ -18,6 +18,8 @@ mod requests;
 mod rng;
 mod shrink;
 mod spaces;
+#[cfg(test)]
+mod strict;
 mod world;
 
 pub use census::Census;

@@ -28,6 +28,11 @@ impl EngineDevices {
         Self { kernel, engine: Engine::new(Config::single(profile)) }
     }
 
+    /// The engine itself.
+    pub fn engine(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// What is left in it: 0 after all lockspaces are removed.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -8,7 +8,8 @@ use dlm_proto::{
 };
 
 use super::calls::{Call, Kind};
-use super::ledger::Ledger;
+use super::ledger::{Asked, Ledger};
+use crate::grant::alternate;
 use crate::{Config, Engine, Errno, Profile, SessionId};
 
 const NODE: NodeId = NodeId(1);
@@ -138,8 +139,9 @@ impl Twins {
     }
 
     fn book(&mut self, call: Call, word: u64, answer: Result<i64, Errno>) {
-        let Some(ledger) = &mut self.ledger else { return };
         let lock = LockId(call.lock);
+        let holds_alternate = call.kind == Kind::Convert && self.holds_alternate(call);
+        let Some(ledger) = &mut self.ledger else { return };
         let id = answer.ok().and_then(|id| u32::try_from(id).ok()).map(LockId);
         if matches!(call.kind, Kind::Convert | Kind::Unlock | Kind::Cancel) {
             ledger.named(lock, word);
@@ -147,10 +149,19 @@ impl Twins {
         match (call.kind, id) {
             (Kind::Request, Some(id)) => ledger.requested(id, call.session, word),
             (Kind::Adopt, Some(id)) => ledger.adopted(id, call.session, word),
-            (Kind::Convert, Some(_)) => ledger.converted(lock),
+            (Kind::Convert, Some(_)) => ledger.converted(lock, Asked { holds_alternate }),
             (Kind::Unlock, Some(_)) => ledger.unlocked(lock),
             _ => {}
         }
+    }
+
+    /// Whether a conversion waits whose alternate mode the lock holds.
+    fn holds_alternate(&self, call: Call) -> bool {
+        let Some(alternate) = alternate(call.flags, call.mode.known()) else { return false };
+        let dump = self.counting.dump(NODE, self.minor);
+        let mut converting =
+            dump.iter().flat_map(|dump| &dump.resources).flat_map(|it| &it.converting);
+        converting.any(|it| it.id == LockId(call.lock) && it.granted == Some(alternate))
     }
 
     fn silence(&mut self, session: u8) {
@@ -178,7 +189,7 @@ impl Twins {
         assert!(result.param != 0 && result.lksb == 1);
         match &mut self.ledger {
             Some(ledger) if result.addr == COMPLETION => {
-                ledger.completed(result.param, result.status);
+                ledger.completed(result.param, result.status, result.flags);
             }
             Some(_) => assert_eq!(result.addr, BLOCKING),
             // A notice of 6.1 has the address of the moment, even if no notices are wanted any more.
