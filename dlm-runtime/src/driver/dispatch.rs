@@ -74,7 +74,8 @@ impl<F: Face> Driver<F> {
     }
 
     fn end_turn(&self, ran: usize) -> usize {
-        self.readiness.lower(|| !self.due.is_empty() || self.slot.get().is_err());
+        let is_there = || !self.due.is_empty() || self.slot.get().is_err();
+        self.readiness.lower(is_there, || self.next_alarm());
         ran
     }
 

@@ -9,7 +9,7 @@ use super::lazy_signal::LazySignal;
 use super::signal::{AsFd, PollSet, Source, Timer};
 use crate::error::ErrorKind;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, lock, time_left};
 
 #[derive(Debug, Default)]
 struct State {
@@ -19,6 +19,8 @@ struct State {
     /// The signal is in the set.
     watches_work: bool,
     watches_timer: bool,
+    /// When the timer goes off, or has gone off.
+    timer_at: Option<Instant>,
     failure: Option<ErrorKind>,
 }
 
@@ -125,9 +127,20 @@ impl Readiness {
         Ok(())
     }
 
-    /// There is no more work, unless `is_there` says otherwise.
-    pub(crate) fn lower(&self, is_there: impl FnOnce() -> bool) {
+    /// There is no more work, unless `is_there` says otherwise. `next`: the next alarm, if the last one
+    /// was seen to.
+    pub(crate) fn lower(
+        &self,
+        is_there: impl FnOnce() -> bool,
+        next: impl FnOnce() -> Option<Instant>,
+    ) {
         let mut state = lock(&self.state);
+        if state.timer_at.is_some_and(|at| time_left(at).is_zero()) {
+            // Another thread has seen to the alarm, and has not come to this yet.
+            if let Err(errno) = self.set_timer(&mut state, next()) {
+                state.failure = Some(errno.into());
+            }
+        }
         if state.has_work && !is_there() {
             state.has_work = false;
             self.work.clear();
@@ -156,6 +169,7 @@ impl Readiness {
             }
         };
         timer.set(next)?;
+        state.timer_at = next;
         if !state.watches_timer {
             set.add(&timer.as_fd())?;
             state.watches_timer = true;

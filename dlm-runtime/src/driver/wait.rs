@@ -478,10 +478,14 @@ impl<F: Face> Driver<F> {
         if nudge.is_none() {
             until = earliest(until, now().checked_add(SLICE));
         }
-        let nudge = nudge.map(AsFd::as_fd);
-        let slept = self.sleep(&device, true, nudge.as_slice(), until);
+        let source = nudge.map(AsFd::as_fd);
+        let slept = self.sleep(&device, true, source.as_slice(), until);
         seat.get_up();
-        slept.map(|_| ())
+        if let (true, Some(nudge)) = (slept?, nudge) {
+            // It may have been set for a leader that was gone already.
+            nudge.clear();
+        }
+        Ok(())
     }
 
     /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results of

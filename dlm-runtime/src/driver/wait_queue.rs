@@ -195,10 +195,7 @@ impl<'a> Seat<'a> {
 
     /// The leader has got up.
     pub(crate) fn get_up(&self) {
-        let before = std::mem::replace(&mut *lock(&self.waiter.rest), Rest::Awake);
-        if before == Rest::Woken {
-            self.queue.nudge.clear();
-        }
+        *lock(&self.waiter.rest) = Rest::Awake;
     }
 }
 

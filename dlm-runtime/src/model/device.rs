@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlm_proto::{Abi, Command, LockspaceName, MAX_RESULT_LEN, Minor};
-use dlm_sys::{Accepted, Error};
+use dlm_sys::{Accepted, Call, Errno, Error};
 
-use super::signal::{AsFd, Source};
+use super::signal::{AsFd, Signal, Source};
 use super::space::{Open, Space};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Stands for the device of `dlm-sys`.
 #[derive(Debug)]
@@ -52,11 +52,7 @@ impl LockspaceDevice {
         &self,
         buffer: &mut [u8; MAX_RESULT_LEN],
     ) -> Result<Option<usize>, Error> {
-        let result = self.space.read(&self.open);
-        Ok(result.map(|bytes| {
-            buffer[..bytes.len()].copy_from_slice(&bytes);
-            bytes.len()
-        }))
+        Ok(self.space.read(&self.open, buffer))
     }
 
     pub(crate) fn set_permissions(&self, _: u32) -> Result<(), Error> {
@@ -76,24 +72,26 @@ impl Drop for LockspaceDevice {
     }
 }
 
-/// Stands for the watch on a device's node.
+/// Stands for the watch on a device's node, which is made when it is first needed.
 #[derive(Debug)]
-pub(crate) struct RemovalWatch(Arc<Open>);
+pub(crate) struct LazyRemovalWatch(AtomicBool);
 
-impl RemovalWatch {
-    pub(crate) fn new(device: &LockspaceDevice) -> Result<Self, Error> {
-        Ok(Self(Arc::clone(&device.open)))
+impl LazyRemovalWatch {
+    pub(crate) fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    pub(crate) fn get<'d>(&self, device: &'d LockspaceDevice) -> Result<&'d Signal, Error> {
+        if !self.0.swap(true, Ordering::SeqCst) && device.space.is_removed() {
+            self.0.store(false, Ordering::SeqCst);
+            return Err(Error::os(Call::WatchNode, Errno::ENODEV));
+        }
+        Ok(&device.open.node_changed)
     }
 
     pub(crate) fn check(&self, device: &LockspaceDevice) -> Result<bool, Error> {
         // Cleared first: a change in between makes it readable again.
-        self.0.node_changed.clear();
+        device.open.node_changed.clear();
         Ok(device.space.is_removed())
-    }
-}
-
-impl AsFd for RemovalWatch {
-    fn as_fd(&self) -> Source<'_> {
-        self.0.node_changed.as_fd()
     }
 }

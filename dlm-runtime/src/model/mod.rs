@@ -41,7 +41,6 @@
 
 pub(crate) mod clock;
 pub(crate) mod device;
-mod locks;
 pub(crate) mod signal;
 mod space;
 mod stage;

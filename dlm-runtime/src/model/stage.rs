@@ -108,16 +108,15 @@ impl Stage {
 
     /// Lets everything end that has begun, and checks that nothing is left.
     pub(super) fn finish(self, lockspaces: &[&Lockspace]) {
-        self.space.stop();
+        self.space.finish();
         self.node.join().unwrap();
         // What ends a lock may take another round, and a thread that writes takes its time.
         for _ in 0..1000 {
-            let settled = !self.space.settle();
             for lockspace in lockspaces {
                 let _ = lockspace.dispatch();
             }
             let is_done = lockspaces.iter().all(|lockspace| lockspace.lock_count() == 0);
-            if settled && is_done && self.space.is_empty() {
+            if self.space.settle() && is_done {
                 break;
             }
             thread::yield_now();
@@ -133,7 +132,7 @@ impl Stage {
             let panics = lockspace.counters().callback_panics;
             assert_eq!(panics, self.panics, "callbacks panicked");
         }
-        assert!(self.space.is_empty(), "something is left in the lockspace");
+        assert!(self.space.settle(), "something is left in the lockspace");
     }
 }
 

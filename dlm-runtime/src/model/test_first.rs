@@ -8,14 +8,14 @@ use shuttle::thread;
 
 use super::stage::{Stage, check};
 use crate::ErrorKind;
-use crate::device::{Device, LockspaceDevice};
-use crate::first::{FirstRequests, KeepApart};
+use crate::driver::device::{Device, LockspaceDevice};
+use crate::driver::first::{FirstRequests, KeepApart};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::now;
 
 fn open(name: &LockspaceName) -> (Device, FirstRequests) {
     let device = LockspaceDevice::open_within(name, None, Duration::ZERO).unwrap();
-    let device = Device::of_kernel(device).unwrap();
+    let device = Device::of_kernel(device);
     let first = FirstRequests::new(KeepApart::Always, &device);
     (device, first)
 }
