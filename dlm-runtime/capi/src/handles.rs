@@ -1,19 +1,18 @@
 //! Handles of open lockspaces: numbers that are looked up, never addresses.
 
 use std::ffi::c_void;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dlm_proto::{LockspaceFlags, RemoveFlags};
-use dlm_runtime::raw::RawLockspace;
+use dlm_proto::{LockId, LockspaceFlags, RemoveFlags};
 use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::backend::manager;
+use crate::Flavour;
 use crate::errno::Errno;
-use crate::session::Session;
-use crate::sync::{Mutex, lock};
+use crate::face::Session;
+use crate::session;
 
 /// `dlm_lshandle_t`.
 pub type Handle = *mut c_void;
@@ -46,21 +45,26 @@ pub(crate) fn get(handle: Handle) -> Result<Arc<Session>, Errno> {
 
 /// The lockspace whose descriptor this is.
 pub(crate) fn by_descriptor(fd: RawFd) -> Result<Arc<Session>, Errno> {
-    let has_fd = |session: &Arc<Session>| session.as_fd().as_raw_fd() == fd;
+    let has_fd = |session: &Arc<Session>| session.made_descriptor() == Some(fd);
     if let Some(session) = find(|(_, session)| has_fd(session)) {
         return Ok(session);
     }
-    lock(&DEFAULT_SESSION).as_ref().filter(|session| has_fd(session)).cloned().ok_or(Errno(EBADF))
+    DEFAULT_SESSION.lock().as_ref().filter(|session| has_fd(session)).cloned().ok_or(Errno(EBADF))
 }
 
 /// The handle through which a lock was taken: this one, or another of this process for the same
 /// lockspace.
 pub(crate) fn owner_of(session: Arc<Session>, id: u32) -> Arc<Session> {
     // With one lockspace open there is nothing to look for.
-    if COUNT.load(Ordering::Acquire) <= 1 || session.has(id) {
+    if COUNT.load(Ordering::Acquire) <= 1 || has(&session, id) {
         return session;
     }
-    find(|(_, other)| other.minor == session.minor && other.has(id)).unwrap_or(session)
+    find(|(_, other)| other.minor() == session.minor() && has(other, id)).unwrap_or(session)
+}
+
+/// Whether this lock was taken here.
+fn has(session: &Session, id: u32) -> bool {
+    session.state().core.by_id(LockId(id)).is_some()
 }
 
 fn insert(session: Arc<Session>) -> Handle {
@@ -78,70 +82,66 @@ fn remove(handle: Handle) -> Result<Arc<Session>, Errno> {
     Ok(open.swap_remove(at).1)
 }
 
-pub(crate) fn open(name: &[u8]) -> Result<Handle, Errno> {
-    Ok(insert(Session::new(RawLockspace::open(manager()?, name)?)?))
+pub(crate) fn open(flavour: Flavour, name: &[u8]) -> Result<Handle, Errno> {
+    Ok(insert(session::open(flavour, name)?))
 }
 
-pub(crate) fn create(name: &[u8], permissions: u32, flags: u32) -> Result<Handle, Errno> {
+pub(crate) fn create(
+    flavour: Flavour,
+    name: &[u8],
+    permissions: u32,
+    flags: u32,
+) -> Result<Handle, Errno> {
     let flags = LockspaceFlags::from_bits_retain(flags);
-    let manager = manager()?;
-    let device = RawLockspace::create(manager, name, flags, permissions)?;
-    let minor = device.minor();
-    let session = Session::new(device).inspect_err(|_| {
-        // Nobody else would give back the reference.
-        let _ = manager.remove(minor, RemoveFlags::empty());
-    })?;
-    Ok(insert(session))
+    Ok(insert(session::create(flavour, name, permissions, flags)?))
 }
 
 pub(crate) fn close(handle: Handle) -> Result<(), Errno> {
-    remove(handle)?.close();
+    let session = remove(handle)?;
+    session::close(&session);
     Ok(())
 }
 
 /// Closes the lockspace and gives back its reference. Whatever comes of that, the handle is gone.
 pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Errno> {
-    if *get(handle).map_err(|_| Errno(EINVAL))?.name != *name {
+    if **get(handle).map_err(|_| Errno(EINVAL))?.name() != *name {
         return Err(Errno(EINVAL));
     }
     let session = remove(handle)?;
     // Before it is closed the removal would wait for ourselves.
-    if !session.close() {
+    if !session::close(&session) {
         return Err(Errno(libc::EBUSY));
     }
     let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
-    Ok(manager()?.remove(session.minor, flags)?)
+    Ok(session.give_back(flags)?)
 }
 
 /// The default lockspace, opened, or created if there is none on this node.
-pub(crate) fn default_session() -> Result<Arc<Session>, Errno> {
-    let mut place = lock(&DEFAULT_SESSION);
+pub(crate) fn default_session(flavour: Flavour) -> Result<Arc<Session>, Errno> {
+    let mut place = DEFAULT_SESSION.lock();
     if let Some(session) = &*place {
         return Ok(Arc::clone(session));
     }
-    let manager = manager()?;
-    let device = match RawLockspace::open(manager, DEFAULT).map_err(Errno::from) {
+    let session = match session::open(flavour, DEFAULT) {
         Err(Errno(ENOENT | ENODEV)) => {
-            let flags = LockspaceFlags::empty();
-            RawLockspace::create(manager, DEFAULT, flags, DEFAULT_PERMISSIONS)?
+            session::create(flavour, DEFAULT, DEFAULT_PERMISSIONS, LockspaceFlags::empty())?
         }
         opened => opened?,
     };
-    let session = Session::new(device)?;
     COUNT.fetch_add(1, Ordering::AcqRel);
     Ok(Arc::clone(place.insert(session)))
 }
 
 /// The default lockspace, if it is open.
 pub(crate) fn opened_default() -> Result<Arc<Session>, Errno> {
-    lock(&DEFAULT_SESSION).clone().ok_or(Errno(ENOTCONN))
+    DEFAULT_SESSION.lock().clone().ok_or(Errno(ENOTCONN))
 }
 
 pub(crate) fn close_default() {
-    let session = lock(&DEFAULT_SESSION).take();
+    let session = DEFAULT_SESSION.lock().take();
     if let Some(session) = session {
         COUNT.fetch_sub(1, Ordering::AcqRel);
-        session.close();
+        session::close(&session);
     }
 }
 

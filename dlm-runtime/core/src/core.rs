@@ -104,6 +104,8 @@ pub struct LockView {
     pub has_notices: bool,
     /// Nobody wants the lock any more.
     pub is_released: bool,
+    /// The last request for it was made by this process.
+    pub is_own: bool,
 }
 
 impl<O, L: Default> Core<O, L> {
@@ -209,6 +211,7 @@ impl<O, L: Default> Core<O, L> {
                 blocked: entry.blocked,
                 has_notices: entry.has_notices,
                 is_released: entry.is_unwanted(),
+                is_own: entry.owner == self.owner,
             }
         })
     }

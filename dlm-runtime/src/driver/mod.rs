@@ -64,7 +64,7 @@ use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
 
-pub use self::call::{Begun, Prepare};
+pub use self::call::{Begun, Prepare, Prepared};
 pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
 pub use self::wait::OthersEnd;

@@ -177,6 +177,14 @@ impl<F: Face> super::State<F> {
         OthersEnd { begun, number, is_quiet: false }
     }
 
+    /// Whether that operation has ended, and its end is there to be taken.
+    #[must_use]
+    pub fn has_ended(&self, observed: OthersEnd) -> bool {
+        let Begun { token, serial } = observed.begun;
+        let index = self.observer(token, serial, observed.number);
+        index.and_then(|index| self.observers.get(index)).is_some_and(|it| it.end.is_some())
+    }
+
     /// Ends that.
     pub fn look_away(&mut self, observed: OthersEnd) {
         let Begun { token, serial } = observed.begun;
