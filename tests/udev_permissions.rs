@@ -15,8 +15,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockspaceFlags, RemoveFlags};
-use dlm_runtime::raw::{RawLockspace, RawManager};
 use dlm_runtime::{Lockspace, LockspaceOptions};
 use dlm_tests::{PATIENCE, eventually};
 use nix::sys::signal::{Signal, kill};
@@ -124,23 +122,6 @@ fn without_permissions_the_rules_count() {
     for lockspace in [Lockspace::create("rules").unwrap(), options(0).create("zero").unwrap()] {
         check(&lockspace.name().to_string(), BY_RULE);
         lockspace.release().unwrap();
-    }
-}
-
-#[test]
-#[ignore = "needs a DLM device and udev: cargo xtask test runs it in a VM"]
-fn what_stands_under_the_c_libraries_does_the_same() {
-    let _udev = Udev::of_this_machine();
-    let manager = RawManager::default();
-    for (asked, wanted) in [(0o600, 0o600), (0o666, 0o666), (0, BY_RULE)] {
-        let name = format!("c{asked:o}");
-        let lockspace =
-            RawLockspace::create(&manager, name.as_bytes(), LockspaceFlags::empty(), asked);
-        let lockspace = lockspace.unwrap();
-        check(&name, wanted);
-        let minor = lockspace.minor();
-        drop(lockspace);
-        manager.remove(minor, RemoveFlags::empty()).unwrap();
     }
 }
 

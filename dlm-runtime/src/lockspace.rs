@@ -326,7 +326,7 @@ impl Lockspace {
 #[cfg(not(dlm_model))]
 impl AsFd for Lockspace {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.driver.readiness.watch(&self.driver.slot, self.driver.next_alarm());
+        self.driver.readiness.watch(&self.driver.slot, || self.driver.next_alarm());
         self.set.as_fd()
     }
 }

@@ -80,7 +80,8 @@ impl Face for Native {
         let (is_wanted, lock) = {
             let mut state = driver.state();
             // The handle may have been dropped since the callback became due.
-            let is_wanted = state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
+            let is_wanted = !state.core.is_released(token)
+                && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
             (is_wanted, if is_gone { state.core.settle(token) } else { None })
         };
         driver.guarded(move || drop(lock));

@@ -1,6 +1,5 @@
 //! How lockspaces are created and opened.
 
-#[cfg(not(dlm_model))]
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -91,7 +91,10 @@ impl Lock {
             (None, None) if view.op.is_some() => {
                 Err(ErrorKind::Illegal("nobody waits for a lock that is not granted yet"))
             }
-            (None, None) => Err(ErrorKind::LockGone),
+            // Every lock goes with its lockspace.
+            (None, None) => {
+                Err(self.driver().slot.get().err().map_or(ErrorKind::LockGone, Into::into))
+            }
             (None, Some(_)) => Ok(None),
         }
     }

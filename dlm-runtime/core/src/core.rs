@@ -186,6 +186,12 @@ impl<O, L: Default> Core<O, L> {
         self.released
     }
 
+    /// Whether this lock was released and is still there.
+    #[must_use]
+    pub fn is_released(&self, token: Token) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.is_released)
+    }
+
     /// Whether [`Core::end`] was called.
     #[inline]
     #[must_use]
@@ -390,15 +396,20 @@ impl<O, L: Default> Core<O, L> {
     /// A lock has learned its id.
     #[inline]
     pub(crate) fn note_id(&mut self, token: Token, id: LockId) {
-        let Self { table, ids, .. } = self;
-        let Some(entry) = table.get_mut(token) else { return };
+        let Some(entry) = self.table.get_mut(token) else { return };
         entry.state.note_id(id);
-        if let Some(ids) = ids {
-            let id = entry.state.id();
-            if !entry.has_id && id.0 != 0 && !entry.is_finished() {
-                entry.has_id = true;
-                ids.insert(hash_number(id.0), token.index());
-            }
+        let id = entry.state.id();
+        if entry.has_id || id.0 == 0 || entry.is_gone() || self.ids.is_none() {
+            return;
+        }
+        // A request that failed at once may hear of its id when that is another lock's already.
+        let is_doubtful = entry.state.ends_by_itself();
+        if is_doubtful && self.by_id(id).and_then(|other| self.mode(other)).is_some() {
+            return;
+        }
+        if let (Some(ids), Some(entry)) = (&mut self.ids, self.table.get_mut(token)) {
+            entry.has_id = true;
+            ids.insert(hash_number(id.0), token.index());
         }
     }
 

@@ -160,11 +160,13 @@ impl<O, L> Entry<O, L> {
         self.is_released || self.is_given_up
     }
 
+    /// Whether there is no lock any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.op().is_none() && self.state.granted().is_none()
+    }
+
     /// Whether there is no lock any more, and nobody is left to be told of that.
     pub(crate) fn is_finished(&self) -> bool {
-        self.state.op().is_none()
-            && self.state.granted().is_none()
-            && self.queued.is_none()
-            && self.lost.is_none()
+        self.is_gone() && self.queued.is_none() && self.lost.is_none()
     }
 }

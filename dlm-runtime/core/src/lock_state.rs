@@ -20,6 +20,9 @@ pub(crate) enum Cancel {
     Spent,
 }
 
+/// What an unlock carries to mark the block as invalid.
+const INVALIDATE: (LockFlags, ValueBlock) = (LockFlags::IVVALBLK, ValueBlock::ZERO);
+
 /// An operation that another one was written over, and what that has replaced.
 #[derive(Debug, Clone, Copy)]
 struct Under {
@@ -43,9 +46,9 @@ pub(crate) struct LockState {
     /// It may still be on its way to another node. Until that has answered, which nobody is told,
     /// the kernel refuses an unlock without force (EBUSY).
     cancel_unanswered: bool,
-    /// An unlock by force was refused after the kernel had noted it: another one is not written
-    /// before it has taken a conversion (H-3).
-    force_spent: bool,
+    /// The flags of unlocks that were refused after the kernel had noted them. It has them until it
+    /// takes a conversion, and refuses a second FORCEUNLOCK with a warning (H-3).
+    noted: LockFlags,
     /// The kernel does not know the lock any more. What was in flight may still have a result.
     is_lost: bool,
     /// The last request or conversion had VALBLK: then an unlock of PW or EX writes the block,
@@ -60,8 +63,8 @@ pub(crate) struct LockState {
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
     /// The mode that the lock has if it has not the granted one. The kernel does not tell whether it
-    /// demoted the lock before the conversion was cancelled, and forgets that a conversion was granted
-    /// its alternate mode if the resource's master is another node.
+    /// demoted the lock before the conversion was cancelled, and takes an alternate mode for another
+    /// one if the resource's master is another node.
     possible_mode: Option<Mode>,
     /// The lock outlives its device. Each conversion must say so again.
     persistent: bool,
@@ -80,7 +83,7 @@ impl LockState {
         self.under = None;
         self.cancel = Cancel::None;
         self.cancel_unanswered = false;
-        self.force_spent = false;
+        self.noted = LockFlags::empty();
         self.is_lost = false;
         self.valblk = valblk;
         self.kernel_has_lvb = valblk;
@@ -221,7 +224,7 @@ impl LockState {
     /// The flags of an unlock that is asked for with these.
     #[inline]
     pub(crate) fn unlock_flags(&self, flags: LockFlags) -> LockFlags {
-        if self.force_spent {
+        if self.noted.contains(LockFlags::FORCEUNLOCK) {
             flags - LockFlags::FORCEUNLOCK
         } else if self.cancel_unanswered {
             flags | LockFlags::FORCEUNLOCK
@@ -246,7 +249,7 @@ impl LockState {
         if self.cancel != Cancel::Sent {
             self.cancel_unanswered = false;
         }
-        self.force_spent = false;
+        self.noted = LockFlags::empty();
         // What it was written over has ended; a request, by a grant.
         if let Some(under) = self.under.take() {
             self.granted = self.granted.or(Some(under.op.mode));
@@ -257,15 +260,15 @@ impl LockState {
     /// kernel may have noted.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         if let Some(op) = self.op {
-            let has_noted = refusal == Refusal::NoBuffer;
-            match op.kind {
-                Kind::Convert if has_noted => self.replace_flags(op.flags),
-                Kind::Unlock => {
-                    self.valblk |= has_noted && op.contains(LockFlags::VALBLK);
-                    self.force_spent |= op.contains(LockFlags::FORCEUNLOCK)
-                        && (has_noted || refusal == Refusal::Never);
+            match (op.kind, refusal) {
+                (Kind::Convert, Refusal::NoBuffer) => {
+                    self.replace_flags(op.flags);
+                    self.noted = LockFlags::empty();
                 }
-                Kind::Request | Kind::Convert => {}
+                (Kind::Unlock, Refusal::NoBuffer) => self.noted |= op.flags,
+                // It had FORCEUNLOCK.
+                (Kind::Unlock, Refusal::Never) => self.noted |= op.flags & LockFlags::FORCEUNLOCK,
+                _ => {}
             }
         }
         let Some(under) = self.under.take() else {
@@ -293,48 +296,27 @@ impl LockState {
         self.valblk = flags.contains(LockFlags::VALBLK);
         self.kernel_has_lvb |= self.valblk;
         self.persistent = flags.contains(LockFlags::PERSISTENT);
-        self.force_spent = false;
     }
 
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
-        if self.is_lost {
-            return Release::Gone;
-        }
+        let unlock = |(flags, block)| Release::Unlock(flags, block);
         let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
-        let Some(op) = self.op else {
-            if self.granted.is_none() {
-                return Release::Gone;
-            }
-            let (flags, block) = self.unlock_lvb(UnlockLvb::Keep);
-            return Release::Unlock(flags, block);
+        let Some(op) = self.op.filter(|_| !self.is_lost) else {
+            let is_gone = self.granted.is_none() || self.is_lost;
+            return if is_gone { Release::Gone } else { unlock(self.unlock_lvb(UnlockLvb::Keep)) };
         };
-        let carried = (LockFlags::empty(), self.carried_block());
-        match op.kind {
-            Kind::Unlock => Release::Await,
-            Kind::Request if self.ends_by_itself() => Release::Await,
-            // Granted by now, an unlock would overwrite a block that is not known.
-            Kind::Request if op.mode >= Mode::Pw && op.contains(LockFlags::VALBLK) => {
-                self.release_by_cancel()
-            }
-            Kind::Request => force(carried),
-            Kind::Convert => {
-                let writes = self.may_write() || op.mode >= Mode::Pw;
-                if !(writes && op.contains(LockFlags::VALBLK)) {
-                    force(carried)
-                } else if let Some(block) = self.lvb_to_write {
-                    force((LockFlags::empty(), block))
-                } else if self.lvb_is_current {
-                    force(self.kept_lvb())
-                } else {
-                    self.release_by_cancel()
-                }
-            }
+        if op.kind == Kind::Unlock || self.ends_by_itself() {
+            return Release::Await;
         }
-    }
-
-    fn release_by_cancel(&self) -> Release {
-        if self.cancel == Cancel::None { Release::Cancel } else { Release::Await }
+        match (self.kept(), self.cancel) {
+            (Some(kept), _) => force(kept),
+            // Granted by now, an unlock would change a block that is not known.
+            (None, Cancel::None) => Release::Cancel,
+            (None, Cancel::Wanted(_) | Cancel::Sent) => Release::Await,
+            // It may wait for ever.
+            (None, Cancel::Spent) => force(INVALIDATE),
+        }
     }
 
     /// Checks what an unlock is to do to the value block.
@@ -357,10 +339,8 @@ impl LockState {
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
         match wish {
             UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
-            UnlockLvb::Invalidate => (LockFlags::IVVALBLK, ValueBlock::ZERO),
-            // The kernel would store whatever the request carries: carry what is there already.
-            UnlockLvb::Keep if self.may_write() && self.valblk => self.kept_lvb(),
-            UnlockLvb::Keep => (LockFlags::empty(), self.carried_block()),
+            UnlockLvb::Invalidate => INVALIDATE,
+            UnlockLvb::Keep => self.kept().unwrap_or(INVALIDATE),
         }
     }
 
@@ -378,19 +358,35 @@ impl LockState {
         }
     }
 
-    /// Whether the kernel may take this for a lock that writes the block when it is unlocked.
+    /// Whether the kernel may take what is held for a mode that writes the block when it is unlocked.
     fn may_write(&self) -> bool {
-        // A request that is granted by now has the mode that it asked for.
-        let requested = self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
-        self.granted.max(self.possible_mode).max(requested).is_some_and(|mode| mode >= Mode::Pw)
+        self.granted.max(self.possible_mode).is_some_and(|mode| mode >= Mode::Pw)
     }
 
-    /// What an unlock that writes must carry so that nothing changes.
-    fn kept_lvb(&self) -> (LockFlags, ValueBlock) {
-        match self.known_lvb {
-            Some(Lvb { block, valid: true }) if self.lvb_is_current => (LockFlags::empty(), block),
-            // A write would make the block valid again, or put an old one into its place.
-            _ => (LockFlags::IVVALBLK, ValueBlock::ZERO),
+    /// What an unlock must carry so that the block stays as it is, whatever has become of what is in
+    /// flight. `None`: it may change a block that is not known.
+    ///
+    /// The kernel stores whatever an unlock of PW or EX carries if the last request or conversion had
+    /// VALBLK: then this is what is there already.
+    fn kept(&self) -> Option<(LockFlags, ValueBlock)> {
+        let flying = self.op.filter(|op| op.kind != Kind::Unlock);
+        let (valblk, mode) =
+            flying.map_or((self.valblk, Mode::Nl), |op| (op.contains(LockFlags::VALBLK), op.mode));
+        let valblk = valblk || self.noted.contains(LockFlags::VALBLK);
+        let writes = valblk && (self.may_write() || mode >= Mode::Pw);
+        if !writes {
+            return Some((LockFlags::empty(), self.carried_block()));
+        }
+        match (flying, self.lvb_to_write, self.known_lvb) {
+            (Some(_), Some(block), _) => Some((LockFlags::empty(), block)),
+            (_, _, Some(Lvb { block, valid: true })) if self.lvb_is_current => {
+                Some((LockFlags::empty(), block))
+            }
+            // A write would make the block valid again.
+            (_, _, Some(_)) if self.lvb_is_current => Some(INVALIDATE),
+            (Some(_), ..) => None,
+            // It would put an old one into its place.
+            (None, ..) => Some(INVALIDATE),
         }
     }
 
@@ -455,7 +451,12 @@ impl LockState {
         };
         match (op.kind, status) {
             (Kind::Request, LockStatus::Granted) => {
-                self.granted = Some(alternate(op, flags));
+                let mode = alternate(op, flags);
+                self.granted = Some(mode);
+                // A remote master grants CW in place of PR, and the kernel here takes that for PR.
+                let is_odd = mode != op.mode && op.mode == Mode::Pr;
+                self.possible_mode =
+                    Some(op.mode).filter(|_| is_odd && op.contains(LockFlags::ALTPR));
                 if valblk {
                     fetch(&mut self.known_lvb);
                 }

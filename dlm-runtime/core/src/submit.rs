@@ -292,7 +292,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<(), Rejected> {
         let rules = self.rules;
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        if entry.is_finished() {
+        if entry.is_gone() {
             return Err(Rejected::LockGone);
         }
         if rules == Rules::Checked {
@@ -422,10 +422,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<Queueing, Rejected> {
         let rules = self.rules;
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let op = entry.state.op();
-        if op.is_some_and(|op| op.kind == Kind::Unlock)
-            || op.is_none() && entry.state.granted().is_none()
-        {
+        if entry.is_gone() || entry.state.op().is_some_and(|op| op.kind == Kind::Unlock) {
             return Err(Rejected::LockGone);
         }
         // An owner that has not been told of the end of his operation is not passed over, unless by
@@ -531,8 +528,8 @@ impl<O, L: Default> Entry<O, L> {
         }
         if self.state.possible_mode().is_some() && (valblk || flags.contains(LockFlags::QUECVT)) {
             return Err(Rejected::Illegal(
-                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
-                 converted once more, without its value block and QUECVT",
+                "the mode is not known for certain after a cancelled CONVDEADLK conversion, or ALTPR \
+                 and ALTCW in place of PR: convert the lock once without value block and QUECVT",
             ));
         }
         let persistent = persistent || self.state.is_persistent();

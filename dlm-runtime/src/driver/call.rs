@@ -110,7 +110,7 @@ impl<F: Face> Driver<F> {
         let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
         let mut state = self.state();
         let before = state.interest();
-        let token = state.core.lock(new, user, face, out)?;
+        let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
         let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
         let after = state.interest();
@@ -202,7 +202,7 @@ impl<F: Face> Driver<F> {
         let mut submission = Submission::new();
         let token = {
             let mut state = self.state();
-            state.core.adopt(new, face, &mut submission)?
+            state.core.adopt(new, face, &mut submission).map_err(|why| self.rejected(why))?
         };
         let error = match self.write(&device, &submission) {
             Ok(Some(id)) => {
@@ -238,7 +238,8 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
-        let (begun, queueing) = prepare(&mut self.state(), &mut user, &mut submission)?;
+        let prepared = prepare(&mut self.state(), &mut user, &mut submission);
+        let (begun, queueing) = prepared.map_err(|why| self.rejected(why))?;
         if queueing != Queueing::Write {
             return self.finish_queued(begun, deadline);
         }
@@ -267,7 +268,8 @@ impl<F: Face> Driver<F> {
         let (begun, queueing) = {
             let mut state = self.state();
             let before = state.interest();
-            let prepared = prepare(&mut state, user, &mut submission)?;
+            let prepared = prepare(&mut state, user, &mut submission);
+            let prepared = prepared.map_err(|why| self.rejected(why))?;
             state.delivered += 1;
             drop(state);
             if before == 0 {
@@ -332,7 +334,8 @@ impl<F: Face> Driver<F> {
     pub fn submit_other(&self, request: &Request<'_>) -> Result<(), ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
-        self.state().core.encode_other(request, &mut submission)?;
+        let encoded = self.state().core.encode_other(request, &mut submission);
+        encoded.map_err(|why| self.rejected(why))?;
         self.write(&device, &submission).map(|_| ()).map_err(|error| self.refusal(error))
     }
 
@@ -473,6 +476,7 @@ impl<F: Face> Driver<F> {
                 self.check_flushed();
             }
         }
+        self.dismiss_settler();
     }
 
     /// The kernel has refused a submission whose caller is not there to be told.
@@ -485,7 +489,11 @@ impl<F: Face> Driver<F> {
         let refused = self.core_refused(&ticket, errno);
         if refused.user.is_some() {
             let begun = Begun { token: ticket.token, serial: ticket.serial };
-            self.fail(begun, refused.user, Failure::Refused(errno));
+            let failure = match why {
+                ErrorKind::TimedOut(_) => Failure::TimedOut,
+                _ => Failure::Refused(errno),
+            };
+            self.fail(begun, refused.user, failure);
         }
         for user in refused.lost.into_iter().flatten() {
             self.lose(ticket.token, user, errno);
@@ -606,6 +614,36 @@ impl<F: Face> Driver<F> {
         }
     }
 
+    /// The error that tells a thread or task of a failure.
+    pub(crate) fn failed(&self, failure: Failure) -> ErrorKind {
+        match failure {
+            Failure::Refused(errno) => {
+                let call = Call::Submit(Command::Lock);
+                ErrorKind::Device(dlm_sys::Error::os(call, Errno::from_raw(errno)))
+            }
+            Failure::Rejected(why) => self.rejected(why),
+            Failure::TimedOut => ErrorKind::TimedOut("it was not granted in time"),
+            Failure::Lost => {
+                ErrorKind::Illegal("another process has read the end of the operation")
+            }
+        }
+    }
+
+    /// The error that tells a caller why nothing was begun.
+    #[cold]
+    fn rejected(&self, why: Rejected) -> ErrorKind {
+        match why {
+            Rejected::Illegal(reason) => ErrorKind::Illegal(reason),
+            Rejected::InFlight => ErrorKind::InFlight,
+            Rejected::NothingToCancel => ErrorKind::NothingToCancel,
+            Rejected::TooManyLocks => ErrorKind::TooManyLocks,
+            // It has ended since the call began.
+            Rejected::Ended => self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from),
+            Rejected::Encode(error) => ErrorKind::Encode(error),
+            _ => ErrorKind::LockGone,
+        }
+    }
+
     /// Wakes those who wait until released locks are gone, if that is so.
     pub(crate) fn check_flushed(&self) {
         if !self.flush.is_idle() && self.is_flushed() {
@@ -638,34 +676,5 @@ fn errno_of(failure: &Failure) -> i32 {
         Failure::Rejected(_) => nix::libc::EINVAL,
         Failure::TimedOut => nix::libc::ETIMEDOUT,
         Failure::Lost => nix::libc::EIO,
-    }
-}
-
-/// The error that tells a thread or task of a failure.
-impl From<Failure> for ErrorKind {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Refused(errno) => {
-                let call = Call::Submit(Command::Lock);
-                Self::Device(dlm_sys::Error::os(call, Errno::from_raw(errno)))
-            }
-            Failure::Rejected(rejected) => rejected.into(),
-            Failure::TimedOut => Self::TimedOut("it was not granted in time"),
-            Failure::Lost => Self::Illegal("another process has read the end of the operation"),
-        }
-    }
-}
-
-impl From<Rejected> for ErrorKind {
-    fn from(rejected: Rejected) -> Self {
-        match rejected {
-            Rejected::Illegal(reason) => Self::Illegal(reason),
-            Rejected::InFlight => Self::InFlight,
-            Rejected::NothingToCancel => Self::NothingToCancel,
-            Rejected::TooManyLocks => Self::TooManyLocks,
-            Rejected::Ended => Self::Closed,
-            Rejected::Encode(error) => Self::Encode(error),
-            _ => Self::LockGone,
-        }
     }
 }

@@ -23,7 +23,11 @@ impl<F: Face> Driver<F> {
     /// The end of the lockspace, or a read that failed.
     pub fn dispatch(&self) -> Result<usize, ErrorKind> {
         let mut ran = 0;
-        self.readiness.check()?;
+        if let Err(kind) = self.readiness.check() {
+            // It may be that there is nothing left to watch.
+            self.check_removed()?;
+            return Err(kind);
+        }
         if self.has_overdue() {
             self.serve_alarms()?;
         }

@@ -28,6 +28,7 @@ pub(crate) mod end;
 pub(crate) mod face;
 pub(crate) mod first;
 pub(crate) mod flush;
+mod lazy_signal;
 #[cfg(not(dlm_model))]
 mod open;
 pub(crate) mod read;

@@ -94,7 +94,7 @@ impl<F: Face> Driver<F> {
     ///
     /// No descriptor is left.
     pub fn descriptor(&self) -> Result<RawFd, ErrorKind> {
-        let source = self.readiness.source(&self.slot, self.next_alarm())?;
+        let source = self.readiness.source(&self.slot, || self.next_alarm())?;
         Ok(source.as_raw_fd())
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::device::Slot;
-use super::signal::{AsFd, LazySignal, PollSet, Source, Timer};
+use super::lazy_signal::LazySignal;
+use super::signal::{AsFd, PollSet, Source, Timer};
 use crate::error::ErrorKind;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
@@ -46,7 +47,7 @@ impl Readiness {
     pub(crate) fn source(
         &self,
         slot: &Slot,
-        next: Option<Instant>,
+        next: impl FnOnce() -> Option<Instant>,
     ) -> Result<Source<'_>, ErrorKind> {
         let mut state = lock(&self.state);
         if self.set.get().is_none() {
@@ -63,9 +64,7 @@ impl Readiness {
             if state.has_work {
                 self.show_work(&mut state)?;
             }
-            if next.is_some() {
-                self.set_timer(&mut state, next)?;
-            }
+            self.set_timer(&mut state, next())?;
         }
         Ok(set.as_fd())
     }
@@ -76,9 +75,11 @@ impl Readiness {
     }
 
     /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
-    pub(crate) fn watch(&self, slot: &Slot, next: Option<Instant>) {
+    pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
+            // Whoever polls is told of it when he dispatches.
             lock(&self.state).failure = Some(kind);
+            self.raise();
         }
     }
 
@@ -133,12 +134,12 @@ impl Readiness {
         }
     }
 
-    /// Sets the time at which the descriptor becomes readable. Threads that sleep at the device look
-    /// again.
-    pub(crate) fn set_alarm(&self, next: Option<Instant>) {
+    /// Sets the time at which the descriptor becomes readable to what `next` says under the lock: who
+    /// sets it last has seen what the others have done.
+    pub(crate) fn set_alarm(&self, next: impl FnOnce() -> Option<Instant>) {
         let mut state = lock(&self.state);
         if self.set.get().is_some() {
-            if let Err(errno) = self.set_timer(&mut state, next) {
+            if let Err(errno) = self.set_timer(&mut state, next()) {
                 state.failure = Some(errno.into());
             }
         }

@@ -35,7 +35,7 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    /// Ends the thread: the lockspace has ended.
+    /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has ended.
     pub(crate) fn stop(&self) {
         if let Some(bell) = &lock(&self.state).bell {
             bell.set();
@@ -86,6 +86,13 @@ impl<F: Face> Driver<F> {
         let state = self.state();
         if state.core.left_over() == 0 && state.core.next_alarm().is_none() {
             self.settler.waits_for_call.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the thread end, if others have seen to all that was left over.
+    pub(crate) fn dismiss_settler(&self) {
+        if self.has_threads && self.state().core.left_over() == 0 {
+            self.settler.stop();
         }
     }
 
@@ -171,6 +178,13 @@ impl<F: Face> Driver<F> {
                 Read::Effects(effects) => _ = self.apply(*effects, false),
             }
         }
+    }
+}
+
+impl<F: Face> Drop for Driver<F> {
+    fn drop(&mut self) {
+        // The thread holds the device as long as it sleeps.
+        self.settler.stop();
     }
 }
 

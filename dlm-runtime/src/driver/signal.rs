@@ -1,7 +1,6 @@
 //! What threads sleep on: descriptors that become readable.
 
 use std::os::fd::BorrowedFd;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -44,35 +43,6 @@ impl Signal {
 impl AsFd for Signal {
     fn as_fd(&self) -> Source<'_> {
         self.0.as_fd()
-    }
-}
-
-/// A signal that is made when somebody first sleeps on it.
-#[derive(Debug, Default)]
-pub(crate) struct LazySignal(OnceLock<Signal>);
-
-impl LazySignal {
-    /// The signal. It is made now if it was not before.
-    pub(crate) fn get(&self) -> nix::Result<&Signal> {
-        if let Some(signal) = self.0.get() {
-            return Ok(signal);
-        }
-        let signal = Signal::new()?;
-        Ok(self.0.get_or_init(|| signal))
-    }
-
-    /// Sets it, if somebody may sleep on it.
-    pub(crate) fn set(&self) {
-        if let Some(signal) = self.0.get() {
-            signal.set();
-        }
-    }
-
-    /// Clears it.
-    pub(crate) fn clear(&self) {
-        if let Some(signal) = self.0.get() {
-            signal.clear();
-        }
     }
 }
 

@@ -91,6 +91,10 @@ impl<F: Face> Goal<F> for OwnEnd {
             return Ok(Some(end));
         }
         drop(state);
+        // It may have come between the two looks.
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
+        }
         // Nobody will ever say more.
         Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from))
     }
@@ -214,7 +218,7 @@ impl<F: Face> Driver<F> {
             // It has waited for its predecessor's end to be taken.
             self.follow_up(token);
         }
-        Some(end.map_err(ErrorKind::from))
+        Some(end.map_err(|failure| self.failed(failure)))
     }
 
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::signal::LazySignal;
+use super::lazy_signal::LazySignal;
 use crate::sync::{Condvar, Mutex, lock, thread_local, time_left, wait_until};
 
 /// A thread that waits. There is one for each wait: a callback inside a wait may wait, too.

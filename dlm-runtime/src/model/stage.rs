@@ -123,10 +123,13 @@ impl Stage {
             thread::yield_now();
         }
         for lockspace in lockspaces {
-            let shared = lockspace.shared();
             assert_eq!(lockspace.locks(), [], "locks are left in the table");
-            assert_eq!(shared.interest.load(Ordering::Relaxed), 0, "interest");
-            assert_eq!(shared.expected.load(Ordering::Relaxed), 0, "expected");
+            let state = lockspace.driver().state();
+            assert_eq!(state.interest(), 0, "interest");
+            assert_eq!(state.core.expected(), 0, "expected");
+            assert_eq!(state.core.released(), 0, "released");
+            assert_eq!(state.observers.len(), 0, "observers");
+            drop(state);
             let panics = lockspace.counters().callback_panics;
             assert_eq!(panics, self.panics, "callbacks panicked");
         }
@@ -148,8 +151,8 @@ impl Dispatcher {
         let thread = thread::spawn(move || {
             loop {
                 let sources = [stopped.as_fd(), {
-                    let shared = lockspace.shared();
-                    shared.lookout.source(&shared.slot)
+                    let driver = lockspace.driver();
+                    driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap()
                 }];
                 let [stopped, readable, ..] = wait_any(&sources, None).unwrap();
                 if readable {

@@ -277,6 +277,14 @@ fn the_release_of_a_lock_never_overwrites_a_block_that_is_not_known() {
     let mut state = held(Mode::Ex, VALBLK, Some(&BLOCK));
     converting(&mut state, Mode::Pw, VALBLK, Some(written));
     assert_eq!(state.release(), forced(written));
+    // Nor does an unlock that is written over it.
+    assert_eq!(state.unlock_lvb(UnlockLvb::Keep), (LockFlags::empty(), written));
+    let mut state = held(Mode::Pw, LockFlags::empty(), None);
+    converting(&mut state, Mode::Ex, VALBLK, None);
+    assert_eq!(state.unlock_lvb(UnlockLvb::Keep), (LockFlags::IVVALBLK, ValueBlock::ZERO));
+    let mut state = held(Mode::Ex, VALBLK, None);
+    converting(&mut state, Mode::Pw, LockFlags::empty(), None);
+    assert_eq!(state.unlock_lvb(UnlockLvb::Keep), (LockFlags::empty(), ValueBlock::ZERO));
     // What an idle lock would write, its release does not write either.
     let state = held(Mode::Ex, VALBLK, Some(&BLOCK));
     assert_eq!(state.release(), Release::Unlock(LockFlags::empty(), BLOCK));
@@ -294,6 +302,9 @@ fn alternate_modes_are_told_apart() {
         let mut state = requested(mode, asked);
         let completed = state.complete(LockStatus::Granted, StatusFlags::ALTMODE, None);
         assert!(matches!(completed, Completed::Op(_, Ended { mode, .. }) if mode == Some(wanted)));
+        // What a remote master calls CW there, the kernel here calls PR.
+        let possible = (mode == Mode::Pr).then_some(Mode::Pr);
+        assert_eq!(state.possible_mode(), possible);
     }
 }
 

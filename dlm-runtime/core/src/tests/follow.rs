@@ -115,6 +115,13 @@ fn a_cancel_without_a_message_buffer_is_not_written_again() {
             let released = rig.release(token);
             assert!(matches!(released.follow, Follow::Write));
             rig.assert_writes(5, LockFlags::FORCEUNLOCK);
+            // Also where that may overwrite a block: it is marked invalid.
+            let token = rig.lock_with(Mode::Ex, LockFlags::VALBLK);
+            rig.accept(Some(6));
+            assert_eq!(rig.cancel(token, internal), CancelStep::Write);
+            rig.refuse(ENOBUFS);
+            assert!(matches!(rig.release(token).follow, Follow::Write));
+            rig.assert_writes(6, LockFlags::FORCEUNLOCK | LockFlags::IVVALBLK);
         });
     }
 }
@@ -288,7 +295,19 @@ fn an_unlock_by_force_is_not_written_twice() {
         rig.assert_writes(5, flags);
         rig.refuse(ENOBUFS);
     }
-    // A conversion replaces the flags.
+    // A conversion replaces the flags, but not by its end if it was under way.
+    rig.converting(token, Mode::Pr);
+    rig.ended(token, LockStatus::Granted);
+    rig.converting(token, Mode::Ex);
+    for flags in [LockFlags::FORCEUNLOCK, NONE] {
+        assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
+        rig.assert_writes(5, flags);
+        rig.refuse(ENOBUFS);
+    }
+    rig.ended(token, LockStatus::Granted);
+    assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
+    rig.assert_writes(5, NONE);
+    rig.refuse(ENOBUFS);
     rig.converting(token, Mode::Pr);
     rig.ended(token, LockStatus::Granted);
     assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
@@ -308,6 +327,16 @@ fn an_unlock_after_a_conversion_without_a_message_buffer_spoils_no_block() {
         rig.refuse(ENOBUFS);
         assert!(matches!(rig.release(token).follow, Follow::Write));
         rig.assert_writes(5, LockFlags::IVVALBLK);
+        // Nor one after an unlock without one.
+        let token = rig.held_as(6, Mode::Ex, LockFlags::VALBLK);
+        rig.converting(token, Mode::Pw);
+        rig.ended(token, LockStatus::Granted);
+        let lvb = crate::UnlockLvb::Write(ValueBlock([7; 32]));
+        let unlock = Unlocking { lvb, ..Unlocking::default() };
+        assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
+        rig.refuse(ENOBUFS);
+        assert!(matches!(rig.release(token).follow, Follow::Write));
+        rig.assert_writes(6, LockFlags::IVVALBLK);
     });
 }
 

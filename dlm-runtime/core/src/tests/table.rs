@@ -28,6 +28,24 @@ fn an_id_passes_to_the_next_lock_that_has_it() {
         assert_eq!(rig.core.by_id(LockId(6)), Some(fourth));
         assert_eq!(rig.core.by_id(LockId(0)), None);
     });
+    // Its own write returns last.
+    let mut rig = Rig::new(Rules::AsAsked);
+    let first = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+    let request = rig.out.ticket();
+    let second = rig.held(5);
+    assert!(!rig.call(|core, _| core.accepted(&request, Some(LockId(5)))));
+    assert_eq!(rig.core.by_id(LockId(5)), Some(second));
+    rig.ended(first, LockStatus::Again);
+    assert_eq!(rig.core.by_id(LockId(5)), Some(second));
+    // And an unlock waits for that.
+    let mut rig = Rig::new(Rules::AsAsked);
+    let first = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+    let request = rig.out.ticket();
+    rig.unlock(first).unwrap();
+    rig.ended(first, LockStatus::Again);
+    let second = rig.waiting(5);
+    assert!(rig.call(|core, _| core.accepted(&request, Some(LockId(5)))));
+    assert_eq!(rig.core.by_id(LockId(5)), Some(second));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn an_unlock_may_go_over_what_is_in_flight_and_ends_it() {
         rig.accept(None);
         let report = rig.ended(token, LockStatus::Unlocked);
         assert_eq!((report.kind, number(&report.user)), (crate::Kind::Unlock, Some(unlock)));
-        let (owner, ended) = report.overtaken.unwrap();
+        let (_, owner, ended) = report.overtaken.unwrap();
         assert_eq!((owner.0, ended.status), (under, LockStatus::Unlocked));
         assert!(rig.settle(token).is_some());
         rig.assert_empty();
@@ -122,7 +122,7 @@ fn an_unlock_ends_with_a_request_that_fails_under_it() {
     let report = rig.ended(token, LockStatus::Cancelled);
     assert_eq!((report.kind, number(&report.user)), (crate::Kind::Unlock, Some(2)));
     assert_eq!((report.serial, report.ended.status), (1, LockStatus::Unlocked));
-    let (owner, ended) = report.overtaken.unwrap();
+    let (_, owner, ended) = report.overtaken.unwrap();
     assert_eq!((owner.0, ended.status), (1, LockStatus::Cancelled));
     assert!(rig.settle(token).is_some());
     rig.assert_empty();
