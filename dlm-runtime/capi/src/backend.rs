@@ -7,8 +7,8 @@
 use std::sync::{Arc, OnceLock};
 
 use dlm_proto::Version;
-use dlm_runtime::engine::Cluster;
 use dlm_runtime::driver::Manager;
+use dlm_runtime::engine::Cluster;
 use libc::ENOTSUP;
 
 use crate::errno::Errno;

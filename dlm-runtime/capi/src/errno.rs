@@ -31,7 +31,7 @@ impl From<&ErrorKind> for Errno {
             ErrorKind::InFlight => libc::EBUSY,
             ErrorKind::HasThread => libc::EEXIST,
             ErrorKind::TooManyLocks => libc::ENOMEM,
-            ErrorKind::Closed => libc::EBADF,
+            ErrorKind::Closed | ErrorKind::Forked => libc::EBADF,
             ErrorKind::Removed => libc::ENODEV,
             ErrorKind::TimedOut(_) => libc::ETIMEDOUT,
             ErrorKind::System(error) => error.raw_os_error().unwrap_or(libc::EIO),

@@ -13,7 +13,8 @@
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `handles`: open lockspaces by handle and by descriptor.
 //! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status blocks.
-//! * `session`: opening and closing; `lock`, `unlock`: the calls on locks.
+//! * `session`, `fork`: opening and closing, and forked children.
+//! * `lock`, `unlock`: the calls on locks.
 
 mod backend;
 #[doc(hidden)]
@@ -21,6 +22,7 @@ pub mod entry;
 mod errno;
 mod export;
 mod face;
+mod fork;
 mod handles;
 mod lksb;
 mod lock;

@@ -244,7 +244,8 @@ mod tests {
         let mut bytes = [1u8; LVB_LEN];
         let mut block = lksb(bytes.as_mut_ptr().cast());
         let pointer = &raw mut block;
-        let report = Report { status: 11, id: Some(4), flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
+        let report =
+            Report { status: 11, id: Some(4), flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
         // SAFETY: `block` and `bytes` outlive the use.
         let without = unsafe { CallerLksb::new(pointer, false) }.unwrap();
         assert_eq!((without.begin(), without.read_lvb()), (7, None));

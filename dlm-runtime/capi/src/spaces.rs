@@ -23,7 +23,7 @@ const LIBRARY_VERSION: Version = Version { major: 6, minor: 0, patch: 2 };
 /// `name` is NULL or a string.
 pub unsafe fn open(flavour: Flavour, name: *const c_char) -> Handle {
     // SAFETY: passed on to the caller of this function.
-    guard(null_mut(), || handles::open(flavour, unsafe { string(name) }?))
+    guard(null_mut(), || handles::open_lockspace(flavour, unsafe { string(name) }?))
 }
 
 /// `dlm_create_lockspace` and `dlm_new_lockspace`.

@@ -199,11 +199,7 @@ struct Cancelling {
 
 impl Cancelling {
     /// Begins a cancel. `None`: nothing is in flight.
-    fn begin(
-        session: &Session,
-        call: &UnlockCall,
-        waits: bool,
-    ) -> Result<Option<Self>, ErrorKind> {
+    fn begin(session: &Session, call: &UnlockCall, waits: bool) -> Result<Option<Self>, ErrorKind> {
         let mut begun = None;
         let step = session.cancel(|state, out| {
             let token = state.core.by_id(LockId(call.id)).ok_or(ErrorKind::LockGone)?;
