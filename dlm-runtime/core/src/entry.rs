@@ -133,6 +133,14 @@ impl<O, L> Entry<O, L> {
         ]
     }
 
+    /// The same, where it is.
+    pub(crate) fn users_mut(&mut self) -> impl Iterator<Item = &mut O> {
+        let Self { user, under, lost, queued, .. } = self;
+        let under = under.iter_mut().chain(lost).filter_map(|under| under.user.as_mut());
+        let queued = queued.iter_mut().filter_map(|queued| queued.user.as_mut());
+        user.iter_mut().chain(under).chain(queued)
+    }
+
     /// The kinds of the operations that [`Entry::take_users`] is about.
     pub(crate) fn kinds(&self) -> [Kind; 3] {
         let queued = self.queued.as_ref().is_some_and(|it| matches!(it.call, Call::Unlock(_)));

@@ -159,6 +159,13 @@ impl LockState {
         }
     }
 
+    /// A cancel that was only asked for is not to be written.
+    pub(crate) fn forget_wanted_cancel(&mut self) {
+        if matches!(self.cancel, Cancel::Wanted(_)) {
+            self.cancel = Cancel::None;
+        }
+    }
+
     /// A cancel was refused, and may be asked for again, or is.
     pub(crate) fn take_back_cancel(&mut self, cancel: Cancel) {
         self.cancel = cancel;
