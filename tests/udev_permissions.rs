@@ -60,8 +60,19 @@ impl Udev {
         Self { daemon }
     }
 
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.daemon.id().try_into().unwrap()), signal).unwrap();
+    /// Stops it until the result is dropped.
+    fn stop(&self) -> Stopped {
+        let process = Pid::from_raw(self.daemon.id().try_into().unwrap());
+        kill(process, Signal::SIGSTOP).unwrap();
+        Stopped(process)
+    }
+}
+
+struct Stopped(Pid);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).unwrap();
     }
 }
 
@@ -177,12 +188,12 @@ fn a_lockspace_that_was_there_is_not_waited_for() {
 fn a_udev_that_does_not_answer_is_not_waited_for_for_ever() {
     let udev = Udev::of_this_machine();
     let udev = udev.as_ref().unwrap();
-    udev.signal(Signal::SIGSTOP);
+    let stopped = udev.stop();
     let start = Instant::now();
-    let lockspace = options(0o600).timeout(Duration::from_secs(2)).create("stopped").unwrap();
+    let lockspace = options(0o600).timeout(Duration::from_secs(8)).create("stopped").unwrap();
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     assert_eq!(mode("stopped"), 0o600);
-    udev.signal(Signal::SIGCONT);
+    drop(stopped);
     settle();
     assert!(has_link("stopped"));
     lockspace.release().unwrap();
