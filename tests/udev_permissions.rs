@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use dlm_proto::{LockspaceFlags, RemoveFlags};
 use dlm_runtime::raw::{RawLockspace, RawManager};
 use dlm_runtime::{Lockspace, LockspaceOptions};
-use dlm_tests::{PATIENCE, eventually};
+use dlm_tests::{PATIENCE, eventually, process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -181,6 +181,25 @@ fn a_lockspace_that_was_there_is_not_waited_for() {
     check("slow-there", 0o666);
     second.release().unwrap();
     first.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device and udev: cargo xtask test runs it in a VM"]
+fn udev_is_waited_for_from_another_network_namespace_too() {
+    if process::role().is_some() {
+        let start = Instant::now();
+        let lockspace = options(0o600).create("slow-elsewhere").unwrap();
+        // Its messages do not get here, and the whole patience was not needed.
+        let elapsed = start.elapsed();
+        assert!(elapsed >= SLOW && elapsed < Duration::from_secs(9), "{elapsed:?}");
+        check("slow-elsewhere", 0o600);
+        lockspace.release().unwrap();
+        return process::say("done");
+    }
+    let _udev = Udev::of_this_machine();
+    let test = "udev_is_waited_for_from_another_network_namespace_too";
+    let mut child = process::spawn_by(&["unshare", "-n"], test, "creator", "");
+    assert_eq!(child.line(), "done");
 }
 
 #[test]
