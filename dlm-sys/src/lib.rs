@@ -10,10 +10,12 @@
 //!
 //! # Without `std`
 //!
-//! The crate is `no_std` and calls libc directly. All it wants of it is `open`, `read`, `write`,
-//! `poll`, `close`, `flock`, `fstat` and `__errno_location`, which a program without a C library
-//! can bring along; `static/` in this folder is one. No panic, no formatting and no allocation is
-//! linked into a program that does not ask for them itself.
+//! The crate is `no_std` and makes its system calls itself. On x86-64 it wants nothing of a C
+//! library; on 32-bit x86, arm64, riscv64 and s390x it wants `fstat` and `__errno_location`, and on
+//! other machines `syscall`, too. `static/` in this folder is a program without any. No panic, no
+//! formatting and no allocation is linked into a program that does not ask for them itself.
+//!
+//! None of the calls is a point where a thread can be cancelled (pthread_cancel(3)).
 //!
 //! The default feature `std` adds what needs an allocator, nix or more of libc: waiting for device
 //! nodes ([`LockspaceDevice::open_within`]), noticing that a lockspace goes ([`RemovalWatch`]) or

@@ -2,12 +2,13 @@
 
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_int, c_short, c_void};
+use core::ffi::{CStr, c_int, c_short};
 use core::mem::MaybeUninit;
 use core::time::Duration;
 
 use crate::errno::Errno;
 
+mod call;
 #[cfg(feature = "std")]
 pub(crate) mod uevents;
 
@@ -24,25 +25,13 @@ pub(crate) struct Node {
     pub(crate) links: u64,
 }
 
-fn last_errno() -> Errno {
-    // SAFETY: `__errno_location` has no precondition and returns a pointer that is valid and
-    // properly aligned for the life of the calling thread (errno(3)).
-    let location = unsafe { libc::__errno_location() };
-    // SAFETY: see above; only this thread writes to it, and not during this read.
-    Errno::from_raw(unsafe { location.read() })
-}
-
-/// Repeats a call that a signal interrupted.
+/// Repeats a call that a signal interrupted. It answers as the kernel does.
 #[inline]
 fn retry(mut call: impl FnMut() -> isize) -> Result<isize, Errno> {
     loop {
-        let value = call();
-        if value >= 0 {
-            return Ok(value);
-        }
-        match last_errno() {
-            Errno::EINTR => {}
-            errno => return Err(errno),
+        match call::answer(call()) {
+            Err(Errno::EINTR) => {}
+            answer => return answer,
         }
     }
 }
@@ -50,11 +39,8 @@ fn retry(mut call: impl FnMut() -> isize) -> Result<isize, Errno> {
 /// `open(2)` for reading and writing, with CLOEXEC, and with NONBLOCK if asked for.
 pub(crate) fn open(path: &CStr, nonblock: bool) -> Result<Fd, Errno> {
     let flags = libc::O_RDWR | libc::O_CLOEXEC | if nonblock { libc::O_NONBLOCK } else { 0 };
-    // SAFETY: `path` is a NUL-terminated string that lives across the call. Without O_CREAT no
-    // third argument is read.
-    let open = || unsafe { libc::open(path.as_ptr(), flags) } as isize;
-    let fd = retry(open)?;
-    // `open` returned it as a c_int.
+    let fd = retry(|| call::open(path, flags))?;
+    // The kernel returned it as a c_int.
     Ok(Fd(c_int::try_from(fd).map_err(|_| Errno::EBADF)?))
 }
 
@@ -62,21 +48,13 @@ impl Fd {
     /// `read(2)`.
     #[inline]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let (pointer, len) = (buffer.as_mut_ptr().cast::<c_void>(), buffer.len());
-        // SAFETY: `pointer` and `len` describe `buffer`, which is exclusively borrowed across the
-        // call. The DLM device writes up to 72 bytes even if told less (52 to 71), which the
-        // callers in this crate rule out: they pass 12, or 104 and more.
-        let read = || unsafe { libc::read(self.0, pointer, len) };
-        retry(read).map(isize::unsigned_abs)
+        retry(|| call::read(self.0, buffer)).map(isize::unsigned_abs)
     }
 
     /// `write(2)`, with the return value as the device gave it: it is no byte count.
     #[inline]
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<isize, Errno> {
-        let (pointer, len) = (bytes.as_ptr().cast::<c_void>(), bytes.len());
-        // SAFETY: `pointer` and `len` describe `bytes`, which is borrowed across the call; the
-        // kernel only reads it.
-        retry(|| unsafe { libc::write(self.0, pointer, len) })
+        retry(|| call::write(self.0, bytes))
     }
 
     /// `poll(2)` for reading. `None` waits without end; `false` means that the time is over.
@@ -88,34 +66,27 @@ impl Fd {
         let millis = timeout.map_or(-1, |time| {
             c_int::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
         });
-        // SAFETY: `pollfd` is one valid record, exclusively borrowed across the call.
-        match unsafe { libc::poll(&raw mut pollfd, 1, millis) } {
-            0 => Ok(false),
-            value if value > 0 => Ok(true),
-            _ => match last_errno() {
-                Errno::EINTR => Ok(false),
-                errno => Err(errno),
-            },
+        match call::answer(call::poll(core::slice::from_mut(&mut pollfd), millis)) {
+            Ok(ready) => Ok(ready != 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno),
         }
     }
 
     /// Takes an exclusive `flock(2)`, which ends with [`Fd::unlock`] or the close.
     pub(crate) fn lock_exclusive(&self) -> Result<(), Errno> {
-        // SAFETY: `flock` takes two integers and touches no memory of ours.
-        retry(|| unsafe { libc::flock(self.0, libc::LOCK_EX) } as isize).map(|_| ())
+        retry(|| call::flock(self.0, libc::LOCK_EX)).map(|_| ())
     }
 
     /// Ends the `flock`. It cannot fail on a lock that this open file holds.
     pub(crate) fn unlock(&self) {
-        // SAFETY: as above.
-        let _ = retry(|| unsafe { libc::flock(self.0, libc::LOCK_UN) } as isize);
+        let _ = retry(|| call::flock(self.0, libc::LOCK_UN));
     }
 
     /// `fstat(2)`.
     pub(crate) fn node(&self) -> Result<Node, Errno> {
         let mut stat = MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: `stat` is writable memory of the size and alignment that `fstat` fills.
-        retry(|| unsafe { libc::fstat(self.0, stat.as_mut_ptr()) } as isize)?;
+        retry(|| call::fstat(self.0, &mut stat))?;
         // SAFETY: `fstat` succeeded, so it has filled in the whole record.
         let stat = unsafe { stat.assume_init() };
         Ok(Node {
@@ -130,9 +101,8 @@ impl Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        // SAFETY: this value owns the descriptor, and nothing uses it afterwards. On Linux the
-        // descriptor is gone whatever `close` returns.
-        unsafe { libc::close(self.0) };
+        // On Linux the descriptor is gone whatever this returns.
+        call::close(self.0);
     }
 }
 

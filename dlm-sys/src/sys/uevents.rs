@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{BPF_ABS, BPF_B, BPF_JEQ, BPF_JMP, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
 
-use super::{Fd, last_errno, retry};
+use super::call::{answer, of_c_library};
+use super::{Fd, retry};
 use crate::errno::Errno;
 
 /// The group of the kernel's own messages; udev's is another one.
@@ -67,7 +68,7 @@ pub(crate) fn listen_for_removals(path: Option<&[u8]>) -> Result<Fd, Errno> {
     let protocol = libc::NETLINK_KOBJECT_UEVENT;
     // SAFETY: `socket` takes three integers and touches no memory of ours.
     let open = || unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) } as isize;
-    let fd = retry(open)?;
+    let fd = retry(|| of_c_library(open()))?;
     // `socket` returned it as a c_int.
     let socket = Fd(c_int::try_from(fd).map_err(|_| Errno::EBADF)?);
     // First the filter, so that nothing else is ever queued.
@@ -83,10 +84,8 @@ pub(crate) fn listen_for_removals(path: Option<&[u8]>) -> Result<Fd, Errno> {
     let (pointer, len) = ((&raw const address).cast(), length_of(&address)?);
     // SAFETY: `pointer` and `len` describe `address`, which has the layout of a netlink address and
     // lives across the call; the kernel only reads it.
-    match unsafe { libc::bind(socket.0, pointer, len) } {
-        0 => Ok(socket),
-        _ => Err(last_errno()),
-    }
+    let bound = unsafe { libc::bind(socket.0, pointer, len) } as isize;
+    answer(of_c_library(bound)).map(|_| socket)
 }
 
 fn attach(socket: &Fd, mut steps: Vec<sock_filter>) -> Result<(), Errno> {
@@ -96,10 +95,8 @@ fn attach(socket: &Fd, mut steps: Vec<sock_filter>) -> Result<(), Errno> {
     let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
     // SAFETY: `pointer` and `len` describe `program`, and that describes `steps`; both live across
     // the call. The kernel only reads them, and refuses steps that make no sense.
-    match unsafe { libc::setsockopt(socket.0, level, name, pointer, len) } {
-        0 => Ok(()),
-        _ => Err(last_errno()),
-    }
+    let set = unsafe { libc::setsockopt(socket.0, level, name, pointer, len) } as isize;
+    answer(of_c_library(set)).map(|_| ())
 }
 
 fn length_of<T>(value: &T) -> Result<libc::socklen_t, Errno> {
@@ -110,7 +107,7 @@ fn length_of<T>(value: &T) -> Result<libc::socklen_t, Errno> {
 pub(crate) fn owner_of(namespace: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     // SAFETY: this request takes no argument, so `ioctl` touches no memory of ours.
     let ask = || unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS) } as isize;
-    let fd = c_int::try_from(retry(ask)?).map_err(|_| Errno::EBADF)?;
+    let fd = c_int::try_from(retry(|| of_c_library(ask()))?).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel has opened this descriptor for us, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -15,7 +15,6 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-mod calls;
 mod memory;
 mod start;
 
