@@ -114,18 +114,20 @@ impl Space {
         let place = state.opens.iter().position(|(other, _)| Arc::ptr_eq(other, open));
         let (_, mut session) = state.opens.swap_remove(place.expect("it is closed once"));
         allowed(session.close(&mut state.engine));
+        if state.is_removed && state.opens.is_empty() {
+            let flags = RemoveFlags::FORCEFREE;
+            let remove = Request::RemoveLockspace { minor: state.minor, flags };
+            state.control(HERE, &remove);
+        }
         state.went_on(self);
     }
 
-    /// Somebody removes the lockspace by force.
+    /// Somebody removes the lockspace by force: its node is gone, and the rest is done when the last
+    /// device is closed.
     pub(super) fn remove(&self) {
         let mut state = lock(&self.state);
-        let remove =
-            Request::RemoveLockspace { minor: state.minor, flags: RemoveFlags::FORCEFREE };
-        state.control(HERE, &remove);
         state.is_removed = true;
         state.opens.iter().for_each(|(open, _)| open.node_changed.set());
-        state.went_on(self);
     }
 
     pub(super) fn is_removed(&self) -> bool {
@@ -140,7 +142,11 @@ impl Space {
     /// The other node stands still, or goes on.
     pub(super) fn freeze(&self, is_frozen: bool) {
         let mut state = lock(&self.state);
-        if is_frozen { state.engine.freeze(THERE) } else { state.engine.thaw(THERE) }
+        if is_frozen {
+            state.engine.freeze(THERE)
+        } else {
+            state.engine.thaw(THERE)
+        }
         state.went_on(self);
     }
 
@@ -158,12 +164,7 @@ impl Space {
     }
 
     /// The next requests of a kind are refused with this, as many as that.
-    pub(super) fn refuse(
-        &self,
-        count: usize,
-        errno: Errno,
-        concerns: fn(&Request<'_>) -> bool,
-    ) {
+    pub(super) fn refuse(&self, count: usize, errno: Errno, concerns: fn(&Request<'_>) -> bool) {
         lock(&self.state).refusals.push(Refusal { count, errno, concerns });
     }
 
@@ -295,8 +296,7 @@ impl State {
             watches_first_requests: false,
             is_removed: false,
         };
-        let create =
-            Request::CreateLockspace { name: b"model", flags: LockspaceFlags::empty() };
+        let create = Request::CreateLockspace { name: b"model", flags: LockspaceFlags::empty() };
         let [minor, there] = [HERE, THERE].map(|node| state.control(node, &create));
         state.minor = Minor(minor);
         state.keeper = Some(state.engine.open(THERE, Minor(there)).expect("it exists"));
@@ -319,7 +319,8 @@ impl State {
     /// Decides where the master of a resource is, before the first request for it.
     fn choose_master(&mut self, request: &Request<'_>) {
         let Request::Lock(asked) = request else { return };
-        if asked.flags.contains(LockFlags::CONVERT) || self.names.iter().any(|it| it == asked.name) {
+        if asked.flags.contains(LockFlags::CONVERT) || self.names.iter().any(|it| it == asked.name)
+        {
             return;
         }
         if thread_rng().r#gen() {
