@@ -336,7 +336,6 @@ static const struct row {
 	{ "in-flight", NULL, in_flight, BATCH, 0 },
 	/* There are none in C; this is how one thread does several things there. */
 	{ "futures", NULL, polling, CHUNK, 0 },
-	{ "cross-node", NULL, blocking, CHUNK, 1 },
 	{ "handover", NULL, handover, CHUNK, 1 },
 	{ "value-exchange", share, value_exchange, CHUNK, 1 },
 };

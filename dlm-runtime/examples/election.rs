@@ -116,8 +116,6 @@ fn run() -> Result<()> {
 /// A candidate's life. Returns how often it had to rebuild the term.
 fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
     // Each open lockspace is a party of its own. Usually they are in different processes or nodes.
-    // All candidates stand at the same moment, and the resource is not there yet: since 6.10 the
-    // kernel could make one for each of them, and elect them all.
     let lockspace = LockspaceOptions::new().open(LOCKSPACE)?;
     // NL competes with nobody. It keeps the resource, and with it the lock value block, alive.
     let lock = lockspace.lock("leader", Mode::Nl).note_blocking().wait()?;

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 
 use dlm_core::NewLock;
-use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName};
+use dlm_proto::{LockFlags, Mode, NameError, NodeId, ResourceName};
 use dlm_sys::Errno;
 
 use crate::blocking::{BlockedLock, BlockingSlot};
@@ -172,17 +171,7 @@ impl Lockspace {
             if task == Some(0) {
                 return Err(ErrorKind::Illegal("task 0 would mean the orphans of all"));
             }
-            let request =
-                Request::Purge { node: node.unwrap_or(NodeId(0)), pid: task.unwrap_or(0) };
-            // Given the calling thread's own TID the kernel would drop this device's live locks
-            // instead, without a word. The thread that calls is one that has never locked.
-            let driver = self.driver();
-            thread::scope(|scope| {
-                let purging =
-                    thread::Builder::new().spawn_scoped(scope, || driver.submit_other(&request))?;
-                let died = || ErrorKind::System(std::io::Error::other("the purging thread died"));
-                purging.join().map_err(|_| died())?
-            })
+            self.driver().purge(node.unwrap_or(NodeId(0)), task.unwrap_or(0))
         };
         purge().map_err(|kind| Error::new(Operation::Purge, kind))
     }

@@ -87,6 +87,12 @@ impl LockspaceDevice {
         Ok(Self { fd, minor: Minor(node.minor), version, abi })
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
+        let Self { minor, version, abi, .. } = *self;
+        Ok(Self { fd: self.fd.duplicate()?, minor, version, abi })
+    }
+
     /// The device's minor number, by which the lockspace is removed.
     #[must_use]
     pub const fn minor(&self) -> Minor {

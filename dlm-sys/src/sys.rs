@@ -139,6 +139,25 @@ impl Drop for Fd {
     }
 }
 
+/// Has a descriptor lead to the open file of another one from now on.
+#[cfg(feature = "std")]
+pub(crate) fn redirect(
+    place: std::os::fd::BorrowedFd<'_>,
+    to: std::os::fd::BorrowedFd<'_>,
+) -> Result<(), Errno> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `dup3` takes integers, and touches no memory. Both descriptors are open, and the one
+    // that is replaced stays its owner's: only the file behind it is another.
+    let fd = unsafe { libc::dup3(to.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) };
+    if fd < 0 { Err(last_errno()) } else { Ok(()) }
+}
+
+/// The error of the last call of the C library.
+#[cfg(feature = "std")]
+fn last_errno() -> Errno {
+    call::answer(call::of_c_library(-1)).err().unwrap_or(Errno::EIO)
+}
+
 /// Has `child` run in each forked child of this process. `false` if that cannot be had.
 #[cfg(feature = "std")]
 pub(crate) fn at_fork(child: unsafe extern "C" fn()) -> bool {
@@ -151,6 +170,13 @@ pub(crate) fn at_fork(child: unsafe extern "C" fn()) -> bool {
 impl Fd {
     pub(crate) fn raw(&self) -> c_int {
         self.0
+    }
+
+    /// Another descriptor of the same open file.
+    pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
+        // SAFETY: `fcntl` with F_DUPFD_CLOEXEC takes two integers, and touches no memory.
+        let fd = unsafe { libc::fcntl(self.0, libc::F_DUPFD_CLOEXEC, 0) };
+        if fd < 0 { Err(last_errno()) } else { Ok(Self(fd)) }
     }
 
     /// The descriptor as the standard library borrows it.

@@ -1,11 +1,15 @@
 //! Pairs of an uncontended EX lock and its unlock: by this crate, by the two crates under it, and
-//! by the least that any program can do. `cargo xtask bench` runs this on a real kernel, beside `libdlm.c`, which does the same
-//! work with the C library.
+//! by the least that any program can do. `cargo xtask bench` runs this on a real kernel, beside
+//! `libdlm.c`, which does the same work with the C library.
 //!
-//! `locks LIBRARY ROW COUNT` does COUNT pairs and prints what they cost, see `measure.rs`; `locks memory` prints how big a lock in flight is; `locks stay` and
-//! `locks keep` keep a lockspace, and a resource, in a cluster. Without these it lists what it can do.
+//! `locks LIBRARY ROW COUNT` does COUNT pairs and prints what they cost, see `measure.rs`. `locks
+//! beside COUNT` does COUNT with each of three libraries in turns. `locks memory` prints how big a
+//! lock in flight is. `locks stay` and `locks keep` keep a lockspace, and a resource, in a cluster.
+//! Without these it lists what it can do.
 
 mod allocator;
+mod beside;
+mod c_library;
 mod cluster;
 mod codec;
 mod device;
@@ -61,7 +65,6 @@ const ROWS: &[Row] = &[
     ("dlm-runtime", "in-flight", ours::in_flight),
     ("dlm-runtime", "futures", ours::futures),
     ("dlm-runtime", "waits", waits::waits),
-    ("dlm-runtime", "cross-node", cluster::cross_node),
     ("dlm-runtime", "handover", cluster::handover),
     ("dlm-runtime", "value-exchange", cluster::value_exchange),
 ];
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         ["memory"] => ours::memory(),
         ["stay"] => cluster::stay(false),
         ["keep"] => cluster::stay(true),
+        ["beside", count] => number(count).and_then(beside::beside),
         [library, row, count] => run(library, row, count),
         _ => {
             ROWS.iter().for_each(|(library, row, _)| println!("{library} {row}"));
@@ -89,5 +93,9 @@ fn main() -> ExitCode {
 fn run(library: &str, row: &str, count: &str) -> Result<()> {
     let found = ROWS.iter().find(|(l, r, _)| (*l, *r) == (library, row));
     let (_, _, work) = found.ok_or_else(|| format!("{library} has no row {row}"))?;
-    work(count.parse()?)
+    work(number(count)?)
+}
+
+fn number(count: &str) -> Result<usize> {
+    Ok(count.parse()?)
 }

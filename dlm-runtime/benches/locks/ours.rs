@@ -55,7 +55,7 @@ fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()
     Ok(())
 }
 
-pub(crate) fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
+fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
     for _ in 0..count {
         lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
     }

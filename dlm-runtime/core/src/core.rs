@@ -104,6 +104,8 @@ pub struct LockView {
     pub has_notices: bool,
     /// Nobody wants the lock any more.
     pub is_released: bool,
+    /// The last request for it was made by this process.
+    pub is_own: bool,
 }
 
 impl<O, L: Default> Core<O, L> {
@@ -215,6 +217,7 @@ impl<O, L: Default> Core<O, L> {
                 blocked: entry.blocked,
                 has_notices: entry.has_notices,
                 is_released: entry.is_unwanted(),
+                is_own: entry.owner == self.owner,
             }
         })
     }
@@ -341,15 +344,41 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Another process has, or may have, the device open too, since a fork: it may read results of
-    /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
-    /// the process that calls. In a forked child no write of another thread is under way.
-    pub fn set_shared(&mut self, owner: u32, is_child: bool) {
-        self.owner = owner.max(1);
+    /// this one. From now on the kernel decides whether an operation is still in flight.
+    pub fn set_shared(&mut self) {
         self.is_shared = true;
-        if is_child {
-            for (_, entry) in self.table.iter_mut() {
-                entry.is_writing = false;
+    }
+
+    /// This is a forked child, the process `owner`. It goes on with the locks that its parent had, and
+    /// leaves to the parent what that was about to do: requests whose write has not returned, what
+    /// waits for its turn, released locks, deadlines. Returns what was kept for those.
+    pub fn set_child(&mut self, owner: u32) -> (Vec<O>, Vec<L>) {
+        self.set_shared();
+        self.owner = owner.max(1);
+        self.alarms = Alarms::default();
+        let (mut users, mut left) = (Vec::new(), Vec::new());
+        for (token, entry) in self.table.iter_mut() {
+            let is_new = entry.is_writing && entry.state.id() == LockId(0);
+            entry.is_writing = false;
+            entry.is_backing_off = false;
+            entry.state.forget_wanted_cancel();
+            if is_new || entry.is_unwanted() {
+                left.push(token);
+                self.in_flight -= usize::from(entry.state.op().is_some());
+                users.extend(entry.take_users().into_iter().flatten());
+            } else if let Some(queued) = entry.queued.take() {
+                self.in_flight -= 1;
+                users.extend(queued.user);
             }
+        }
+        let faces = left.into_iter().map(|token| self.remove(token)).collect();
+        (users, faces)
+    }
+
+    /// Calls this for all that is kept for operations.
+    pub fn for_each_user(&mut self, mut call: impl FnMut(&mut O)) {
+        for (_, entry) in self.table.iter_mut() {
+            entry.users_mut().for_each(&mut call);
         }
     }
 

@@ -133,6 +133,14 @@ impl<O, L> Entry<O, L> {
         ]
     }
 
+    /// The same, where it is.
+    pub(crate) fn users_mut(&mut self) -> impl Iterator<Item = &mut O> {
+        let Self { user, under, lost, queued, .. } = self;
+        let under = under.iter_mut().chain(lost).filter_map(|under| under.user.as_mut());
+        let queued = queued.iter_mut().filter_map(|queued| queued.user.as_mut());
+        user.iter_mut().chain(under).chain(queued)
+    }
+
     /// The kinds of the operations that [`Entry::take_users`] is about.
     pub(crate) fn kinds(&self) -> [Kind; 3] {
         let queued = self.queued.as_ref().is_some_and(|it| matches!(it.call, Call::Unlock(_)));
@@ -158,6 +166,18 @@ impl<O, L> Entry<O, L> {
     #[inline]
     pub(crate) const fn is_unwanted(&self) -> bool {
         self.is_released || self.is_given_up
+    }
+
+    /// Whether nothing out of the ordinary is known of the operation in flight.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.under.is_none()
+            && self.queued.is_none()
+            && self.lost.is_none()
+            && !self.is_unwanted()
+            && !self.is_backing_off
+            && self.timed_out.is_none()
+            && self.state.cancel() == crate::lock_state::Cancel::None
     }
 
     /// Whether there is no lock any more.

@@ -390,11 +390,12 @@ impl<O, L> Entry<O, L> {
             return Turn::Fail;
         }
         let is_unlock = matches!(queued.call, Call::Unlock(_));
+        let ends = self.state.ends_by_itself() || self.state.is_cancelling();
         let is_due = match self.state.op() {
             None => true,
             Some(op) if op.kind == Kind::Unlock || rules == Rules::Checked => false,
             Some(op) => {
-                let is_over = is_unlock && !self.state.ends_by_itself();
+                let is_over = is_unlock && !ends;
                 is_over || is_shared && (is_unlock || op.kind == Kind::Convert)
             }
         };
@@ -403,7 +404,7 @@ impl<O, L> Entry<O, L> {
         } else if is_due && self.outcome.is_none() {
             // The unlock that somebody asked for ends a lock that is released just as well.
             Turn::Start
-        } else if self.is_unwanted() && !self.state.ends_by_itself() {
+        } else if self.is_unwanted() && !ends {
             Turn::Fail
         } else {
             Turn::Wait

@@ -57,6 +57,8 @@ pub(crate) struct LockState {
     /// The kernel keeps a block for this lock, which it does from the first VALBLK on. Without one
     /// an unlock cannot write (H-16).
     kernel_has_lvb: bool,
+    /// It was another owner's, who may have left such a block in it.
+    was_orphan: bool,
     known_lvb: Option<Lvb>,
     /// What the conversion in flight writes.
     lvb_to_write: Option<ValueBlock>,
@@ -87,6 +89,7 @@ impl LockState {
         self.is_lost = false;
         self.valblk = valblk;
         self.kernel_has_lvb = valblk;
+        self.was_orphan = false;
         self.known_lvb = None;
         self.lvb_to_write = None;
         self.lvb_is_current = false;
@@ -100,6 +103,7 @@ impl LockState {
         self.request(mode, flags, 0);
         self.granted = Some(mode);
         self.op = None;
+        self.was_orphan = true;
     }
 
     /// Makes it a lock that is gone, as all are when their lockspace has ended.
@@ -152,6 +156,13 @@ impl LockState {
         self.cancel = cancel;
         if cancel == Cancel::Sent {
             self.cancel_unanswered = true;
+        }
+    }
+
+    /// A cancel that was only asked for is not to be written.
+    pub(crate) fn forget_wanted_cancel(&mut self) {
+        if matches!(self.cancel, Cancel::Wanted(_)) {
+            self.cancel = Cancel::None;
         }
     }
 
@@ -298,6 +309,14 @@ impl LockState {
         self.persistent = flags.contains(LockFlags::PERSISTENT);
     }
 
+    /// Whether a cancel was sent that ends the operation in flight, if nothing else does.
+    ///
+    /// An unlock waits for that. Of a cancel and an unlock behind a conversion the kernel forgets the
+    /// unlock if the master of the resource dies before it has answered.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.cancel == Cancel::Sent && self.op.is_some_and(|op| op.kind != Kind::Unlock)
+    }
+
     /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
     pub(crate) fn release(&self) -> Release {
         let unlock = |(flags, block)| Release::Unlock(flags, block);
@@ -306,7 +325,7 @@ impl LockState {
             let is_gone = self.granted.is_none() || self.is_lost;
             return if is_gone { Release::Gone } else { unlock(self.unlock_lvb(UnlockLvb::Keep)) };
         };
-        if op.kind == Kind::Unlock || self.ends_by_itself() {
+        if op.kind == Kind::Unlock || self.ends_by_itself() || self.is_cancelling() {
             return Release::Await;
         }
         match (self.kept(), self.cancel) {
@@ -338,7 +357,9 @@ impl LockState {
     #[inline]
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
         match wish {
-            UnlockLvb::Write(block) => (LockFlags::VALBLK, block),
+            UnlockLvb::Write(block) if self.can_write() => (LockFlags::VALBLK, block),
+            // The kernel would not store it, but might take it for the block when the master dies.
+            UnlockLvb::Write(_) => self.kept().unwrap_or(INVALIDATE),
             UnlockLvb::Invalidate => INVALIDATE,
             UnlockLvb::Keep => self.kept().unwrap_or(INVALIDATE),
         }
@@ -356,6 +377,12 @@ impl LockState {
             Some(Lvb { block, .. }) if self.valblk || self.lvb_is_current => block,
             _ => ValueBlock::ZERO,
         }
+    }
+
+    /// Whether an unlock may write a block that it is given.
+    fn can_write(&self) -> bool {
+        let flying = self.op.is_some_and(|op| op.kind != Kind::Unlock && op.mode >= Mode::Pw);
+        (self.kernel_has_lvb || self.was_orphan) && (self.may_write() || flying)
     }
 
     /// Whether the kernel may take what is held for a mode that writes the block when it is unlocked.

@@ -60,8 +60,8 @@ pub struct Unlocking {
 pub enum Queueing {
     /// The submission is to be written.
     Write,
-    /// The operation is kept until a write for its lock has returned, or until what was given up has
-    /// ended. Whoever does that is given its submission.
+    /// The operation is kept until a write for its lock has returned, or until what was given up or
+    /// cancelled has ended. Whoever learns of that is given its submission.
     Queued {
         /// The number of the operation.
         serial: u64,
@@ -253,7 +253,8 @@ impl<O, L: Default> Core<O, L> {
         if rules == Rules::Checked {
             entry.state.check_unlock_lvb(unlock.lvb).map_err(Rejected::Illegal)?;
         }
-        if entry.must_queue(rules) {
+        let is_cancelling = entry.is_converting() && entry.state.is_cancelling();
+        if entry.must_queue(rules) || is_cancelling && rules == Rules::AsAsked && !is_shared {
             return self.queue(token, Call::Unlock(*unlock), user);
         }
         if let Some(op) = entry.state.op() {

@@ -179,8 +179,8 @@ impl Engine {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Arrival(packet) => {
-                if !self.network.hold(packet) {
+            Event::Arrival(number, packet) => {
+                if !self.network.hold(number, packet) {
                     self.deliver(packet);
                 }
             }

@@ -38,7 +38,8 @@ pub(crate) struct Network {
     frozen: Vec<u32>,
     /// The part of the network that a node is in, if it is divided.
     parts: BTreeMap<u32, usize>,
-    held: Vec<Packet>,
+    /// What cannot arrive now, with the number that it was sent under.
+    held: Vec<(u64, Packet)>,
 }
 
 /// A recovery that is to be done.
@@ -51,7 +52,8 @@ pub(crate) struct Pending {
 /// What happens next.
 #[derive(Debug)]
 pub(crate) enum Event {
-    Arrival(Packet),
+    /// A packet, and the number that it was sent under.
+    Arrival(u64, Packet),
     Recovery(u64, Vec<u32>),
 }
 
@@ -77,11 +79,7 @@ impl Network {
         let last = self.last.entry((packet.from, packet.to)).or_default();
         let arrival = time.max(*last);
         *last = arrival;
-        self.put(arrival, packet);
-    }
-
-    fn put(&mut self, at: u64, packet: Packet) {
-        self.on_the_way.insert((at, self.sent), packet);
+        self.on_the_way.insert((arrival, self.sent), packet);
         self.sent += 1;
     }
 
@@ -141,7 +139,7 @@ impl Network {
             let pending = self.recoveries.remove(&group)?;
             return Some(Event::Recovery(group, pending.gone));
         }
-        self.on_the_way.pop_first().map(|(_, packet)| Event::Arrival(packet))
+        self.on_the_way.pop_first().map(|((_, number), packet)| Event::Arrival(number, packet))
     }
 
     /// Whether the network is divided between two nodes.
@@ -150,19 +148,20 @@ impl Network {
     }
 
     /// Whether a packet cannot arrive now. Then it is kept.
-    pub(crate) fn hold(&mut self, packet: Packet) -> bool {
+    pub(crate) fn hold(&mut self, number: u64, packet: Packet) -> bool {
         let cut = self.is_cut(packet.from, packet.to);
         let held = cut || self.frozen.contains(&packet.from) || self.frozen.contains(&packet.to);
         if held {
-            self.held.push(packet);
+            self.held.push((number, packet));
         }
         held
     }
 
-    /// Sends what was kept on its way again.
+    /// Sends what was kept on its way again. By its number it arrives before what was sent later, also
+    /// at the same time.
     fn let_go(&mut self) {
-        for packet in core::mem::take(&mut self.held) {
-            self.put(self.now, packet);
+        for (number, packet) in core::mem::take(&mut self.held) {
+            self.on_the_way.insert((self.now, number), packet);
         }
         self.plan_again();
     }
@@ -173,7 +172,7 @@ impl Network {
             (packet.from != node && packet.to != node) || group.is_some_and(|it| it != packet.group)
         };
         self.on_the_way.retain(|_, packet| stays(packet));
-        self.held.retain(stays);
+        self.held.retain(|(_, packet)| stays(packet));
         if group.is_none() {
             self.frozen.retain(|&frozen| frozen != node);
         }

@@ -355,6 +355,23 @@ fn a_cut_or_a_frozen_node_delays_messages_and_loses_none() {
 }
 
 #[test]
+fn what_a_frozen_node_had_sent_does_not_overtake_what_it_sent_before() {
+    Cluster::each(2, |cluster| {
+        let (master, holder) = (cluster.open(1), cluster.open(2));
+        let first = master.granted("r", Mode::Ex, NONE, 1);
+        let lock = holder.waiting("r", Mode::Pr, NONE, 2);
+        cluster.engine(Engine::step);
+        // The request is queued, and the answer on its way; the grant is behind it.
+        master.unlock(first, 1);
+        cluster.engine(|it| it.freeze(NodeId(1)));
+        cluster.engine(Engine::step);
+        cluster.engine(|it| it.thaw(NodeId(1)));
+        cluster.settle();
+        assert_eq!(holder.next().completes(2, LockStatus::Granted).lock, lock);
+    });
+}
+
+#[test]
 fn a_stopped_lockspace_holds_up_requests_and_closes() {
     Cluster::each(2, |cluster| {
         let minor = cluster.world.minor;

@@ -7,7 +7,7 @@ use dlm_core::{
     CancelStep, Failure, Follow, NewLock, Queueing, Refusal, Rejected, Submission, Ticket,
     Unlocking,
 };
-use dlm_proto::{Command, LockId, Token};
+use dlm_proto::{Command, LockId, NodeId, Request, Token};
 use dlm_sys::{Accepted, Call, Errno};
 
 use super::device::Device;
@@ -29,22 +29,17 @@ pub struct Begun {
     pub serial: u64,
 }
 
+/// What became of a call of the core that begins an operation.
+pub type Prepared = Result<(Begun, Queueing), Rejected>;
+
 /// A call of the core that begins an operation: it fills in the submission.
 pub trait Prepare<F: Face>:
-    FnOnce(
-    &mut State<F>,
-    &mut Option<Notify<F>>,
-    &mut Submission,
-) -> Result<(Begun, Queueing), Rejected>
+    FnOnce(&mut State<F>, &mut Option<Notify<F>>, &mut Submission) -> Prepared
 {
 }
 
 impl<F: Face, P> Prepare<F> for P where
-    P: FnOnce(
-        &mut State<F>,
-        &mut Option<Notify<F>>,
-        &mut Submission,
-    ) -> Result<(Begun, Queueing), Rejected>
+    P: FnOnce(&mut State<F>, &mut Option<Notify<F>>, &mut Submission) -> Prepared
 {
 }
 
@@ -336,12 +331,32 @@ impl<F: Face> Driver<F> {
     /// # Errors
     ///
     /// The kernel's refusal.
-    pub fn submit_other(&self, request: &dlm_proto::Request<'_>) -> Result<(), ErrorKind> {
+    pub fn submit_other(&self, request: &Request<'_>) -> Result<(), ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let encoded = self.state().core.encode_other(request, &mut submission);
         encoded.map_err(|why| self.rejected(why))?;
         self.write(&device, &submission).map(|_| ()).map_err(|error| self.refusal(error))
+    }
+
+    /// Removes orphans: those of the thread `task`, or all with 0, that lie on this node.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal; no thread can be made.
+    pub fn purge(&self, node: NodeId, task: u32) -> Result<(), ErrorKind> {
+        let request = Request::Purge { node, pid: task };
+        if task == 0 {
+            return self.submit_other(&request);
+        }
+        // Given the calling thread's own TID the kernel would drop this device's live locks instead,
+        // without a word. The thread that calls is one that has never locked.
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new();
+            let purging = builder.spawn_scoped(scope, || self.submit_other(&request))?;
+            let died = || ErrorKind::System(std::io::Error::other("the purging thread died"));
+            purging.join().map_err(|_| died())?
+        })
     }
 
     /// Nobody wants this lock any more. Never waits for an answer, but the `write` of the unlock
@@ -423,7 +438,15 @@ impl<F: Face> Driver<F> {
     /// The kernel has accepted a submission. Writes what follows.
     fn accepted(&self, submission: &mut Submission, id: Option<LockId>) {
         let ticket = submission.ticket();
-        let follow = self.state().core.accepted(&ticket, id);
+        let mut state = self.state();
+        let follow = state.core.accepted(&ticket, id);
+        if let (false, Some(id)) = (F::HAS_HANDLES, id) {
+            let user = state.core.user_mut(ticket.token, ticket.serial);
+            if let Some(Notify::Callback(callback)) = user {
+                F::learned(callback, id);
+            }
+        }
+        drop(state);
         if follow {
             self.follow_up(ticket.token);
         }

@@ -36,6 +36,11 @@ pub struct Control {
 }
 
 impl Control {
+    /// Whether this process has the thread.
+    fn is_here(&self) -> bool {
+        self.forks == dlm_sys::fork_count()
+    }
+
     /// Whether the thread has not ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -45,7 +50,7 @@ impl Control {
     /// Whether the calling thread is this one.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        *lock(&self.id) == Some(thread::current().id()) && self.forks == dlm_sys::fork_count()
+        *lock(&self.id) == Some(thread::current().id()) && self.is_here()
     }
 
     /// Stops the thread after the callback that it runs, and waits, at most for `timeout`, until it
@@ -55,7 +60,7 @@ impl Control {
     ///
     /// [`ErrorKind::TimedOut`], or the reason for which it had ended before.
     pub fn stop(&self, timeout: Duration) -> Result<(), ErrorKind> {
-        if self.forks != dlm_sys::fork_count() {
+        if !self.is_here() {
             return Ok(());
         }
         self.stops.store(true, Ordering::SeqCst);
@@ -111,9 +116,7 @@ impl Delivery {
     /// Whether there is a thread in this process.
     fn is_there(&self) -> bool {
         self.has_thread.load(Ordering::SeqCst)
-            && lock(&self.running)
-                .as_ref()
-                .is_some_and(|control| control.forks == dlm_sys::fork_count())
+            && lock(&self.running).as_ref().is_some_and(|control| control.is_here())
     }
 
     /// Whether callbacks are run by a thread other than this one.
@@ -156,6 +159,10 @@ impl<F: Face> Driver<F> {
         let thread = builder.spawn(move || {
             *lock(&theirs.id) = Some(thread::current().id());
             let end = deliver(&driver, &theirs);
+            if !theirs.is_here() {
+                // A callback has forked, and this is the child: nothing of the parent's is touched.
+                return std::mem::forget(driver);
+            }
             if let Some(driver) = driver.upgrade() {
                 driver.delivery.forget(&theirs);
             }
@@ -215,6 +222,10 @@ impl Delivery {
 fn deliver<F: Face>(driver: &Weak<Driver<F>>, control: &Control) -> Result<(), ErrorKind> {
     while let Some(driver) = driver.upgrade() {
         match driver.deliver_once(control) {
+            _ if !control.is_here() => {
+                std::mem::forget(driver);
+                return Ok(());
+            }
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(kind) => {

@@ -6,10 +6,14 @@ use std::time::Instant;
 use dlm_proto::{Abi, Command, MAX_RESULT_LEN, Minor};
 use dlm_sys::Accepted;
 
+#[cfg(not(dlm_model))]
+use super::signal::Signal;
 use super::signal::{AsFd, Source};
 #[cfg(not(dlm_model))]
 use crate::backend::BackendDevice;
 use crate::error::ErrorKind;
+#[cfg(not(dlm_model))]
+use crate::sync::MutexGuard;
 use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
@@ -57,6 +61,20 @@ impl Device {
 
     fn of(kind: Kind) -> Self {
         Self { kind, tells: Tells(Arc::default()) }
+    }
+
+    /// The device of a forked child. What the parent's other threads held of this one, nobody lets go
+    /// of there. Without a descriptor for that it is the same.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn in_child(this: Arc<Self>) -> Arc<Self> {
+        let taken = match &this.kind {
+            Kind::Kernel(device, _) => Signal::new().ok().and_then(|nothing| {
+                let device = device.take_out(nothing.as_fd()).ok()?;
+                Some(Arc::new(Self::of_kernel(device)))
+            }),
+            Kind::Other(_) => None,
+        };
+        taken.unwrap_or(this)
     }
 
     pub(crate) fn abi(&self) -> Abi {
@@ -206,8 +224,21 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(device: Device) -> Self {
-        let closing = Arc::clone(&device.tells.0);
-        Self { device: Mutex::new(Ok(Arc::new(device))), closing }
+        Self::of(Ok(Arc::new(device)))
+    }
+
+    pub(crate) fn of(device: Result<Arc<Device>, Gone>) -> Self {
+        let closing = match &device {
+            Ok(device) => Arc::clone(&device.tells.0),
+            Err(_) => Arc::new(Closing { is_closed: Mutex::new(true), ..Closing::default() }),
+        };
+        Self { device: Mutex::new(device), closing }
+    }
+
+    /// The device, which nobody takes away meanwhile.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Result<Arc<Device>, Gone>> {
+        lock(&self.device)
     }
 
     #[inline]

@@ -35,6 +35,10 @@ impl<F: Face> Driver<F> {
         let mut budget = READ_BUDGET;
         let mut turn = 0;
         while turn < budget {
+            if self.check_fork().is_err() {
+                // A callback has forked, and this is the child.
+                return Ok(ran);
+            }
             if let Some(due) = self.due.pop() {
                 self.run(due);
                 ran += 1;
@@ -69,7 +73,9 @@ impl<F: Face> Driver<F> {
             turn += 1;
         }
         // There may be more, and whoever waits for an edge must see one.
-        self.readiness.raise_again();
+        if self.check_fork().is_ok() {
+            self.readiness.raise_again();
+        }
         Ok(ran)
     }
 

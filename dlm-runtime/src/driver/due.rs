@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::face::{Due, Face};
+#[cfg(not(dlm_model))]
+use crate::sync::MutexGuard;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, lock};
 
@@ -20,6 +22,18 @@ impl<F: Face> Default for DueQueue<F> {
 }
 
 impl<F: Face> DueQueue<F> {
+    #[cfg(not(dlm_model))]
+    pub(crate) fn of(queue: VecDeque<Due<F>>) -> Self {
+        let len = AtomicUsize::new(queue.len());
+        Self { queue: Mutex::new(queue), len }
+    }
+
+    /// The queue, of which nobody else takes one meanwhile, nor adds one.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, VecDeque<Due<F>>> {
+        lock(&self.queue)
+    }
+
     /// Adds one. Tells whether the queue was empty: then those who wait for it must be told.
     pub(crate) fn push(&self, due: Due<F>) -> bool {
         let mut queue = lock(&self.queue);

@@ -28,6 +28,10 @@ pub trait Face: Sized + Send + Sync + 'static {
     /// Whether each lock has a handle, whose drop releases it.
     const HAS_HANDLES: bool;
 
+    /// The kernel has accepted the request for a lock, as one of this id. Called for faces without
+    /// handles, with the table locked, unless the request has ended already.
+    fn learned(_callback: &Self::Callback, _id: LockId) {}
+
     /// An operation of a lock has ended. `callback`: what was kept for it, unless a thread or task
     /// waits for the end. Returns the callback that is due by this.
     fn ended(

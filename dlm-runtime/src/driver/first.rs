@@ -60,6 +60,12 @@ impl FirstRequests {
         Self { is_wanted, is_taken: Mutex::new(false), left: Condvar::default() }
     }
 
+    /// The same for a forked child. It shares the lock on the node with its parent.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn in_child(&self) -> Self {
+        Self { is_wanted: self.is_wanted, is_taken: Mutex::new(false), left: Condvar::default() }
+    }
+
     /// Whether there is a need for turns.
     #[inline]
     pub(crate) const fn is_wanted(&self) -> bool {

@@ -9,7 +9,7 @@
 //! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
 //! * `alarm`, `settler`: deadlines, and what is left over when nobody reads.
 //! * `device`, `signal`, `readiness`, `writer`: descriptors, and a thread that writes.
-//! * `open`, `end`: from the opening of a lockspace to its end.
+//! * `open`, `end`, `fork`: from the opening of a lockspace to its end, in each process.
 //!
 //! # What may be locked when
 //!
@@ -28,6 +28,8 @@ pub(crate) mod end;
 pub(crate) mod face;
 pub(crate) mod first;
 pub(crate) mod flush;
+#[cfg(not(dlm_model))]
+mod fork;
 mod lazy_signal;
 #[cfg(not(dlm_model))]
 mod open;
@@ -47,7 +49,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use dlm_core::{Core, Options, Rules};
-use dlm_proto::{Abi, LockspaceName, Minor};
+use dlm_proto::{LockspaceName, Minor};
 
 use self::delivery::Delivery;
 use self::device::{Device, Slot};
@@ -65,9 +67,11 @@ use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
 
-pub use self::call::{Begun, Prepare};
+pub use self::call::{Begun, Prepare, Prepared};
 pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
+#[cfg(not(dlm_model))]
+pub use self::fork::Frozen;
 pub use self::wait::OthersEnd;
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
@@ -105,8 +109,8 @@ pub struct Driver<F: Face> {
     writer: Option<Writer>,
     pub(crate) name: LockspaceName,
     pub(crate) minor: Minor,
-    pub(crate) abi: Abi,
     pub(crate) manager: Manager,
+    core_options: Options,
     /// The forks when it was opened.
     forks: u32,
     /// The start of the core's time.
@@ -130,6 +134,22 @@ pub struct Driver<F: Face> {
     is_read_short: AtomicBool,
 }
 
+/// What a driver is made of.
+struct Parts<F: Face> {
+    writer: Option<Writer>,
+    name: LockspaceName,
+    minor: Minor,
+    manager: Manager,
+    core_options: Options,
+    has_threads: bool,
+    start: Instant,
+    slot: Slot,
+    first_requests: FirstRequests,
+    state: State<F>,
+    due: DueQueue<F>,
+    readiness: Readiness,
+}
+
 impl<F: Face> Driver<F> {
     /// A driver of a device.
     pub(crate) fn new(
@@ -139,45 +159,58 @@ impl<F: Face> Driver<F> {
         options: &DriverOptions,
     ) -> Result<Arc<Self>, ErrorKind> {
         let writer = if options.background_writes { Some(Writer::start()?) } else { None };
-        let (abi, minor) = (device.abi(), device.minor());
         let first_requests = FirstRequests::new(options.keep_apart, &device);
-        let core = Core::new(Options {
-            abi,
+        let core_options = Options {
+            abi: device.abi(),
             owner: std::process::id(),
             rules: options.rules,
             has_ids: options.has_ids,
             has_names: first_requests.is_wanted(),
-        });
-        Ok(Arc::new_cyclic(|weak_self| Self {
+        };
+        Ok(Self::of(Parts {
+            writer,
+            name,
+            minor: device.minor(),
+            manager,
+            core_options,
+            has_threads: options.has_threads,
+            start: now(),
+            slot: Slot::new(device),
+            first_requests,
+            state: State::new(Core::new(core_options)),
+            due: DueQueue::default(),
+            readiness: Readiness::default(),
+        }))
+    }
+
+    fn of(parts: Parts<F>) -> Arc<Self> {
+        let Parts { writer, name, minor, manager, core_options, has_threads, .. } = parts;
+        let Parts { start, slot, first_requests, state, due, readiness, .. } = parts;
+        Arc::new_cyclic(|weak_self| Self {
             weak_self: Weak::clone(weak_self),
             writer,
             name,
             minor,
-            abi,
             manager,
+            core_options,
             forks: dlm_sys::fork_count(),
-            start: now(),
-            slot: Slot::new(device),
+            start,
+            slot,
             first_requests,
-            state: Mutex::new(State {
-                core,
-                delivered: 0,
-                observers: Vec::new(),
-                last_observer: 0,
-            }),
+            state: Mutex::new(state),
             gate: Mutex::new(()),
             waits: WaitQueue::default(),
-            due: DueQueue::default(),
-            readiness: Readiness::default(),
+            due,
+            readiness,
             notice_waiters: NoticeWaiters::default(),
             flush: Flush::default(),
             end_wakers: EndWakers::default(),
             settler: Settler::default(),
             delivery: Delivery::default(),
             callback_panics: Count::default(),
-            has_threads: options.has_threads,
+            has_threads,
             is_read_short: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// Whether this process is the one that has opened the lockspace.
@@ -219,6 +252,10 @@ impl<F: Face> Driver<F> {
 }
 
 impl<F: Face> State<F> {
+    const fn new(core: Core<Notify<F>, F::Lock>) -> Self {
+        Self { core, delivered: 0, observers: Vec::new(), last_observer: 0 }
+    }
+
     /// What was kept for an operation is handed out.
     #[inline]
     pub(crate) fn handed_out(&mut self, user: Option<&Notify<F>>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dlm_core::{Ended, Moved, Received, Report, Ticket};
+use dlm_core::{Ended, Moved, Own, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
 use super::device::Device;
@@ -11,7 +11,7 @@ use super::face::{Due, Face, Notice, Notify};
 use super::{Driver, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
-use crate::sync::lock;
+use crate::sync::{MutexGuard, lock};
 use crate::trace::Note;
 
 /// Who reads, and takes at once what is meant for him.
@@ -80,9 +80,17 @@ impl<F: Face> Driver<F> {
                 return self.read_nothing(nothing.map(|_| ()), follow);
             }
         };
-        let received = state.core.receive(buffer.get(..len).unwrap_or(&buffer));
+        let bytes = buffer.get(..len).unwrap_or(&buffer);
+        if let Role::Waiter(token, serial) = role {
+            if state.observers.is_empty() && follow.is_none() && self.flush.is_idle() {
+                if let Some(own) = state.core.receive_own(bytes, token, serial) {
+                    return Ok(self.route_own(state, gate, (token, serial), own));
+                }
+            }
+        }
+        let received = state.core.receive(bytes);
         let read = match received {
-            Received::Ended(report) => self.route(&mut state, report, role),
+            Received::Ended(report) => self.route(&mut state, report),
             Received::Blocking { token, mode } => self.route_notice(&mut state, token, mode),
             Received::Dropped | Received::Nothing => Read::Handled,
         };
@@ -92,6 +100,35 @@ impl<F: Face> Driver<F> {
             None => Ok(read),
             Some(token) => Ok(self.with_follow(read, token)),
         }
+    }
+
+    /// Hands the plain end of an operation to the reader, whose operation it is.
+    #[inline]
+    fn route_own(
+        &self,
+        mut state: MutexGuard<'_, State<F>>,
+        gate: MutexGuard<'_, ()>,
+        (token, serial): (Token, u64),
+        own: Own<Notify<F>>,
+    ) -> Read<F> {
+        let Own { kind, ended, user } = own;
+        state.handed_out(user.as_ref());
+        let completion = state.completion(token, &ended);
+        let id = state.core.id(token);
+        let due = match state.core.face_mut(token) {
+            Some(face) => F::ended(face, kind, None, &completion, id),
+            None => None,
+        };
+        if due.is_some() {
+            let overtaken = None;
+            let report = Report { token, serial, kind, ended, user, overtaken, follow: false };
+            return self.route_any(&mut state, report, &completion, due);
+        }
+        let lock = if ended.mode.is_none() { state.core.settle(token) } else { None };
+        drop(state);
+        drop(gate);
+        let lock = lock.filter(|lock| !F::is_vacant(lock)).map(Box::new);
+        Read::Mine(completion, Left { user, lock })
     }
 
     #[cold]
@@ -133,8 +170,7 @@ impl<F: Face> Driver<F> {
     }
 
     /// Hands the end of an operation to whoever asked for it.
-    #[inline]
-    fn route(&self, state: &mut State<F>, report: Report<Notify<F>>, role: Role) -> Read<F> {
+    fn route(&self, state: &mut State<F>, report: Report<Notify<F>>) -> Read<F> {
         let Report { token, serial, kind, ended, user, overtaken, follow } = report;
         state.handed_out(user.as_ref());
         let completion = state.completion(token, &ended);
@@ -143,16 +179,8 @@ impl<F: Face> Driver<F> {
             Some(Notify::Callback(callback)) => (Some(callback), None),
             user => (None, user),
         };
-        let is_mine = role == Role::Waiter(token, serial) && user.is_some();
         let face = state.core.face_mut(token);
         let due = face.and_then(|face| F::ended(face, kind, callback, &completion, id));
-        let is_plain = due.is_none() && overtaken.is_none() && !follow;
-        if is_mine && is_plain && !state.is_observed(token, serial) && self.flush.is_idle() {
-            // What most operations come to.
-            let lock = if ended.mode.is_none() { state.core.settle(token) } else { None };
-            let lock = lock.filter(|lock| !F::is_vacant(lock)).map(Box::new);
-            return Read::Mine(completion, Left { user, lock });
-        }
         let report = Report { token, serial, kind, ended, user, overtaken, follow };
         self.route_any(state, report, &completion, due)
     }

@@ -42,6 +42,16 @@ impl Readiness {
         let _ = self.set.set(Arc::clone(set));
     }
 
+    /// That of a forked child: the same number, and nothing of the parent's behind it.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn in_child(&self) -> Self {
+        let new = Self::default();
+        if let Some(set) = self.set.get().filter(|set| set.renew().is_ok()) {
+            new.use_set(set);
+        }
+        new
+    }
+
     /// The descriptor to poll. It is made now if it was not before.
     ///
     /// What it shows is added at the first call: being looked at costs the kernel some work for each

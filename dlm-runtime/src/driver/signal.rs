@@ -84,6 +84,13 @@ impl PollSet {
         Ok(set)
     }
 
+    /// Has the descriptor lead to a set of its own: a forked child shares the one behind it with its
+    /// parent.
+    pub(crate) fn renew(&self) -> nix::Result<()> {
+        let new = Self::new(&[])?;
+        dlm_sys::redirect(self.as_fd(), new.as_fd()).map_err(|errno| Errno::from_raw(errno.raw()))
+    }
+
     pub(crate) fn add(&self, source: &Source<'_>) -> nix::Result<()> {
         self.0.add(source, EpollEvent::new(EpollFlags::EPOLLIN, 0))
     }

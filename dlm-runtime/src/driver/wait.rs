@@ -181,6 +181,14 @@ impl<F: Face> super::State<F> {
         OthersEnd { begun, number, is_quiet: false }
     }
 
+    /// Whether that operation has ended, and its end is there to be taken.
+    #[must_use]
+    pub fn has_ended(&self, observed: OthersEnd) -> bool {
+        let Begun { token, serial } = observed.begun;
+        let index = self.observer(token, serial, observed.number);
+        index.and_then(|index| self.observers.get(index)).is_some_and(|it| it.end.is_some())
+    }
+
     /// Ends that.
     pub fn look_away(&mut self, observed: OthersEnd) {
         let Begun { token, serial } = observed.begun;
@@ -259,8 +267,9 @@ impl<F: Face> Driver<F> {
         begun: Begun,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
+        self.check_fork()?;
         let end = self.await_end(begun, deadline);
-        if end.is_err() {
+        if end.is_err() && self.check_fork().is_ok() {
             self.abandon(begun);
         }
         end
@@ -384,7 +393,7 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Option<Completion>, ErrorKind> {
         let end = self.wait_for(&observed, deadline);
-        if !matches!(end, Ok(Some(_))) {
+        if !matches!(end, Ok(Some(_))) && self.check_fork().is_ok() {
             self.state().look_away(observed);
         }
         end
@@ -399,6 +408,8 @@ impl<F: Face> Driver<F> {
         let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
         let mut seat: Option<Seat<'_>> = None;
         loop {
+            // A callback may have forked, and this be the child.
+            self.check_fork()?;
             if let Some(got) = goal.look(self, None)? {
                 return Ok(Some(got));
             }

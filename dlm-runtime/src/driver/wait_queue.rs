@@ -161,6 +161,9 @@ impl<'a> Seat<'a> {
 
     /// Gives up the place. One of the followers takes the lead if that was it.
     pub(crate) fn leave(&mut self) {
+        if self.place == Place::None {
+            return;
+        }
         let next = {
             let mut order = lock(&self.queue.order);
             match std::mem::replace(&mut self.place, Place::None) {

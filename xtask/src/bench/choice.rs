@@ -51,7 +51,7 @@ impl Choice {
     }
 
     fn add(&mut self, name: String) -> Result<(), String> {
-        let on_cluster = || cluster::ROWS.iter().map(|(row, _)| row.name);
+        let on_cluster = cluster::rows;
         let alone = [CODEC, ENGINE, waits::ROW];
         let mut rows = guest::ROWS.iter().map(|row| row.name).chain(alone).chain(on_cluster());
         if let Some(library) = Library::ALL.into_iter().find(|library| library.name() == name) {
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn every_row_and_every_library_is_explained() {
-        let rows = guest::ROWS.iter().chain(cluster::ROWS.iter().map(|(row, _)| row));
-        let rows = rows.map(|row| row.name).chain([CODEC, ENGINE, waits::ROW]);
+        let rows = guest::ROWS.iter().map(|row| row.name).chain(cluster::rows());
+        let rows = rows.chain([CODEC, ENGINE, waits::ROW]);
         let libraries = Library::ALL.into_iter().map(Library::name);
         for name in rows.chain(libraries) {
             assert!(USAGE.contains(&format!("\n    {name} ")), "{name}");

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`
 
+mod beside;
 mod choice;
 mod cluster;
 mod codec;
@@ -60,7 +61,8 @@ over the floor in the same row. And in wall time, on two processors. Then:
 
 And between the nodes of a cluster of three, in wall time; a third node is master of the resource:
 
-    cross-node            locks and unlocks, an operation each
+    cross-node            locks and unlocks, an operation each, by dlm-runtime, libdlm_lt and
+                          our-libdlm_lt in one process, which take turns pair by pair
     handover              two nodes hold a lock in turn, each until a blocking AST tells that the other
                           wants it; each change of the holder is an operation
     value-exchange        the same by conversions, with a number in the value block
@@ -98,7 +100,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if in_guest.into_iter().any(|row| choice.has(row)) {
         guest::run(&choice, &mut file)?;
     }
-    if cluster::ROWS.iter().any(|(row, _)| choice.has(row.name)) {
+    if cluster::rows().any(|row| choice.has(row)) {
         cluster::run(&choice, &mut file)?;
     }
     println!("Written to target/bench.json.");

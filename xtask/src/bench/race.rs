@@ -24,7 +24,7 @@ pub(super) struct Row {
 pub(super) const OPERATIONS: u32 = 2;
 
 /// Nanoseconds in a second.
-const SECOND: f64 = 1e9;
+pub(super) const SECOND: f64 = 1e9;
 
 /// How the time is taken.
 #[derive(Debug, Clone, Copy)]

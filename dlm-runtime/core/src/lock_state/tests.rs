@@ -82,12 +82,16 @@ fn what_ends_by_itself_is_awaited() {
     state.set_cancel(Cancel::Sent);
     assert!(state.ends_by_itself());
     assert_eq!(state.release(), Release::Await);
-    // A conversion leaves the lock there.
+    // A conversion leaves the lock there, and its cancel has to be answered first.
     let mut state = held(Mode::Pr, LockFlags::empty(), None);
     converting(&mut state, Mode::Ex, LockFlags::NOQUEUE, None);
+    assert_eq!(state.release(), Release::Unlock(FORCE, ValueBlock::ZERO));
     state.set_cancel(Cancel::Sent);
     assert!(!state.ends_by_itself());
-    assert_eq!(state.release(), Release::Unlock(FORCE, ValueBlock::ZERO));
+    assert_eq!(state.release(), Release::Await);
+    end(&mut state, LockStatus::Granted, None);
+    assert_eq!(state.release(), Release::Unlock(LockFlags::empty(), ValueBlock::ZERO));
+    assert_eq!(unlock(&mut state), FORCE);
 }
 
 #[test]
@@ -187,6 +191,26 @@ fn an_unlock_writes_only_where_the_kernel_would() {
     assert!(state.check_unlock_lvb(UnlockLvb::Write(BLOCK)).is_ok());
     let idle = held(Mode::Ex, LockFlags::empty(), None);
     assert!(idle.check_unlock_lvb(UnlockLvb::Invalidate).is_ok());
+}
+
+/// H-16, H-18: the kernel would store nothing, and take it for the block if the master dies.
+#[test]
+fn a_block_that_is_not_stored_is_not_carried() {
+    let write = UnlockLvb::Write(BLOCK);
+    let nothing = (LockFlags::empty(), ValueBlock::ZERO);
+    assert_eq!(held(Mode::Cr, VALBLK, None).unlock_lvb(write), nothing);
+    assert_eq!(held(Mode::Ex, LockFlags::empty(), None).unlock_lvb(write), nothing);
+    assert_eq!(held(Mode::Ex, VALBLK, None).unlock_lvb(write), (VALBLK, BLOCK));
+    // Granted by now, it would.
+    assert_eq!(requested(Mode::Ex, VALBLK).unlock_lvb(write), (VALBLK, BLOCK));
+    let mut state = held(Mode::Cr, VALBLK, None);
+    converting(&mut state, Mode::Ex, VALBLK, None);
+    assert_eq!(state.unlock_lvb(write), (VALBLK, BLOCK));
+    // Whether an orphan has a block is not known.
+    let mut state = LockState::default();
+    state.adopt(Mode::Ex, LockFlags::empty());
+    assert_eq!(state.unlock_lvb(write), (VALBLK, BLOCK));
+    assert!(state.check_unlock_lvb(write).is_err());
 }
 
 #[test]

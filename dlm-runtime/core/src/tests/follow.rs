@@ -532,6 +532,8 @@ fn the_release_of_a_lock_hands_out_all_that_was_kept_for_it() {
     assert!(matches!(released.follow, Follow::Nothing));
     assert_eq!(numbers(&released.users), [Some(2), None, Some(3)]);
     assert!(rig.accept(None));
+    rig.follow_does_nothing(token);
+    assert!(rig.ended(token, LockStatus::Granted).follow);
     rig.follow_writes(token);
     rig.assert_writes(5, LockFlags::FORCEUNLOCK);
 

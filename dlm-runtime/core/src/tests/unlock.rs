@@ -192,6 +192,23 @@ fn an_unlock_does_not_go_over_what_ends_by_itself() {
     rig.assert_writes(7, LockFlags::FORCEUNLOCK);
 }
 
+/// The kernel forgets one that is behind a conversion and its cancel when the master dies.
+#[test]
+fn an_unlock_waits_for_the_end_of_a_conversion_that_is_cancelled() {
+    for status in [LockStatus::Granted, LockStatus::Cancelled] {
+        let mut rig = Rig::new(Rules::AsAsked);
+        let token = rig.held(5);
+        rig.converting(token, Mode::Pr);
+        assert_eq!(rig.cancel(token, false), CancelStep::Write);
+        rig.accept(None);
+        assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 2 }));
+        rig.follow_does_nothing(token);
+        assert!(rig.ended(token, status).follow);
+        rig.follow_writes(token);
+        rig.assert_writes(5, LockFlags::FORCEUNLOCK);
+    }
+}
+
 #[test]
 fn an_unlock_behind_a_cancel_is_forced_until_a_conversion_is_accepted() {
     Rig::each(|mut rig| {

@@ -48,8 +48,10 @@ impl Block {
         if let Some(block) = result {
             self.buffer = Some(*block);
         }
-        let has_moved = flags.contains(LockFlags::VALBLK) && (writes || result.is_some());
-        if has_moved && !flags.contains(LockFlags::IVVALBLK) {
+        // IVVALBLK marks the block of the resource where it would be written.
+        let is_written = writes && !flags.contains(LockFlags::IVVALBLK);
+        let is_read = !writes && result.is_some();
+        if flags.contains(LockFlags::VALBLK) && (is_written || is_read) {
             self.known = self.buffer;
         }
     }

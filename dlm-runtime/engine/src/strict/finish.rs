@@ -25,6 +25,7 @@ impl Strict {
                     record.operation = None;
                     if !has_marked(errno) {
                         (record.cancel, record.flags) = (before.cancel, before.flags);
+                        record.is_forced = before.is_forced;
                     }
                 }
                 if errno == Errno::ENOENT {

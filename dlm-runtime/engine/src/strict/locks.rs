@@ -48,8 +48,12 @@ impl Locks {
         let is_unreturned = ends && self.records.iter().any(is_unreturned);
         let is_meant = |it: &Record| param == 0 || it.param == param;
         let live = |it: &Record| it.is_live(id);
-        let meant = self.records.iter().position(|it| live(it) && is_meant(it));
-        let Some(place) = meant.or_else(|| self.records.iter().position(live)) else {
+        // Several may have the id, if nobody has said yet that all but one have ended.
+        let last = |wanted: &dyn Fn(&Record) -> bool| {
+            let records = self.records.iter().enumerate().filter(|(_, it)| live(it) && wanted(it));
+            records.max_by_key(|(_, it)| (!it.may_have_ended(), it.id_since)).map(|(at, _)| at)
+        };
+        let Some(place) = last(&is_meant).or_else(|| last(&|_| true)) else {
             let missing = self.missing(id);
             return Err(if is_unreturned { Violation::LockUnreturned(id) } else { missing });
         };

@@ -29,12 +29,13 @@ pub(super) enum Written {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     pub(super) cancel: Cancel,
+    pub(super) is_forced: bool,
     pub(super) flags: LockFlags,
 }
 
 impl Before {
     fn of(record: &Record) -> Self {
-        Self { cancel: record.cancel, flags: record.flags }
+        Self { cancel: record.cancel, is_forced: record.is_forced, flags: record.flags }
     }
 }
 
@@ -171,6 +172,7 @@ impl Strict {
         record.operation = Some(Operation { serial, is_request: false, mode, flags });
         record.converting = Some(serial);
         record.cancel = Cancel::default();
+        record.is_forced = false;
         record.flags = flags;
         Ok(Written::Convert(record.key, before))
     }

@@ -51,6 +51,17 @@ fn h18_what_is_written_on_purpose_is_the_block_from_then_on() {
     it.whole(&Request::Unlock(unlock(&ValueBlock::ZERO).with(VALBLK)), Ok(0)).unwrap();
 }
 
+/// A conversion that is refused has left its block in the kernel's buffer.
+#[test]
+fn h18_the_block_that_was_read_is_known_also_with_ivvalblk() {
+    let mut it = Program::new();
+    it.granted(1, Mode::Ex, VALBLK | LockFlags::IVVALBLK);
+    let convert = LockRequest::convert(id(1), Mode::Pr, cookies(1));
+    it.whole(&Request::Lock(convert.with_lvb(&B)), Err(Errno::EINVAL)).unwrap();
+    it.whole(&Request::Lock(LockRequest { lvb: &A, ..convert }), Ok(0)).unwrap();
+    it.clean();
+}
+
 #[test]
 fn h18_zeros_are_as_good_as_an_old_block_when_the_buffer_does_not_count() {
     let mut it = Program::new();

@@ -95,6 +95,23 @@ fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
     it.unlock(1, FORCE).unwrap_err();
     it.reported(Violation::SecondForce(id(1)), "H-3");
     it.unlock(1, NONE).unwrap();
+
+    // A conversion replaces the flags, if the kernel gets to that.
+    let mut it = Program::new();
+    it.granted(1, Mode::Pr, NONE);
+    it.whole(&unlock(1, FORCE), Err(Errno::ENOBUFS)).unwrap();
+    it.whole(&convert(1, Mode::Ex, NONE), Err(Errno(12))).unwrap();
+    it.clean();
+    it.unlock(1, FORCE).unwrap_err();
+    it.reported(Violation::SecondForce(id(1)), "H-3");
+    for answer in [Ok(0), Err(Errno::ENOBUFS)] {
+        let mut it = Program::new();
+        it.granted(1, Mode::Pr, NONE);
+        it.whole(&unlock(1, FORCE), Err(Errno::ENOBUFS)).unwrap();
+        it.whole(&convert(1, Mode::Ex, NONE), answer).unwrap();
+        it.unlock(1, FORCE).unwrap();
+        it.clean();
+    }
 }
 
 #[test]

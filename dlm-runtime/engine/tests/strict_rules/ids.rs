@@ -208,6 +208,30 @@ fn a_purge_of_the_own_thread_takes_all_locks() {
     }
 }
 
+/// The id of a request that was cancelled is free before its result is read (6.12), and DEADLOCK
+/// carries no words.
+#[test]
+fn the_lock_that_has_not_ended_has_the_id() {
+    let deadlock = Request::Deadlock { lock: id(1), flags: LockFlags::CANCEL };
+    // It may be the first one to hear of it.
+    let mut it = Program::new();
+    let first = it.begin(&lock(1, Mode::Ex, LockFlags::NOQUEUE)).unwrap();
+    it.whole(&lock(2, Mode::Ex, NONE), Ok(1)).unwrap();
+    it.0.end_write(first, Ok(1));
+    it.whole(&deadlock, Ok(0)).unwrap();
+    it.clean();
+    let mut it = Program::new();
+    let first = it.begin(&lock(1, Mode::Ex, NONE)).unwrap();
+    let second = it.begin(&lock(2, Mode::Ex, NONE)).unwrap();
+    it.0.end_write(first, Ok(1));
+    it.cancel(1).unwrap();
+    it.0.end_write(second, Ok(1));
+    it.whole(&deadlock, Ok(0)).unwrap();
+    it.clean();
+    it.whole(&deadlock, Ok(0)).unwrap_err();
+    it.reported(Violation::SecondCancel(id(1)), "H-3");
+}
+
 #[test]
 fn a_lock_that_is_refused_never_was() {
     let mut it = Program::new();

@@ -138,25 +138,30 @@ fn under_signals<T: Send>(work: impl FnOnce() -> T + Send, enough: impl Fn() -> 
 }
 
 #[test]
-fn an_interrupted_call_says_so_and_is_repeated_by_its_user() {
+fn an_interrupted_read_says_so() {
     let fd = eventfd(0);
-    let raw = fd.as_raw_fd();
-    let value = under_signals(|| read(raw, &mut [0; 8]), || false);
+    let value = under_signals(|| read(fd.as_raw_fd(), &mut [0; 8]), || false);
     assert_eq!(answer(value), Err(Errno::EINTR));
+}
 
-    // The same for a user, who reads on until there is something.
-    let (fd, before) = (device(fd), SIGNALS.load(SeqCst));
+#[test]
+fn an_interrupted_read_is_repeated() {
+    let fd = device(eventfd(0));
+    let before = SIGNALS.load(SeqCst);
     let enough = || {
         let enough = SIGNALS.load(SeqCst) >= before + 3;
         if enough {
-            write(raw, &ONE);
+            write(fd.raw(), &ONE);
         }
         enough
     };
     assert_eq!(under_signals(|| fd.read(&mut [0; 8]), enough), Ok(8));
     assert!(SIGNALS.load(SeqCst) >= before + 3);
+}
 
-    // A signal ends a poll.
+#[test]
+fn a_signal_ends_a_poll() {
+    let fd = device(eventfd(0));
     assert_eq!(under_signals(|| fd.poll_readable(None), || false), Ok(false));
 }
 
