@@ -15,7 +15,8 @@ use std::thread;
 use std::time::Instant;
 
 use dlm_proto::{LockFlags, LockStatus, Mode};
-use dlm_tests::{Kernel, Lockspace, Meeting, PATIENCE, Session};
+use dlm_sys::{Errno, LockspaceDevice};
+use dlm_tests::{Kernel, Lockspace, Meeting, PATIENCE, Session, as_nobody};
 
 /// As many as the guest has processors.
 const PARTIES: usize = 2;
@@ -33,8 +34,8 @@ enum Way {
     AsksLater,
     /// It asks for NL and converts that: the requests for NL are the first.
     Converts,
-    /// It asks for it while no other is alone with the lockspace.
-    AsksAlone,
+    /// It asks for it while it has the lock on the node.
+    AsksInTurn,
 }
 
 impl Way {
@@ -42,9 +43,12 @@ impl Way {
     fn goes(self, session: &Session<'_>, name: &str) -> bool {
         match self {
             Self::Asks | Self::AsksLater => _ = session.lock(name, Mode::Ex, NOW, 1),
-            Self::AsksAlone => {
-                let _alone = session.device().alone().unwrap();
+            Self::AsksInTurn => {
+                while !session.device().try_lock_node().unwrap() {
+                    thread::yield_now();
+                }
                 session.lock(name, Mode::Ex, NOW, 1);
+                session.device().unlock_node();
             }
             Self::Converts => {
                 let lock = session.granted(name, Mode::Nl, NONE, 1);
@@ -107,7 +111,7 @@ fn two_can_hold(way: Way) -> bool {
 }
 
 /// When this fails on a new kernel because one is the answer, the kernel was repaired: then the
-/// manual in dlm-runtime, which names the kernels, wants to know.
+/// manual in dlm-runtime, which names the kernels, wants to know, and `first_requests_can_meet`.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn first_requests_at_the_same_time_can_all_be_granted_ex_since_6_10() {
@@ -128,6 +132,31 @@ fn one_null_lock_that_was_there_before_helps() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn requests_that_are_written_alone_do_not_meet() {
-    assert_eq!(rounds_with_two_holders(Way::AsksAlone, ROUNDS), 0);
+fn requests_that_are_written_in_turn_do_not_meet() {
+    assert_eq!(rounds_with_two_holders(Way::AsksInTurn, ROUNDS), 0);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn the_kernel_shows_whether_first_requests_can_meet() {
+    assert_eq!(dlm_sys::first_requests_can_meet(), Kernel::pick(false, true));
+    // What would tell if the release did not: Debian's kernels are built with both.
+    let seen = Some(Kernel::pick(false, true));
+    assert_eq!(dlm_sys::hash_table_seen(), [seen; 2], "by types, by symbols");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn the_lock_on_the_node_is_one_and_ends_with_its_owner() {
+    let space = Lockspace::new("first-lock");
+    let (one, two) = (space.open(), space.open());
+    assert!(one.device().try_lock_node().unwrap());
+    assert!(!two.device().try_lock_node().unwrap());
+    one.device().unlock_node();
+    assert!(two.device().try_lock_node().unwrap());
+    drop(two);
+    assert!(one.device().try_lock_node().unwrap());
+    // The nodes of lockspaces are root's.
+    let other = as_nobody(|| LockspaceDevice::open(space.name(), Some(space.minor())));
+    assert_eq!(other.unwrap_err().errno(), Some(Errno::EACCES));
 }

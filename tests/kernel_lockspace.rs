@@ -11,6 +11,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -152,6 +153,14 @@ fn stale_node(name: &LockspaceName, minor: Minor) -> PathBuf {
     path
 }
 
+/// Keeps everybody else from creating and removing lockspaces, as a process of this library does.
+fn hold_creations(how: FlockArg) -> Flock<File> {
+    let path = dlm_sys::LOCK_FILE.to_str().unwrap();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    Flock::lock(options.open(path).unwrap(), how).unwrap_or_else(|(_, errno)| panic!("{errno}"))
+}
+
 /// While this test holds the device open, no other creates or removes a lockspace.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
@@ -163,8 +172,7 @@ fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
     assert!(!idle.device().is_removed().unwrap());
 
     // Nobody may create a lockspace now: it could get the minor number of the removed one at once.
-    let control = File::open("/dev/dlm-control").unwrap();
-    let creations = Flock::lock(control, FlockArg::LockExclusive).unwrap();
+    let creations = hold_creations(FlockArg::LockExclusive);
     let (remover, removed) = start({
         let request = Request::RemoveLockspace { minor: space.minor(), flags: PLAIN };
         let bytes = encode(&request);
@@ -189,7 +197,7 @@ fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
     idle.unlocked(lock, 1);
 
     let (creator, created) = start({
-        // Not by create_lockspace, which would wait for the flock held here.
+        // Not by create_lockspace, which would wait for the lock held here.
         let name = other.name().clone();
         move || create(&name, LockspaceFlags::empty())
     });

@@ -9,14 +9,14 @@
 )]
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::thread;
 
 use dlm_proto::RemoveFlags;
-use dlm_sys::{Call, Errno, LockspaceDevice, RemovalWatch};
+use dlm_sys::{Call, Errno, LazyRemovalWatch, LockspaceDevice, RemovalWatch};
 use dlm_tests::process::{self, say};
 use dlm_tests::{Lockspace, PATIENCE, control_device, eventually};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -113,6 +113,43 @@ fn a_lockspace_that_was_removed_before_cannot_be_watched() {
     assert_eq!((error.call, error.errno()), (Call::WatchNode, Some(Errno::ENODEV)));
     drop(device);
     remover.join().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_watch_made_late_misses_no_removal_and_is_one_for_all_threads() {
+    let space = Lockspace::new("late");
+    // What is removed at once is noticed without a watch, and by one that is made then; also where
+    // the node says nothing.
+    let node = ByHand::new(&space);
+    let devices =
+        [LockspaceDevice::open_within(space.name(), None, PATIENCE).unwrap(), node.open()];
+    let watches = [LazyRemovalWatch::new(), LazyRemovalWatch::new()];
+    for (watch, device) in watches.iter().zip(&devices) {
+        assert!(!watch.check(device).unwrap());
+    }
+    let minor = space.minor();
+    let remover = thread::spawn(move || {
+        control_device().remove_lockspace(minor, RemoveFlags::empty()).unwrap();
+    });
+    space.count_removal();
+    for (watch, device) in watches.iter().zip(&devices) {
+        eventually("the removal is noticed", || watch.check(device).unwrap());
+        let error = watch.get(device).unwrap_err();
+        assert_eq!((error.call, error.errno()), (Call::WatchNode, Some(Errno::ENODEV)));
+    }
+    drop(devices);
+    remover.join().unwrap();
+
+    let space = Lockspace::new("lazy");
+    let device = LockspaceDevice::open_within(space.name(), None, PATIENCE).unwrap();
+    let watch = LazyRemovalWatch::new();
+    let made = thread::scope(|scope| {
+        let get = || watch.get(&device).unwrap().as_fd().as_raw_fd();
+        [scope.spawn(get), scope.spawn(get)].map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(made[0], made[1]);
+    removed_under(&space, watch.get(&device).unwrap(), device);
 }
 
 #[test]

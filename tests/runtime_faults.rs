@@ -10,9 +10,12 @@
     reason = "tests"
 )]
 
+use std::future::{Future as _, IntoFuture as _};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -20,15 +23,16 @@ use dlm_runtime::backend::{
     Backend, Command, Errno, Faulty, Plan, RequestFault, ResultFault, Seeded, on_requests,
     on_results,
 };
+use dlm_runtime::future::LockFuture;
 use dlm_runtime::{Error, Lock, LockStatus, Lockspace, Mode};
 use dlm_tests::{PATIENCE, Place, eventually, within};
 
 dlm_tests::everywhere! {
     a_refused_request_is_told_to_its_caller_and_changes_nothing,
-    a_dropped_lock_whose_unlock_is_refused_goes_with_the_lockspace,
+    a_dropped_lock_whose_unlock_is_refused_is_unlocked_later,
     a_refused_cancel_leaves_the_request_where_it_is,
     a_read_that_fails_is_told_and_its_result_comes_with_the_next,
-    a_delivery_thread_ends_with_the_read_that_fails_and_another_goes_on,
+    a_delivery_thread_that_cannot_read_ends_the_lockspace_and_tells_everybody,
     results_that_come_twice_or_late_confuse_no_blocking_call,
     results_that_come_twice_or_late_reach_their_callbacks_once,
     a_future_is_woken_by_a_result_that_comes_late,
@@ -94,16 +98,22 @@ fn a_refused_request_is_told_to_its_caller_and_changes_nothing(place: &Place) {
     end(place, ls, &other);
 }
 
-fn a_dropped_lock_whose_unlock_is_refused_goes_with_the_lockspace(place: &Place) {
+fn a_dropped_lock_whose_unlock_is_refused_is_unlocked_later(place: &Place) {
     let (is_on, plan) = switch();
     let (_, ls, other) = open(place, "ft-drop", plan);
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     is_on.store(true, SeqCst);
     drop(lock);
-    assert_eq!(ls.lock_count(), 0);
+    assert_eq!(ls.lock_count(), 1);
+    let settled = ls.settled().wait(Some(Duration::from_millis(20)));
+    assert!(settled.unwrap_err().is_timed_out());
     assert!(other.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
-    ls.close().unwrap();
-    other.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    is_on.store(false, SeqCst);
+    // Nobody reads: whoever sees to what is left over writes it again.
+    let granted = other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap();
+    granted.unlock().unwrap();
+    ls.settled().wait(Some(PATIENCE)).unwrap();
+    assert_eq!(ls.lock_count(), 0);
     end(place, ls, &other);
 }
 
@@ -156,20 +166,34 @@ fn a_read_that_fails_is_told_and_its_result_comes_with_the_next(place: &Place) {
     end(place, ls, &other);
 }
 
-fn a_delivery_thread_ends_with_the_read_that_fails_and_another_goes_on(place: &Place) {
+fn a_delivery_thread_that_cannot_read_ends_the_lockspace_and_tells_everybody(place: &Place) {
     let (fails, plan) = failing_reads();
     let (_, ls, other) = open(place, "ft-thread", plan);
+    let held = other.lock("r", Mode::Ex).wait().unwrap();
     let delivery = ls.start_delivery().unwrap();
-    fails.store(1, SeqCst);
     let (sender, ended) = channel();
-    let lock = ls.lock("r", Mode::Ex).start(move |end| sender.send(end.status).unwrap()).unwrap();
+    let lock = ls.lock("r", Mode::Ex).start(move |end| sender.send(end).unwrap()).unwrap();
+    let mine = ls.lock("s", Mode::Ex).wait().unwrap();
+    let mut future = ls.lock("r", Mode::Pr).into_future();
+    let poll = |future: &mut LockFuture<'_>| {
+        Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+    };
+    assert!(poll(&mut future).is_pending());
+    fails.store(1, SeqCst);
+    held.unlock().unwrap();
     eventually("the thread has ended", || !delivery.is_running());
+    let told = ended.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(told.status, LockStatus::Other(_)), "{told:?}");
+    let Poll::Ready(Err(error)) = poll(&mut future) else { panic!("the future goes on") };
+    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
+    assert_eq!((lock.mode(), mine.mode()), (None, None));
+    assert!(!lock.is_held());
+    drop((lock, mine));
+    assert!(!ls.is_open());
     let error = delivery.stop(PATIENCE).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
-    let delivery = ls.start_delivery().unwrap();
-    assert_eq!(ended.recv_timeout(PATIENCE), Ok(LockStatus::Granted));
-    lock.unlock().unwrap();
-    delivery.stop(PATIENCE).unwrap();
+    let error = ls.lock("r", Mode::Ex).wait().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     end(place, ls, &other);
 }
 

@@ -38,7 +38,7 @@ dlm_tests::everywhere! {
     h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once,
     h9_a_holder_that_never_reads_still_hears_of_its_own_operations,
     h10_resource_names_are_taken_whole_or_not_at_all,
-    h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards,
+    h11_a_future_ends_at_its_deadline_while_its_write_is_held_up,
     h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost,
 }
 
@@ -303,7 +303,7 @@ fn h10_resource_names_are_taken_whole_or_not_at_all(place: &Place) {
     end(place, ls, &other);
 }
 
-fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards(place: &Place) {
+fn h11_a_future_ends_at_its_deadline_while_its_write_is_held_up(place: &Place) {
     let ls = place.create("h11").unwrap();
     let other = place.options().background_writes().open("h11").unwrap();
     let delivery = other.start_delivery().unwrap();
@@ -316,11 +316,6 @@ fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards(plac
         std::pin::Pin::<&mut LockFuture<'_>>::new(request).poll(&mut context)
     };
     assert!(poll(&mut request).is_pending());
-    // Much longer than the deadline, and not ended by it.
-    let start = Instant::now();
-    eventually("the deadline has passed", || start.elapsed() > Duration::from_millis(50));
-    assert!(poll(&mut request).is_pending());
-    drop(stopped);
     let mut answer = None;
     eventually("it ends", || {
         if let Poll::Ready(ready) = poll(&mut request) {
@@ -330,7 +325,10 @@ fn h11_a_deadline_that_passes_while_the_write_is_held_up_is_kept_afterwards(plac
     });
     let error = answer.unwrap().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
-    assert_eq!(other.lock_count(), 1);
+    drop(request);
+    drop(stopped);
+    // What was written late is taken back.
+    eventually("the request is gone", || other.lock_count() == 1);
     // A future of an unlock that nobody polls again leaves nothing, either.
     let mut unlock = lock.release().into_future();
     let _ = std::pin::Pin::new(&mut unlock).poll(&mut Context::from_waker(Waker::noop()));

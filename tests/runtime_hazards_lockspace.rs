@@ -30,6 +30,7 @@ dlm_tests::everywhere! {
     h7_names_that_would_hang_the_kernel_are_refused_by_every_call,
     signals_do_not_end_a_wait,
     a_creation_that_nobody_waits_for_any_more_is_taken_back,
+    references_that_nobody_gives_back_can_be_dropped_at_once,
 }
 
 /// One test holds up all creations and removals on the node, and runs alone.
@@ -71,17 +72,39 @@ fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(pla
     // The kernel makes no lockspace as long as it removes one.
     let options = place.options().timeout(soon);
     let error = options.create("h6-late").unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
+    assert!(error.is_timed_out(), "{error}");
     let error = place.options().open("h6-late").unwrap_err();
     assert!(error.is_no_lockspace(), "{error}");
     drop(device);
     eventually("the removal has ended", || minor(place, "h6-foreign").is_none());
-    // It is made after all, and taken back, as nobody waits for it. A creation that comes behind
+    // If it is made after all it is taken back, as nobody waits for it. A creation that comes behind
     // has a lockspace of its own.
     let ls = place.create("h6-late").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     ls.release().unwrap();
     eventually("nothing is left", || minor(place, "h6-late").is_none());
+}
+
+fn references_that_nobody_gives_back_can_be_dropped_at_once(place: &Place) {
+    let _others = together(place);
+    // As programs leave them behind that are killed.
+    for _ in 0..5 {
+        drop(place.create("killed").unwrap());
+    }
+    let lockspace = place.open("killed").unwrap();
+    let held = lockspace.lock("r", Mode::Ex).wait().unwrap();
+    // The last one stays while there are locks.
+    let error = place.options().remove_all("killed").unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
+    assert!(minor(place, "killed").is_some());
+    drop((held, lockspace));
+    drop(place.create("killed").unwrap());
+    assert_eq!(place.options().remove_all("killed").unwrap(), 2);
+    assert_eq!(minor(place, "killed"), None);
+    let error = place.options().remove_all("killed").unwrap_err();
+    assert!(error.is_no_lockspace(), "{error}");
+    let error = place.options().remove_all("a/b").unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Name(_)), "{error}");
 }
 
 fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) {

@@ -14,7 +14,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dlm_runtime::{CompletionHandler, Lockspace, LockspaceOptions, Mode};
+use dlm_runtime::{CompletionHandler, LockspaceOptions, Mode};
+use dlm_tests::Kernel;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Set in the process that is counted.
@@ -57,6 +58,11 @@ fn is_counted() -> bool {
     std::env::var_os(COUNTED).is_some()
 }
 
+/// What new locks cost on kernels that need nothing done for them, on any kernel.
+fn without_turns() -> LockspaceOptions {
+    LockspaceOptions::new().concurrent_new_requests()
+}
+
 /// A call that nothing else makes.
 fn mark() {
     nix::unistd::getppid();
@@ -74,7 +80,7 @@ fn a_blocking_operation_is_one_write_and_one_read() {
     if !is_counted() {
         return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
     }
-    let ls = Lockspace::create("sc-blocking").unwrap();
+    let ls = without_turns().create("sc-blocking").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     mark();
     for _ in 0..OPERATIONS / 4 {
@@ -87,16 +93,16 @@ fn a_blocking_operation_is_one_write_and_one_read() {
     ls.release().unwrap();
 }
 
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn serialized_requests_cost_two_calls_more_and_conversions_none() {
-    let test = "serialized_requests_cost_two_calls_more_and_conversions_none";
+/// A quarter of the operations are requests for new locks, the others conversions and unlocks.
+fn count_turns(test: &str, options: &LockspaceOptions, has_turns: bool) {
     if !is_counted() {
-        let requests = OPERATIONS / 4;
-        let wanted = [("flock", 2 * requests), ("read", OPERATIONS), ("write", OPERATIONS)];
+        let mut wanted = vec![("read", OPERATIONS), ("write", OPERATIONS)];
+        if has_turns {
+            wanted.push(("flock", 2 * OPERATIONS / 4));
+        }
         return expect(&count(test), &wanted);
     }
-    let ls = LockspaceOptions::new().serialize_new_requests().create("sc-serialized").unwrap();
+    let ls = options.create(test).unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     mark();
     for _ in 0..OPERATIONS / 4 {
@@ -111,6 +117,20 @@ fn serialized_requests_cost_two_calls_more_and_conversions_none() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn serialized_requests_cost_two_calls_more_and_conversions_none() {
+    let test = "serialized_requests_cost_two_calls_more_and_conversions_none";
+    count_turns(test, &LockspaceOptions::new().serialize_new_requests(), true);
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn by_default_requests_are_serialized_where_the_kernel_needs_it() {
+    let test = "by_default_requests_are_serialized_where_the_kernel_needs_it";
+    count_turns(test, &LockspaceOptions::new(), Kernel::pick(false, true));
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn a_delivery_thread_costs_blocking_operations_nothing() {
     let test = "a_delivery_thread_costs_blocking_operations_nothing";
     if !is_counted() {
@@ -119,7 +139,7 @@ fn a_delivery_thread_costs_blocking_operations_nothing() {
         counts.retain(|call, n| !(["futex", "sched_yield"].contains(&&**call) && *n <= BEGINNING));
         return expect(&counts, &[("read", OPERATIONS), ("write", OPERATIONS)]);
     }
-    let ls = Lockspace::create("sc-thread").unwrap();
+    let ls = without_turns().create("sc-thread").unwrap();
     let delivery = ls.start_delivery().unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     mark();
@@ -139,7 +159,7 @@ fn an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read() {
         let wanted = [("poll", OPERATIONS), ("read", OPERATIONS), ("write", OPERATIONS)];
         return expect(&count(test), &wanted);
     }
-    let ls = Lockspace::create("sc-dispatch").unwrap();
+    let ls = without_turns().create("sc-dispatch").unwrap();
     // The first look at the descriptor makes it what it is.
     let fd = ls.as_fd();
     let await_one = || {
@@ -165,7 +185,7 @@ fn an_operation_by_a_waiting_dispatch_is_one_write_and_one_read() {
     if !is_counted() {
         return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
     }
-    let ls = Lockspace::create("sc-until").unwrap();
+    let ls = without_turns().create("sc-until").unwrap();
     let handler: CompletionHandler =
         Arc::new(|tag, done| assert_eq!(done.mode.is_some(), tag == 1));
     mark();

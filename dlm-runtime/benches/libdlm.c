@@ -2,17 +2,20 @@
  * The work of locks/main.rs with the C library. Compiled twice: against libdlm_lt, and, with
  * THREADED defined, against libdlm, which can run a thread for its callbacks.
  *
- * libdlm ROW COUNT does COUNT pairs and prints the nanoseconds that they took.
+ * libdlm ROW COUNT does COUNT pairs and prints what they cost, as locks/measure.rs does.
  */
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libdlm.h>
 
@@ -22,6 +25,10 @@
 
 /* Pairs before the clock starts; no less than a batch. */
 #define WARM_UP 1000
+
+/* Pairs that are timed together, and clock readings to know the length of one. */
+#define CHUNK 10
+#define READINGS 200
 
 /* The same on a cluster, where they take a thousand times as long. */
 #define CLUSTER_WARM_UP 20
@@ -176,7 +183,7 @@ static void handover(unsigned int count)
 }
 
 static struct lock shared;
-static char block[32];
+static char value_block[32];
 
 static void convert_shared(uint32_t mode)
 {
@@ -195,19 +202,19 @@ static void value_exchange(unsigned int count)
 	while (count--) {
 		blocked = 0;
 		convert_shared(LKM_EXMODE);
-		memcpy(&value, block, sizeof(value));
+		memcpy(&value, value_block, sizeof(value));
 		if ((shared.lksb.sb_flags & DLM_SBF_VALNOTVALID) || (written && value != written + 1))
 			fail("the value block");
 		give_way();
 		written = value + 1;
-		memcpy(block, &written, sizeof(written));
+		memcpy(value_block, &written, sizeof(written));
 		convert_shared(LKM_NLMODE);
 	}
 }
 
 static void share(void)
 {
-	shared.lksb.sb_lvbptr = block;
+	shared.lksb.sb_lvbptr = value_block;
 	name(&shared, RESOURCE);
 	granted = 0;
 	if (dlm_ls_lock(lockspace, LKM_NLMODE, &shared.lksb, LKF_VALBLK, shared.name,
@@ -216,33 +223,121 @@ static void share(void)
 	poll_and_dispatch(&granted, 1);
 }
 
-static void start_thread(void)
+static void start_thread_of(dlm_lshandle_t handle)
 {
 #ifdef THREADED
-	if (dlm_ls_pthread_init(lockspace))
+	if (dlm_ls_pthread_init(handle))
 		fail("dlm_ls_pthread_init");
 #else
+	(void)handle;
 	fputs("libdlm: this library has no thread\n", stderr);
 	exit(1);
 #endif
+}
+
+static void start_thread(void)
+{
+	start_thread_of(lockspace);
+}
+
+/* The second handle, whose thread holds the lock until the first thread sleeps. */
+static dlm_lshandle_t holder;
+static unsigned int pairs;
+static atomic_uint held, waited;
+
+static void block(dlm_lshandle_t handle, int lock, struct dlm_lksb *lksb)
+{
+	if (lock)
+		dlm_ls_lock_wait(handle, LKM_EXMODE, lksb, 0, RESOURCE, strlen(RESOURCE), 0, NULL,
+				 NULL, NULL);
+	else
+		dlm_ls_unlock_wait(handle, lksb->sb_lkid, 0, lksb);
+	if (lksb->sb_status != (lock ? 0 : EUNLOCK))
+		fail("a lock or unlock that waits");
+}
+
+/* Whether the first thread sleeps. Traced, it is in another state when it is stopped. */
+static int sleeps(void)
+{
+	char text[256], *state;
+	FILE *file;
+
+	snprintf(text, sizeof(text), "/proc/self/task/%d/stat", getpid());
+	file = fopen(text, "r");
+	if (!file || !fgets(text, sizeof(text), file))
+		fail("the state of the first thread");
+	fclose(file);
+	state = strrchr(text, ')');
+	return state && strncmp(state, ") S", 3) == 0;
+}
+
+static void *hold(void *argument)
+{
+	static struct dlm_lksb lksb;
+
+	for (unsigned int i = 1; i <= pairs; i++) {
+		block(holder, 1, &lksb);
+		held = i;
+		while (!sleeps())
+			;
+		block(holder, 0, &lksb);
+		while (waited < i)
+			;
+	}
+	return argument;
+}
+
+/* The first thread makes no system call between its pairs: somebody counts them. */
+static void wait_for_holder(void)
+{
+	static struct dlm_lksb lksb;
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, hold, NULL))
+		fail("pthread_create");
+	for (unsigned int i = 1; i <= pairs; i++) {
+		while (held < i)
+			;
+		block(lockspace, 1, &lksb);
+		block(lockspace, 0, &lksb);
+		waited = i;
+	}
+	pthread_join(thread, NULL);
+}
+
+static void waits(unsigned int count)
+{
+	lockspace = dlm_create_lockspace(LOCKSPACE, 0600);
+	holder = dlm_open_lockspace(LOCKSPACE);
+	if (!lockspace || !holder)
+		fail("no lockspace");
+#ifdef THREADED
+	start_thread_of(lockspace);
+	start_thread_of(holder);
+#endif
+	pairs = count;
+	wait_for_holder();
+	if (dlm_close_lockspace(holder) || dlm_release_lockspace(LOCKSPACE, lockspace, 1))
+		fail("the end of the lockspace");
 }
 
 static const struct row {
 	const char *name;
 	void (*prepare)(void);
 	void (*work)(unsigned int count);
+	/* The least that it does. */
+	unsigned int chunk;
 	/* In a lockspace that somebody keeps. */
 	int on_cluster;
 } rows[] = {
-	{ "blocking", NULL, blocking, 0 },
-	{ "blocking-with-thread", start_thread, blocking, 0 },
-	{ "poll-dispatch", NULL, polling, 0 },
-	{ "in-flight", NULL, in_flight, 0 },
+	{ "blocking", NULL, blocking, CHUNK, 0 },
+	{ "blocking-with-thread", start_thread, blocking, CHUNK, 0 },
+	{ "poll-dispatch", NULL, polling, CHUNK, 0 },
+	{ "in-flight", NULL, in_flight, BATCH, 0 },
 	/* There are none in C; this is how one thread does several things there. */
-	{ "futures", NULL, polling, 0 },
-	{ "cross-node", NULL, blocking, 1 },
-	{ "handover", NULL, handover, 1 },
-	{ "value-exchange", share, value_exchange, 1 },
+	{ "futures", NULL, polling, CHUNK, 0 },
+	{ "handover", NULL, handover, CHUNK, 1 },
+	{ "value-exchange", share, value_exchange, CHUNK, 1 },
 };
 
 static int64_t now(void)
@@ -253,10 +348,54 @@ static int64_t now(void)
 	return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
+static int compare(const void *a, const void *b)
+{
+	int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* The time at the tenth percentile. */
+static int64_t tenth(int64_t *times, unsigned int count)
+{
+	qsort(times, count, sizeof(*times), compare);
+	return times[count / 10];
+}
+
+/* How long reading the clock takes. */
+static int64_t reading(void)
+{
+	int64_t times[READINGS], start;
+
+	for (unsigned int i = 0; i < READINGS; i++) {
+		start = now();
+		times[i] = now() - start;
+	}
+	return tenth(times, READINGS);
+}
+
+static void measure(const struct row *row, unsigned int count)
+{
+	unsigned int chunks = count / row->chunk;
+	int64_t *times = calloc(chunks, sizeof(*times));
+	int64_t start, clock = reading(), total = 0;
+
+	if (!times || !chunks || count % row->chunk)
+		fail("the number of pairs");
+	for (unsigned int i = 0; i < chunks; i++) {
+		start = now();
+		row->work(row->chunk);
+		times[i] = now() - start - clock;
+		total += times[i];
+	}
+	printf("ns %lld\n", (long long)total);
+	printf("tenth %lld %u\n", (long long)tenth(times, chunks), row->chunk);
+	free(times);
+}
+
 static void run(const struct row *row, unsigned int count)
 {
 	unsigned int warm_up = row->on_cluster ? CLUSTER_WARM_UP : WARM_UP;
-	int64_t start;
 
 	if (row->on_cluster)
 		lockspace = dlm_open_lockspace(LOCKSPACE);
@@ -268,9 +407,7 @@ static void run(const struct row *row, unsigned int count)
 		row->prepare();
 	turns = warm_up + count;
 	row->work(warm_up);
-	start = now();
-	row->work(count);
-	printf("ns %lld\n", (long long)(now() - start));
+	measure(row, count);
 	if (row->on_cluster ? dlm_close_lockspace(lockspace)
 			    : dlm_release_lockspace(LOCKSPACE, lockspace, 1))
 		fail("the end of the lockspace");
@@ -278,6 +415,10 @@ static void run(const struct row *row, unsigned int count)
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "waits") == 0) {
+		waits(strtoul(argv[2], NULL, 10));
+		return 0;
+	}
 	for (size_t i = 0; argc == 3 && i < sizeof(rows) / sizeof(rows[0]); i++) {
 		if (strcmp(rows[i].name, argv[1]) == 0) {
 			run(&rows[i], strtoul(argv[2], NULL, 10));

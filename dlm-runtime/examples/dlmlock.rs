@@ -173,9 +173,7 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
 fn run(options: &Options) -> Result<u8, Failure> {
     // Many processes may do this at the same time. The lockspace gets one reference from them all,
     // so that one removal is enough.
-    // They may also be the first to ask for the resource, all at once: since 6.10 the kernel could
-    // then give it to more than one of them.
-    let lockspace = LockspaceOptions::new().timeout(NODE_PATIENCE).serialize_new_requests();
+    let lockspace = LockspaceOptions::new().timeout(NODE_PATIENCE);
     let lockspace = lockspace
         .open_or_create(options.lockspace.as_bytes())
         .map_err(|error| Failure::new(status_of(&error, EX_NOINPUT), error))?;

@@ -116,9 +116,7 @@ fn run() -> Result<()> {
 /// A candidate's life. Returns how often it had to rebuild the term.
 fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
     // Each open lockspace is a party of its own. Usually they are in different processes or nodes.
-    // All candidates stand at the same moment, and the resource is not there yet: since 6.10 the
-    // kernel could make one for each of them, and elect them all.
-    let lockspace = LockspaceOptions::new().serialize_new_requests().open(LOCKSPACE)?;
+    let lockspace = LockspaceOptions::new().open(LOCKSPACE)?;
     // NL competes with nobody. It keeps the resource, and with it the lock value block, alive.
     let lock = lockspace.lock("leader", Mode::Nl).note_blocking().wait()?;
     let mut rebuilt = 0;
@@ -159,7 +157,7 @@ fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
 
 /// The life of a candidate on a node of a cluster.
 fn campaign(name: &str, terms: u64) -> Result<()> {
-    let lockspace = LockspaceOptions::new().serialize_new_requests().open_or_create(LOCKSPACE)?;
+    let lockspace = LockspaceOptions::new().open_or_create(LOCKSPACE)?;
     // With the block, here and in the conversion below: a NL lock on another node is what is left
     // of the block when the node is lost that keeps it for all.
     let lock = lockspace.lock("leader", Mode::Nl).with_lvb().note_blocking().wait()?;

@@ -15,15 +15,17 @@ use dlm_sys::{Call, Cause, ControlDevice};
 
 #[cfg(not(dlm_model))]
 use crate::backend::Backend;
-use crate::device::{Device, LockspaceDevice};
+use crate::driver::device::{Device, LockspaceDevice};
 use crate::error::ErrorKind;
 use crate::status::Status;
 
 /// Which lock manager a lockspace belongs to.
 #[derive(Debug, Clone, Default)]
-pub(crate) enum Manager {
+pub enum Manager {
+    /// The kernel's.
     #[default]
     Kernel,
+    /// Another one.
     #[cfg(not(dlm_model))]
     Other(Arc<dyn Backend>),
 }
@@ -37,7 +39,9 @@ impl Manager {
         timeout: Duration,
     ) -> Result<Device, dlm_sys::Error> {
         match self {
-            Self::Kernel => Device::of_kernel(LockspaceDevice::open_within(name, minor, timeout)?),
+            Self::Kernel => {
+                LockspaceDevice::open_within(name, minor, timeout).map(Device::of_kernel)
+            }
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.open(name, minor, timeout).map(Device::of_other),
         }
@@ -61,17 +65,38 @@ impl Manager {
         }
     }
 
-    fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, dlm_sys::Error> {
+    /// `patience`: for creations and removals by other processes.
+    fn create(
+        &self,
+        name: &LockspaceName,
+        flags: LockspaceFlags,
+        patience: Duration,
+    ) -> Result<Minor, dlm_sys::Error> {
         match self {
-            Self::Kernel => ControlDevice::open()?.create_lockspace(name, flags),
+            Self::Kernel => dlm_sys::create_lockspace(name, flags, patience),
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.create(name, flags),
         }
     }
 
+    fn remove_all(
+        &self,
+        name: &LockspaceName,
+        flags: RemoveFlags,
+    ) -> Result<usize, dlm_sys::Error> {
+        match self {
+            Self::Kernel => ControlDevice::open()?.patience(Duration::MAX).remove_all(name, flags),
+            #[cfg(not(dlm_model))]
+            Self::Other(backend) => backend.remove_all(name, flags),
+        }
+    }
+
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), dlm_sys::Error> {
         match self {
-            Self::Kernel => ControlDevice::open()?.remove_lockspace(minor, flags),
+            // As long as it may take: a removal that is given up leaves a reference behind.
+            Self::Kernel => {
+                ControlDevice::open()?.patience(Duration::MAX).remove_lockspace(minor, flags)
+            }
             #[cfg(not(dlm_model))]
             Self::Other(backend) => backend.remove(minor, flags),
         }
@@ -87,11 +112,12 @@ pub(crate) fn create(
     timeout: Duration,
 ) -> Result<Minor, ErrorKind> {
     if timeout == Duration::MAX {
-        return Ok(manager.create(&name, flags)?);
+        return Ok(manager.create(&name, flags, timeout)?);
     }
     let manager = manager.clone();
     let create = move |answer: SyncSender<Result<Minor, dlm_sys::Error>>| {
-        let created = manager.create(&name, flags);
+        // It ends before the caller's patience does, so that the caller hears what it waits for.
+        let created = manager.create(&name, flags, timeout - timeout / 8);
         if let (Ok(minor), Err(_)) = (created, answer.send(created)) {
             // Nobody waits any more. Without force: somebody else may use it by now, and the
             // reference that stays behind if it fails is that of a lockspace in use.
@@ -109,15 +135,34 @@ pub(crate) fn remove(
     flags: RemoveFlags,
     timeout: Duration,
 ) -> Result<(), ErrorKind> {
+    removal(manager, timeout, move |manager| manager.remove(minor, flags))
+}
+
+/// Drops all references of a lockspace within `timeout`, and tells how many there were. A removal
+/// that takes longer goes on.
+pub(crate) fn remove_all(
+    manager: &Manager,
+    name: LockspaceName,
+    flags: RemoveFlags,
+    timeout: Duration,
+) -> Result<usize, ErrorKind> {
+    removal(manager, timeout, move |manager| manager.remove_all(&name, flags))
+}
+
+fn removal<T: Send + 'static>(
+    manager: &Manager,
+    timeout: Duration,
+    remove: impl FnOnce(&Manager) -> Result<T, dlm_sys::Error> + Send + 'static,
+) -> Result<T, ErrorKind> {
     if timeout == Duration::MAX {
-        return Ok(manager.remove(minor, flags)?);
+        return Ok(remove(manager)?);
     }
     let manager = manager.clone();
-    let remove = move |answer: SyncSender<Result<(), dlm_sys::Error>>| {
-        let _ = answer.send(manager.remove(minor, flags));
-    };
-    let late = "somebody has the lockspace's device open; it is removed when they close it";
-    within(timeout, "dlm-remove", late, remove)
+    let late = "somebody has the lockspace's device open, or another process is creating or \
+                removing a lockspace; it is removed when they are done";
+    within(timeout, "dlm-remove", late, move |answer: SyncSender<_>| {
+        let _ = answer.send(remove(&manager));
+    })
 }
 
 fn within<T: Send + 'static>(

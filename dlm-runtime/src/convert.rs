@@ -2,20 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, Request, Token, ValueBlock};
+use dlm_core::{Conversion, Rejected, Submission};
+use dlm_proto::{LockFlags, Mode, ValueBlock};
 
-use crate::entry::{BlockingSlot, Claim, Entry, Waiting};
+use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::driver::call::Prepare;
+use crate::driver::{Begun, Notify};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
-use crate::legal;
-use crate::lent::BlockedLock;
 use crate::lock::{CONVERT_WITH_LVB, Lock};
-use crate::shared::Shared;
-use crate::sync::{lock, now};
-use crate::wait::Written;
+use crate::native::Native;
+use crate::sync::now;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
 #[must_use = "nothing is converted before wait() or start()"]
@@ -37,20 +36,6 @@ impl fmt::Debug for ConvertRequest<'_> {
             .field("flags", &self.flags)
             .finish_non_exhaustive()
     }
-}
-
-/// What is written to the kernel, and who hears of the end.
-struct Begun {
-    id: LockId,
-    mode: Mode,
-    flags: LockFlags,
-    block: ValueBlock,
-    transaction: u64,
-    notices: bool,
-    callback: bool,
-    serial: u64,
-    /// A cancel was being written when this began.
-    behind_cancel: bool,
 }
 
 impl<'a> ConvertRequest<'a> {
@@ -115,14 +100,14 @@ impl<'a> ConvertRequest<'a> {
 
     /// Replaces the callback that is run when somebody waits for this lock.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = Some(BlockingSlot::told(callback));
+        self.blocking = Some(BlockingSlot::with_mode(callback));
         self
     }
 
-    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself; see
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is given the lock itself; see
     /// [`BlockedLock`].
     pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
-        self.blocking = Some(BlockingSlot::lent(callback));
+        self.blocking = Some(BlockingSlot::with_lock(callback));
         self
     }
 
@@ -131,17 +116,19 @@ impl<'a> ConvertRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] if the deadline has passed; the lock keeps its mode.
+    /// [`ErrorKind::TimedOut`] if the deadline has passed; the lock keeps its mode. If the cancel could
+    /// not be answered yet, what begins next on this lock waits for that.
     /// [`ErrorKind::Status`] if the conversion was not granted; the lock then keeps its mode
     /// ([`Lock::mode`] tells it). [`ErrorKind::Illegal`], [`ErrorKind::InFlight`],
     /// [`ErrorKind::LockGone`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait(self) -> Result<Completion, Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let written = self.submit(Waiting)?;
-        let first = lock.shared().first(&written);
-        let ended = lock.shared().finish(&written, first, deadline);
-        let completion = ended.map_err(failed)?;
+        let convert = || {
+            lock.driver().check_fork()?;
+            lock.driver().call_wait(self.prepare(), deadline)
+        };
+        let completion = convert().map_err(failed)?;
         if completion.is_granted() {
             Ok(completion)
         } else {
@@ -171,136 +158,35 @@ impl<'a> ConvertRequest<'a> {
     }
 
     fn start_under(self, callback: CompletionCallback) -> Result<(), Error> {
+        self.begin(Notify::Callback(callback)).map(|_| ())
+    }
+
+    /// Begins the conversion for a callback or a task.
+    pub(crate) fn begin(self, notify: Notify<Native>) -> Result<(&'a Lock, Begun), Error> {
         let (lock, deadline) = (self.lock, self.deadline);
-        let written = self.submit(callback)?;
-        lock.shared().written(written.token, written.serial, None);
-        if let Some(at) = deadline {
-            let set = lock.shared().set_deadline(at, written.token, written.serial);
-            set.map_err(|errno| failed(errno.into()))?;
-        }
-        Ok(())
-    }
-
-    /// Begins the conversion for a future.
-    pub(crate) fn begin(self, waker: &Waker) -> Result<(&'a Lock, u64), Error> {
-        let (lock, deadline) = (self.lock, self.deadline);
-        let token = lock.token();
-        let begun = self.prepare(waker.clone()).map_err(failed)?;
-        let serial = begun.serial;
-        if let Some(at) = deadline {
-            if let Err(errno) = lock.shared().set_deadline(at, token, begun.serial) {
-                let kind = errno.into();
-                begun.undo(lock, &kind);
-                return Err(failed(kind));
-            }
-        }
-        lock.shared().defer_shared(move |shared| match begun.write(shared, token) {
-            Ok(_) => shared.written(token, serial, None),
-            Err(kind) => shared.fail(token, kind),
-        });
-        Ok((lock, serial))
-    }
-
-    fn submit(self, claim: impl Claim) -> Result<Written, Error> {
-        let lock = self.lock;
-        let begun = self.prepare(claim).map_err(failed)?;
-        begun.write(lock.shared(), lock.token()).map_err(|kind| {
-            begun.undo(lock, &kind);
-            failed(kind)
-        })
-    }
-
-    fn prepare<C: Claim>(mut self, claim: C) -> Result<Begun, ErrorKind> {
-        let (shared, token) = (self.lock.shared(), self.lock.token());
-        let Self { mode, written, .. } = self;
-        shared.check_fork()?;
-        // The claim is dropped behind the guard if it is not wanted, and a callback that is
-        // replaced: nothing is locked then.
-        let mut table = lock(&shared.table);
-        let entry = table.get_mut(token).ok_or(ErrorKind::LockGone)?;
-        let flags = self.check(entry)?;
-        let id = entry.state.begin_convert(mode, flags, written)?;
-        let callback = C::NEEDS_DELIVERY;
-        shared.expect(callback);
-        let serial = entry.begin(claim);
-        if let Some(new) = &mut self.blocking {
-            let (before, after) = (entry.blocking.interest(), new.interest());
-            std::mem::swap(&mut entry.blocking, new);
-            if let Some(callback) = after {
-                shared.expect(callback);
-            }
-            if let Some(callback) = before {
-                shared.expect_no_more(callback);
-            }
-        }
-        let block = written.unwrap_or_else(|| entry.state.carried_block());
-        let notices = entry.blocking.interest().is_some();
-        let transaction = entry.state.transaction();
-        let behind_cancel = entry.state.is_cancelling();
-        Ok(Begun { id, mode, flags, block, transaction, notices, callback, serial, behind_cancel })
-    }
-
-    /// Checks the conversion against the lock as it is now. Returns the flags that it takes.
-    fn check(&self, entry: &Entry) -> Result<LockFlags, ErrorKind> {
-        let Self { mode, flags, .. } = *self;
-        let from = entry.state.idle_mode()?;
-        if entry.outcome.is_some() {
-            // Its thread or future has not been told yet, and would miss it.
-            return Err(ErrorKind::InFlight);
-        }
-        legal::check_convert(from, mode, flags).map_err(ErrorKind::Illegal)?;
-        if flags.contains(LockFlags::VALBLK) {
-            check_lvb(from, mode, self.written.is_some()).map_err(ErrorKind::Illegal)?;
-        }
-        if entry.state.is_uncertain() && flags.intersects(LockFlags::VALBLK | LockFlags::QUECVT) {
-            return Err(ErrorKind::Illegal(
-                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
-                 converted once more, without its value block and QUECVT",
-            ));
-        }
-        let persistent = self.persistent || entry.state.is_persistent();
-        Ok(if persistent { flags | LockFlags::PERSISTENT } else { flags })
-    }
-}
-
-impl Begun {
-    fn write(&self, shared: &Shared, token: Token) -> Result<Written, ErrorKind> {
-        let cookies = shared.cookies(token, self.notices)?;
-        if self.behind_cancel {
-            drop(shared.table_after_cancel(token));
-        }
-        let device = shared.slot.get()?;
-        let request = dlm_proto::LockRequest::convert(self.id, self.mode, cookies);
-        let request = dlm_proto::LockRequest {
-            flags: self.flags,
-            lvb: &self.block,
-            xid: self.transaction,
-            ..request
+        let begin = || {
+            lock.driver().check_fork()?;
+            lock.driver().call_start(self.prepare(), &mut Some(notify), deadline)
         };
-        shared.submit_to(&device, &Request::Lock(request))?;
-        shared.counts.conversions.add();
-        Ok(Written { token, serial: self.serial, id: None, device })
+        begin().map(|begun| (lock, begun)).map_err(failed)
     }
 
-    /// Takes back what was begun and not written.
-    fn undo(&self, lock: &Lock, why: &ErrorKind) {
-        lock.shared().expect_no_more(self.callback);
-        // Dropped when nothing is locked.
-        let _contract = lock.with(|entry| {
-            entry.state.abort(why);
-            std::mem::take(&mut entry.contract)
-        });
-        // It may be gone.
-        lock.shared().watchers.wake(lock.token());
-    }
-}
-
-fn check_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {
-    match (from.lvb_transfer(to), writes) {
-        (LvbTransfer::Read, false) | (LvbTransfer::Write, true) => Ok(()),
-        (LvbTransfer::Read, true) => Err("this conversion reads the lock value block"),
-        (LvbTransfer::Write, false) => Err("this conversion writes the lock value block"),
-        (LvbTransfer::None, _) => Err("this conversion does not move the lock value block"),
+    /// What begins it, with the table locked. A blocking callback that it replaces is dropped with
+    /// what this returns, when nothing is locked.
+    fn prepare(self) -> impl Prepare<Native> {
+        let Self { lock, mode, flags, written, mut blocking, persistent, .. } = self;
+        let token = lock.token();
+        let notices = blocking.as_ref().map(BlockingSlot::wants_notices);
+        let conversion = Conversion { mode, flags, write: written, persistent, xid: None, notices };
+        move |state: &mut crate::driver::State<Native>,
+              user: &mut Option<Notify<Native>>,
+              out: &mut Submission| {
+            let queueing = state.core.convert(token, &conversion, user, out)?;
+            if let (Some(new), Some(data)) = (&mut blocking, state.core.face_mut(token)) {
+                std::mem::swap(&mut data.blocking, new);
+            }
+            Ok::<_, Rejected>((Begun::of(token, queueing, out), queueing))
+        }
     }
 }
 

@@ -23,11 +23,12 @@ pub struct Counters {
     /// Results that belonged to no lock of this handle: late, forged, or those of another process
     /// that shares the device.
     pub dropped_results: u64,
-    /// Callbacks that panicked in the delivery thread.
+    /// Callbacks that panicked in the delivery thread, and wakers and dropped values of users that
+    /// panicked anywhere.
     pub callback_panics: u64,
 }
 
-/// One of them.
+/// One that is counted outside of the core.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -41,32 +42,18 @@ impl Count {
     }
 }
 
-/// All of them, while they are counted.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) requests: Count,
-    pub(crate) conversions: Count,
-    pub(crate) unlocks: Count,
-    pub(crate) cancels: Count,
-    pub(crate) grants: Count,
-    pub(crate) refusals: Count,
-    pub(crate) blocking_notices: Count,
-    pub(crate) dropped_results: Count,
-    pub(crate) callback_panics: Count,
-}
-
-impl Counts {
-    pub(crate) fn get(&self) -> Counters {
-        Counters {
-            requests: self.requests.get(),
-            conversions: self.conversions.get(),
-            unlocks: self.unlocks.get(),
-            cancels: self.cancels.get(),
-            grants: self.grants.get(),
-            refusals: self.refusals.get(),
-            blocking_notices: self.blocking_notices.get(),
-            dropped_results: self.dropped_results.get(),
-            callback_panics: self.callback_panics.get(),
+impl Counters {
+    pub(crate) const fn of(counts: &dlm_core::Counts, callback_panics: u64) -> Self {
+        Self {
+            requests: counts.requests,
+            conversions: counts.conversions,
+            unlocks: counts.unlocks,
+            cancels: counts.cancels,
+            grants: counts.grants,
+            refusals: counts.refusals,
+            blocking_notices: counts.blocking_notices,
+            dropped_results: counts.dropped_results,
+            callback_panics,
         }
     }
 }

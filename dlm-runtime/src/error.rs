@@ -171,7 +171,13 @@ impl Error {
     /// ```
     #[must_use]
     pub const fn is_timed_out(&self) -> bool {
-        matches!(self.kind, ErrorKind::TimedOut(_) | ErrorKind::Status(LockStatus::TimedOut))
+        use dlm_sys::{Cause, Error};
+        matches!(
+            self.kind,
+            ErrorKind::TimedOut(_)
+                | ErrorKind::Status(LockStatus::TimedOut)
+                | ErrorKind::Device(Error { cause: Cause::Held(_), .. })
+        )
     }
 
     /// Whether the request or conversion was cancelled, by this program.

@@ -12,23 +12,23 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use dlm_proto::{LockStatus, Token};
+use dlm_core::CancelKind;
+use dlm_proto::LockStatus;
 
 use crate::convert::ConvertRequest;
-use crate::entry::Contract;
+use crate::driver::read::{Read, Role};
+use crate::driver::{Begun, Driver, Notify};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::Completion;
-use crate::lock::{Lock, UnlockRequest};
+use crate::lock::Lock;
+use crate::native::Native;
 use crate::request::LockRequest;
-use crate::route::{Pumped, Reader};
-use crate::shared::Shared;
-use crate::sync::lock;
+use crate::unlock::UnlockRequest;
 
 /// Results read in one poll.
-const TURN: usize = 64;
+const READ_BUDGET: usize = 64;
 
 /// The future of a [`LockRequest`]. Dropped before it is ready it takes the request back, and
 /// nothing is held.
@@ -36,7 +36,7 @@ const TURN: usize = 64;
 #[must_use = "futures do nothing unless polled"]
 pub struct LockFuture<'a> {
     request: Option<LockRequest<'a>>,
-    lock: Option<Lock>,
+    pending: Option<(Lock, Begun)>,
 }
 
 /// The future of a [`ConvertRequest`]. Dropped before it is ready it cancels the conversion; the
@@ -46,7 +46,7 @@ pub struct LockFuture<'a> {
 pub struct ConvertFuture<'a> {
     request: Option<ConvertRequest<'a>>,
     /// The lock, and which of its operations.
-    pending: Option<(&'a Lock, u64)>,
+    pending: Option<(&'a Lock, Begun)>,
 }
 
 /// The future of an [`UnlockRequest`]. Dropped before it is ready it leaves the unlock to itself.
@@ -54,7 +54,7 @@ pub struct ConvertFuture<'a> {
 #[must_use = "futures do nothing unless polled"]
 pub struct UnlockFuture {
     request: Option<UnlockRequest>,
-    pending: Option<Lock>,
+    pending: Option<(Lock, Begun)>,
 }
 
 impl<'a> IntoFuture for LockRequest<'a> {
@@ -62,7 +62,7 @@ impl<'a> IntoFuture for LockRequest<'a> {
     type IntoFuture = LockFuture<'a>;
 
     fn into_future(self) -> LockFuture<'a> {
-        LockFuture { request: Some(self), lock: None }
+        LockFuture { request: Some(self), pending: None }
     }
 }
 
@@ -89,17 +89,16 @@ impl Future for LockFuture<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let request = this.request.take();
-        let is_new = request.is_some();
-        if let Some(request) = request {
-            this.lock = Some(request.begin(cx.waker())?);
+        let is_new = this.request.is_some();
+        if let Some(request) = this.request.take() {
+            this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
         }
-        let Some(lock) = &this.lock else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
+        let Some((lock, begun)) = &this.pending else { return Poll::Pending };
+        let outcome = match lock.driver().poll_end(*begun, cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
-        let lock = this.lock.take();
+        let lock = this.pending.take().map(|(lock, _)| lock);
         Poll::Ready(match (outcome, lock) {
             (Ok(Completion { mode: Some(_), .. }), Some(lock)) => Ok(lock),
             (Ok(ended), _) => Err(Error::new(Operation::Lock, refusal(ended.status))),
@@ -113,13 +112,12 @@ impl Future for ConvertFuture<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let request = this.request.take();
-        let is_new = request.is_some();
-        if let Some(request) = request {
-            this.pending = Some(request.begin(cx.waker())?);
+        let is_new = this.request.is_some();
+        if let Some(request) = this.request.take() {
+            this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
         }
-        let Some((lock, _)) = this.pending else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
+        let Some((lock, begun)) = this.pending else { return Poll::Pending };
+        let outcome = match lock.driver().poll_end(begun, cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -135,10 +133,16 @@ impl Future for ConvertFuture<'_> {
 
 impl Drop for ConvertFuture<'_> {
     fn drop(&mut self) {
-        if let Some((lock, serial)) = self.pending.take() {
-            let token = lock.token();
-            lock.shared().abandon(token);
-            lock.shared().defer(move |shared| shared.cancel_operation(token, serial, false));
+        if let Some((lock, begun)) = self.pending.take() {
+            let driver = lock.driver();
+            let is_wanted = {
+                let mut state = driver.state();
+                state.core.want_cancel(begun.token, begun.serial, CancelKind::Plain)
+            };
+            driver.abandon(begun);
+            if is_wanted {
+                driver.follow_up(begun.token);
+            }
         }
     }
 }
@@ -148,18 +152,17 @@ impl Future for UnlockFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let request = this.request.take();
-        let is_new = request.is_some();
-        if let Some(request) = request {
-            this.pending = Some(request.begin(cx.waker())?);
+        let is_new = this.request.is_some();
+        if let Some(request) = this.request.take() {
+            this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
         }
-        let Some(lock) = &this.pending else { return Poll::Pending };
-        let outcome = match lock.shared().poll_outcome(lock.token(), cx, is_new) {
+        let Some((lock, begun)) = &this.pending else { return Poll::Pending };
+        let outcome = match lock.driver().poll_end(*begun, cx, is_new) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
         Poll::Ready(match (outcome, this.pending.take()) {
-            (Err(kind), Some(lock)) => {
+            (Err(kind), Some((lock, _))) => {
                 let error = Error::new(Operation::Unlock, kind);
                 Err(UnlockError { error, lock: lock.taken_back() })
             }
@@ -170,8 +173,9 @@ impl Future for UnlockFuture {
 
 impl Drop for UnlockFuture {
     fn drop(&mut self) {
-        if let Some(lock) = self.pending.take() {
-            lock.shared().abandon_unlock(lock.token());
+        // The unlock goes on. If it fails the lock is as one that was dropped.
+        if let Some((lock, _)) = self.pending.take() {
+            drop(lock.taken_back());
         }
     }
 }
@@ -184,38 +188,40 @@ fn refusal(status: LockStatus) -> ErrorKind {
     }
 }
 
-impl Shared {
-    /// Looks for the outcome of an operation that was begun under
-    /// [`Contract::Wake`], reading what is there to read. `is_new`: it was begun in this poll.
-    fn poll_outcome(
+impl Driver<Native> {
+    /// Looks for the end of an operation that was begun for a task, reading what is there to read.
+    /// `is_new`: it was begun in this poll.
+    fn poll_end(
         &self,
-        token: Token,
+        begun: Begun,
         cx: &mut Context<'_>,
         is_new: bool,
     ) -> Poll<Result<Completion, ErrorKind>> {
-        for turn in 0..TURN {
+        let role = Role::Waiter(begun.token, begun.serial);
+        for turn in 0..READ_BUDGET {
             // That of an operation that has just begun is still to be read, as a rule.
             if !(is_new && turn == 0) {
-                if let Some(outcome) = self.take_outcome(token) {
+                if let Some(outcome) = self.take_end(begun) {
                     return Poll::Ready(outcome);
                 }
             }
-            match self.pump(Reader::Waits(token)) {
-                Ok(Pumped::Mine(ended)) => return Poll::Ready(Ok(ended.into())),
+            match self.read(role) {
+                Ok(Read::Mine(completion, _left)) => return Poll::Ready(Ok(completion)),
+                Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
+                Ok(Read::Handled) => {}
                 Err(kind) => {
-                    if let Some(outcome) = self.take_outcome(token) {
-                        return Poll::Ready(outcome);
-                    }
-                    self.abandon(token);
-                    return Poll::Ready(Err(kind));
+                    let outcome = self.take_end(begun);
+                    self.abandon(begun);
+                    return Poll::Ready(outcome.unwrap_or(Err(kind)));
                 }
-                Ok(Pumped::Handled | Pumped::Ran) => {}
-                Ok(Pumped::Empty) => match self.register(token, cx.waker()) {
-                    // Closed between the read and here: nobody wakes this task any more.
-                    Registered::Waits if self.slot.get().is_err() => {}
+                Ok(Read::Empty) => match self.register(begun, cx) {
                     Registered::Waits => return Poll::Pending,
                     Registered::Ended => {}
-                    Registered::Gone => return Poll::Ready(Err(ErrorKind::LockGone)),
+                    Registered::Gone => {
+                        let why = self.slot.get().err();
+                        let why = why.map_or(ErrorKind::LockGone, ErrorKind::from);
+                        return Poll::Ready(self.take_end(begun).unwrap_or(Err(why)));
+                    }
                 },
             }
         }
@@ -223,75 +229,31 @@ impl Shared {
         Poll::Pending
     }
 
-    /// Nobody waits for this unlock any more. It goes on, and its entry goes with the lock.
-    fn abandon_unlock(&self, token: Token) {
-        self.abandon(token);
-        // Or it has ended already: well, and the entry goes now, or not, and then the lock does.
-        let is_left = {
-            let mut table = lock(&self.table);
-            table.get_mut(token).is_some_and(|entry| {
-                entry.leave(self);
-                entry.state.pending().is_none()
-            })
-        };
-        if is_left {
-            self.defer(move |shared| shared.release_dropped(token));
-        }
-    }
-
     /// Stores the waker of the task that polled last.
-    fn register(&self, token: Token, waker: &Waker) -> Registered {
-        // Dropped when nothing is locked.
-        let _old;
-        let mut table = lock(&self.table);
-        let Some(entry) = table.get_mut(token) else { return Registered::Gone };
-        match &mut entry.contract {
-            _ if entry.outcome.is_some() => Registered::Ended,
-            Contract::Wake(current) => {
-                if !current.will_wake(waker) {
-                    _old = std::mem::replace(current, waker.clone());
+    fn register(&self, begun: Begun, cx: &Context<'_>) -> Registered {
+        // Cloned, and dropped, when nothing is locked: both are the executor's code.
+        let mut new = None;
+        loop {
+            let mut state = self.state();
+            if state.core.has_outcome(begun.token) {
+                return Registered::Ended;
+            }
+            let Some(user) = state.core.user_mut(begun.token, begun.serial) else {
+                return Registered::Gone;
+            };
+            match user {
+                Notify::Task(current) if current.will_wake(cx.waker()) => return Registered::Waits,
+                user => {
+                    if let Some(new) = new.take() {
+                        let old = std::mem::replace(user, new);
+                        drop(state);
+                        drop(old);
+                        return Registered::Waits;
+                    }
                 }
-                Registered::Waits
             }
-            _ => Registered::Gone,
-        }
-    }
-
-    /// Runs a job that writes: in the writing thread if there is one, or else here.
-    pub(crate) fn defer(&self, job: impl FnOnce(&Arc<Self>) + Send + 'static) {
-        if let Some(shared) = self.me.upgrade() {
-            shared.defer_shared(job);
-        }
-    }
-
-    /// As [`Shared::defer`], for who has a handle.
-    #[inline]
-    pub(crate) fn defer_shared(self: &Arc<Self>, job: impl FnOnce(&Arc<Self>) + Send + 'static) {
-        match &self.writer {
-            Some(writer) => {
-                let shared = Arc::clone(self);
-                writer.push(move || job(&shared));
-            }
-            None => job(self),
-        }
-    }
-
-    /// A write that was put off failed: tells the future that waits for its completion.
-    pub(crate) fn fail(&self, token: Token, kind: ErrorKind) {
-        let (waker, dropped) = {
-            let mut table = lock(&self.table);
-            let Some(entry) = table.get_mut(token) else { return };
-            entry.state.abort(&kind);
-            entry.outcome = Some(Err(Box::new(kind)));
-            (std::mem::take(&mut entry.contract), entry.dropped.is_some())
-        };
-        self.expect_no_more(waker.needs_delivery());
-        if dropped {
-            // The future of an unlock that was not written is gone: nobody else holds this lock.
-            self.defer(move |shared| shared.release_dropped(token));
-        }
-        if let Contract::Wake(waker) = waker {
-            waker.wake();
+            drop(state);
+            new = Some(Notify::Task(cx.waker().clone()));
         }
     }
 }

@@ -37,58 +37,44 @@
 //! * Locks belong to the open lockspace. A process that dies loses them; a forked child must open
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
 //! * Kernels since 6.10 can grant EX twice when the first requests for a resource come at the same
-//!   time: see [two resources of one name](manual#two-resources-of-one-name).
+//!   time. On a node this library keeps them apart; what is left, and what it costs:
+//!   [two resources of one name](manual#two-resources-of-one-name).
 
 #![forbid(unsafe_code)]
 
 #[cfg(not(dlm_model))]
 pub mod backend;
-mod blocked;
-mod cancel;
+mod blocking;
 mod control;
 mod convert;
 mod counters;
-mod deadline;
 mod delivery;
-mod device;
-mod dispatch;
-#[cfg(any(feature = "tokio", feature = "async-io"))]
-mod driver;
+#[doc(hidden)]
+pub mod driver;
 #[cfg(all(feature = "engine", not(dlm_model)))]
 pub mod engine;
-mod entry;
 mod error;
 mod event;
+#[cfg(any(feature = "tokio", feature = "async-io"))]
+mod executor;
+mod flush;
 pub mod future;
-mod legal;
-mod lent;
 mod lock;
 mod lockspace;
-mod lookout;
-mod lvb;
 pub mod manual;
 #[cfg(dlm_model)]
 mod model;
+mod native;
 mod notices;
 mod options;
 mod orphan;
-#[cfg(not(dlm_model))]
-#[doc(hidden)]
-pub mod raw;
 mod request;
-mod route;
-mod settle;
-mod shared;
-#[cfg(not(dlm_model))]
-mod signal;
 pub mod simple;
-mod state;
 mod status;
 mod sync;
-mod table;
 mod trace;
-mod wait;
-mod writer;
+mod unlock;
+mod wait_blocked;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -103,24 +89,23 @@ pub fn kernel_version() -> Result<Version, Error> {
     control.map(|control| control.version()).map_err(|error| Error::new(Operation::Open, error))
 }
 
-#[cfg(dlm_model)]
-use model::signal;
-
+pub use blocking::BlockedLock;
 pub use convert::ConvertRequest;
 pub use counters::Counters;
 pub use delivery::DeliveryThread;
 pub use error::{Error, ErrorKind, Operation, UnlockError};
 pub use event::{Blocking, Completion, CompletionHandler};
-pub use lent::BlockedLock;
-pub use lock::{Lock, LockInfo, UnlockRequest};
+pub use flush::Settled;
+pub use lock::{Lock, LockInfo};
 pub use lockspace::Lockspace;
-pub use lvb::Lvb;
 pub use notices::BlockingNotices;
 pub use options::LockspaceOptions;
 pub use orphan::AdoptRequest;
 pub use request::LockRequest;
-pub use settle::Settled;
 pub use status::{State, Status};
+pub use unlock::UnlockRequest;
+
+pub use dlm_core::Lvb;
 
 pub use dlm_proto::{
     LockFlags, LockId, LockStatus, LockspaceName, Minor, Mode, NameError, NodeId, ResourceName,

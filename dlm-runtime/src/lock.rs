@@ -2,20 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
 
-use dlm_proto::{LockFlags, LockId, Mode, Request, ResourceName, Token, ValueBlock};
+use dlm_core::{CancelKind, CancelStep, LockView, Lvb, Submission};
+use dlm_proto::{LockFlags, LockId, Mode, ResourceName, Token, ValueBlock};
 
 use crate::convert::ConvertRequest;
-use crate::device::Device;
-use crate::entry::{Claim, Entry, Waiting};
+use crate::driver::{Driver, State};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
-use crate::event::{Completion, CompletionCallback, CompletionHandler};
-use crate::lvb::Lvb;
-use crate::route::{Pumped, Reader};
-use crate::shared::Shared;
-use crate::state::{CancelKind, UnlockLvb};
-use crate::sync::lock;
+use crate::native::Native;
+use crate::unlock::UnlockRequest;
 
 /// What is known of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +40,7 @@ pub struct LockInfo {
 /// refused with [`ErrorKind::InFlight`].
 #[must_use = "dropping a lock unlocks it"]
 pub struct Lock {
-    shared: Arc<Shared>,
+    driver: Arc<Driver<Native>>,
     token: Token,
     /// The unlock was accepted: nothing is left for the drop.
     released: bool,
@@ -54,7 +49,7 @@ pub struct Lock {
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
-            .field("lockspace", &self.shared.name)
+            .field("lockspace", &self.driver.name)
             .field("mode", &self.mode())
             .finish_non_exhaustive()
     }
@@ -62,13 +57,13 @@ impl fmt::Debug for Lock {
 
 impl Lock {
     #[inline]
-    pub(crate) fn new(shared: Arc<Shared>, token: Token) -> Self {
-        Self { shared, token, released: false }
+    pub(crate) fn new(driver: Arc<Driver<Native>>, token: Token) -> Self {
+        Self { driver, token, released: false }
     }
 
     /// For a callback that uses a lock that is not its own: dropping it does nothing.
-    pub(crate) fn lent(shared: Arc<Shared>, token: Token) -> Self {
-        Self { shared, token, released: true }
+    pub(crate) fn lent(driver: Arc<Driver<Native>>, token: Token) -> Self {
+        Self { driver, token, released: true }
     }
 
     /// The kernel's id of the lock, to find it in the kernel's own dumps. `None` if it is gone.
@@ -76,19 +71,26 @@ impl Lock {
     /// Ids are reused at once, by locks of others, too: never keep one.
     #[must_use]
     pub fn id(&self) -> Option<LockId> {
-        self.with(|entry| entry.state.id()).filter(|id| id.0 != 0)
+        self.view().map(|view| view.id).filter(|id| id.0 != 0)
     }
 
-    /// The mode that is held now, or `None`: not granted yet, or gone.
+    /// The mode that is held now, or `None`: not granted yet, or gone, as all locks are when their
+    /// lockspace has ended.
     #[must_use]
     pub fn mode(&self) -> Option<Mode> {
-        self.with(|entry| entry.state.granted()).flatten()
+        self.driver.state().core.mode(self.token)
+    }
+
+    /// Whether the lock is held, in whichever mode.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.mode().is_some()
     }
 
     /// The lock value block as the last operation that moved it left it.
     #[must_use]
     pub fn lvb(&self) -> Option<Lvb> {
-        self.with(|entry| entry.state.known_lvb()).flatten()
+        self.driver.state().core.lvb(self.token)
     }
 
     /// The lock value block as the last operation that moved it left it, if it can be relied on.
@@ -112,13 +114,13 @@ impl Lock {
     /// lock. Needs blocking notices, and somebody who reads results.
     #[must_use]
     pub fn blocked(&self) -> Option<Mode> {
-        self.with(|entry| entry.blocked).flatten()
+        self.view().and_then(|view| view.blocked)
     }
 
     /// Whether a request, conversion or unlock is in flight.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
-        self.with(|entry| entry.state.pending().is_some()).unwrap_or(false)
+        self.view().is_some_and(|view| view.op.is_some() || view.has_queued)
     }
 
     /// Starts a conversion to another mode.
@@ -136,8 +138,8 @@ impl Lock {
     /// sent for it already.
     pub fn cancel(&self) -> Result<(), Error> {
         let cancel = || {
-            self.shared.check_fork()?;
-            self.shared.cancel(self.token, CancelKind::Plain)
+            self.driver.check_fork()?;
+            self.cancel_as(CancelKind::Plain)
         };
         cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
     }
@@ -151,10 +153,22 @@ impl Lock {
     /// As [`cancel`](Self::cancel).
     pub fn cancel_as_deadlock(&self) -> Result<(), Error> {
         let cancel = || {
-            self.shared.check_fork()?;
-            self.shared.cancel(self.token, CancelKind::Deadlock)
+            self.driver.check_fork()?;
+            self.cancel_as(CancelKind::Deadlock)
         };
         cancel().map_err(|kind| Error::new(Operation::Cancel, kind))
+    }
+
+    fn cancel_as(&self, kind: CancelKind) -> Result<(), ErrorKind> {
+        let cancel = |state: &mut State<Native>, out: &mut Submission| {
+            Ok(state.core.cancel(self.token, None, kind, false, out))
+        };
+        match self.driver.cancel(cancel)? {
+            CancelStep::Write | CancelStep::Left => Ok(()),
+            CancelStep::EndsByItself | CancelStep::Already => Err(ErrorKind::NothingToCancel),
+            CancelStep::Nothing if self.view().is_none() => Err(ErrorKind::LockGone),
+            CancelStep::Nothing => Err(ErrorKind::NothingToCancel),
+        }
     }
 
     /// Makes the lock persistent, and waits until it is: when the lockspace is closed, or the
@@ -173,10 +187,34 @@ impl Lock {
             .map_err(|error| Error::new(Operation::Persist, error.kind))
     }
 
-    /// The same lock after an unlock that failed.
+    /// The unlock is accepted: nothing is left for the drop.
+    pub(crate) const fn set_released(&mut self) {
+        self.released = true;
+    }
+
+    /// The same lock after an unlock that failed, or that nobody waits for any more.
     pub(crate) fn taken_back(mut self) -> Self {
         self.released = false;
         self
+    }
+
+    /// The handle is dropped. No callback of the lock is begun from now on.
+    fn let_go(&self) {
+        let is_used = {
+            let mut state = self.driver.state();
+            let Some(data) = state.core.face_mut(self.token) else { return };
+            data.is_dropped = true;
+            let is_used = data.users > 0;
+            if is_used {
+                self.driver.flush.set_in_use(true);
+            }
+            is_used
+        };
+        // Written over what its callback is just writing, the kernel might see the unlock first. The
+        // thread that runs the callback releases the lock at its end.
+        if !is_used {
+            self.driver.release(self.token);
+        }
     }
 
     /// Lets go of the handle without unlocking. The lock ends, or becomes an orphan if it is
@@ -198,201 +236,27 @@ impl Lock {
     /// Starts an unlock that does more: write the lock value block, or report to a callback.
     #[inline]
     pub fn release(self) -> UnlockRequest {
-        UnlockRequest { lock: self, lvb: UnlockLvb::Keep }
+        UnlockRequest::new(self)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) const fn driver(&self) -> &Arc<Driver<Native>> {
+        &self.driver
     }
 
     pub(crate) const fn token(&self) -> Token {
         self.token
     }
 
-    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        lock(&self.shared.table).get_mut(self.token).map(look)
+    pub(crate) fn view(&self) -> Option<LockView> {
+        self.driver.state().core.view(self.token)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if !self.released && self.shared.check_fork().is_ok() {
-            self.shared.give_up(self.token);
+        if !self.released && self.driver.check_fork().is_ok() {
+            self.let_go();
         }
-    }
-}
-
-/// An unlock in the making; [`Lock::release`] starts one.
-///
-/// Without more, the lock value block stays as it is.
-#[derive(Debug)]
-#[must_use = "the lock is only dropped unless wait() or start() is called"]
-pub struct UnlockRequest {
-    lock: Lock,
-    lvb: UnlockLvb,
-}
-
-impl UnlockRequest {
-    /// Stores this lock value block in the resource. The lock must hold PW or EX, and must have
-    /// been requested or converted with its value block: the kernel writes none otherwise.
-    pub fn write_lvb(mut self, block: ValueBlock) -> Self {
-        self.lvb = UnlockLvb::Write(block);
-        self
-    }
-
-    /// Marks the resource's lock value block invalid. The lock must hold PW or EX.
-    pub fn invalidate_lvb(mut self) -> Self {
-        self.lvb = UnlockLvb::Invalidate;
-        self
-    }
-
-    /// Unlocks and waits until that is done.
-    ///
-    /// # Errors
-    ///
-    /// [`UnlockError`] with the lock: an operation is in flight, the value block cannot be written
-    /// from this mode, or the kernel refused.
-    pub fn wait(self) -> Result<(), UnlockError> {
-        let (lock, device) = self.submit(Waiting)?;
-        let (shared, token) = (&lock.shared, lock.token);
-        // Most unlocks end at once: the next result is the completion.
-        let ended = match shared.pump_from(&device, Reader::Waits(token)) {
-            Ok(Pumped::Mine(ended)) => Ok(Some(ended.into())),
-            Ok(_) => shared.wait(token, None),
-            Err(kind) => Err(kind),
-        };
-        match ended {
-            Ok(_) => Ok(()),
-            Err(kind) => Err(UnlockError { error: Error::new(Operation::Unlock, kind), lock }),
-        }
-    }
-
-    /// Unlocks and returns at once; `completion` is run when it is done, in
-    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread, and possibly before
-    /// this returns.
-    ///
-    /// # Errors
-    ///
-    /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
-    pub fn start(
-        self,
-        completion: impl FnOnce(Completion) + Send + 'static,
-    ) -> Result<(), UnlockError> {
-        self.start_under(CompletionCallback::Once(Box::new(completion)))
-    }
-
-    /// As [`start`](Self::start), but the completion goes to a handler that many operations share,
-    /// with a tag that tells them apart. Nothing is allocated for it.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Self::start).
-    pub fn start_with(self, handler: &CompletionHandler, tag: u64) -> Result<(), UnlockError> {
-        self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
-    }
-
-    fn start_under(self, callback: CompletionCallback) -> Result<(), UnlockError> {
-        self.submit(callback).map(|_| ())
-    }
-
-    /// Begins the unlock for a future. The lock is only a name then.
-    pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, UnlockError> {
-        match self.prepare(waker.clone()) {
-            Ok(begun) => {
-                self.lock.released = true;
-                let token = self.lock.token;
-                self.lock.shared.defer_shared(move |shared| {
-                    if let Err(kind) = begun.write(shared, token) {
-                        shared.fail(token, kind);
-                    }
-                });
-                Ok(self.lock)
-            }
-            Err(kind) => Err(self.failed(kind)),
-        }
-    }
-
-    /// Writes the unlock. The lock is only a name then.
-    #[inline(always)]
-    fn submit(mut self, claim: impl Claim) -> Result<(Lock, Arc<Device>), UnlockError> {
-        let begun = match self.prepare(claim) {
-            Ok(begun) => begun,
-            Err(kind) => return Err(self.failed(kind)),
-        };
-        match begun.write(&self.lock.shared, self.lock.token) {
-            Ok(device) => {
-                self.lock.released = true;
-                Ok((self.lock, device))
-            }
-            Err(kind) => {
-                begun.undo(&self.lock, &kind);
-                Err(self.failed(kind))
-            }
-        }
-    }
-
-    #[cold]
-    fn failed(self, kind: ErrorKind) -> UnlockError {
-        UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
-    }
-
-    #[inline(always)]
-    fn prepare<C: Claim>(&self, claim: C) -> Result<Begun, ErrorKind> {
-        let Lock { shared, token, .. } = &self.lock;
-        shared.check_fork()?;
-        // The claim is dropped behind the guard if it is not wanted: nothing is locked then.
-        let mut table = lock(&shared.table);
-        let entry = table.get_mut(*token).ok_or(ErrorKind::LockGone)?;
-        let (flags, block) = entry.state.unlock_lvb(self.lvb);
-        entry.state.check_unlock_lvb(self.lvb).map_err(ErrorKind::Illegal)?;
-        if entry.outcome.is_some() {
-            // As for a conversion: its owner has not been told yet.
-            return Err(ErrorKind::InFlight);
-        }
-        let (id, force) = entry.state.begin_unlock()?;
-        entry.begin(claim);
-        let callback = C::NEEDS_DELIVERY;
-        shared.expect(callback);
-        let notices = entry.blocking.interest().is_some();
-        let behind_cancel = entry.state.is_cancelling();
-        Ok(Begun { id, flags: flags | force, block, notices, callback, behind_cancel })
-    }
-}
-
-/// An unlock that is still to be written.
-struct Begun {
-    id: LockId,
-    flags: LockFlags,
-    block: ValueBlock,
-    notices: bool,
-    callback: bool,
-    /// A cancel was being written when this began.
-    behind_cancel: bool,
-}
-
-impl Begun {
-    #[inline(always)]
-    fn write(&self, shared: &Shared, token: Token) -> Result<Arc<Device>, ErrorKind> {
-        let cookies = shared.cookies(token, self.notices)?;
-        if self.behind_cancel {
-            drop(shared.table_after_cancel(token));
-        }
-        let unlock = dlm_proto::UnlockRequest::new(self.id, cookies).with(self.flags);
-        let unlock = dlm_proto::UnlockRequest { lvb: &self.block, ..unlock };
-        let device = shared.slot.get()?;
-        shared.submit_to(&device, &Request::Unlock(unlock))?;
-        shared.counts.unlocks.add();
-        Ok(device)
-    }
-
-    /// Takes back what was begun and not written.
-    fn undo(&self, lock: &Lock, why: &ErrorKind) {
-        lock.shared.expect_no_more(self.callback);
-        // Dropped when nothing is locked.
-        let _contract = lock.with(|entry| {
-            entry.state.abort(why);
-            std::mem::take(&mut entry.contract)
-        });
     }
 }
 

@@ -1,9 +1,11 @@
 //! Lockspaces.
 
 use std::fmt;
+use std::future::poll_fn;
 #[cfg(not(dlm_model))]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use dlm_proto::{LockspaceName, Minor, Mode, RemoveFlags};
@@ -13,12 +15,14 @@ use crate::backend::Backend;
 use crate::control::{self, Manager};
 use crate::counters::Counters;
 use crate::delivery::DeliveryThread;
-use crate::device::Gone;
+use crate::driver::Driver;
+use crate::driver::device::Gone;
+use crate::driver::signal::PollSet;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::LockInfo;
+use crate::native::Native;
 use crate::options::LockspaceOptions;
 use crate::request::LockRequest;
-use crate::shared::Shared;
 use crate::status::Status;
 use crate::sync::now;
 
@@ -39,7 +43,9 @@ use crate::sync::now;
 /// A thread that waits in a blocking call may come upon the result of another operation. It never
 /// runs the callback, but leaves it for the place where it belongs.
 pub struct Lockspace {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) driver: Arc<Driver<Native>>,
+    /// What a user polls.
+    pub(crate) set: Arc<PollSet>,
     pub(crate) manager: Manager,
     pub(crate) close_timeout: Duration,
 }
@@ -47,8 +53,8 @@ pub struct Lockspace {
 impl fmt::Debug for Lockspace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lockspace")
-            .field("name", &self.shared.name)
-            .field("minor", &self.shared.minor)
+            .field("name", &self.driver.name)
+            .field("minor", &self.driver.minor)
             .finish_non_exhaustive()
     }
 }
@@ -100,13 +106,13 @@ impl Lockspace {
     /// The name.
     #[must_use]
     pub fn name(&self) -> &LockspaceName {
-        &self.shared.name
+        &self.driver.name
     }
 
     /// The minor number of the device.
     #[must_use]
     pub fn minor(&self) -> Minor {
-        self.shared.minor
+        self.driver.minor
     }
 
     /// Starts a lock request on a resource, named by up to 64 bytes of any value.
@@ -114,12 +120,13 @@ impl Lockspace {
     /// Names should not end in NUL: for kernels since 6.10 names that differ only in the NULs
     /// behind them are one resource, for older ones they are not.
     pub fn lock(&self, resource: impl AsRef<[u8]>, mode: Mode) -> LockRequest<'_> {
-        LockRequest::new(&self.shared, resource.as_ref(), mode)
+        LockRequest::new(&self.driver, resource.as_ref(), mode)
     }
 
-    /// Reads what results there are, up to a bound, and runs the callbacks that are due, in this
-    /// thread. Returns how many ran. Does not wait: poll the lockspace's descriptor for reading
-    /// first.
+    /// Reads what results there are and runs the callbacks that are due, in this thread. Returns how
+    /// many ran. Does not wait: poll the lockspace's descriptor for reading first, level-triggered or
+    /// edge-triggered. One call reads all that was there when it began; if more has come meanwhile
+    /// than it reads, the descriptor becomes readable anew.
     ///
     /// Several threads may dispatch at the same time; the callbacks then run in each of them. The
     /// blocking callback of one lock never runs twice at the same time. A callback may do
@@ -131,8 +138,8 @@ impl Lockspace {
     /// [`ErrorKind::Device`].
     pub fn dispatch(&self) -> Result<usize, Error> {
         let dispatch = || {
-            self.shared.check_fork()?;
-            self.shared.dispatch()
+            self.driver.check_fork()?;
+            self.driver.dispatch()
         };
         dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
     }
@@ -147,8 +154,8 @@ impl Lockspace {
     /// As [`dispatch`](Self::dispatch).
     pub fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, Error> {
         let dispatch = || {
-            self.shared.check_fork()?;
-            self.shared.dispatch_until(deadline)
+            self.driver.check_fork()?;
+            self.driver.dispatch_until(deadline)
         };
         dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
     }
@@ -159,52 +166,89 @@ impl Lockspace {
     ///
     /// [`ErrorKind::HasThread`], [`ErrorKind::Forked`], [`ErrorKind::System`].
     pub fn start_delivery(&self) -> Result<DeliveryThread, Error> {
-        DeliveryThread::start(&self.shared)
+        DeliveryThread::start(&self.driver)
     }
 
     /// How many locks and requests there are.
     #[must_use]
     pub fn lock_count(&self) -> usize {
-        crate::sync::lock(&self.shared.table).len()
+        self.driver.state().core.len()
     }
 
     /// The locks and requests of this open lockspace, in no order.
     #[must_use]
     pub fn locks(&self) -> Vec<LockInfo> {
-        crate::sync::lock(&self.shared.table)
-            .iter_mut()
-            .map(|entry| LockInfo {
-                resource: entry.name,
-                mode: entry.state.granted(),
-                is_in_flight: entry.state.pending().is_some(),
-                is_persistent: entry.state.is_persistent(),
-                blocked: entry.blocked,
+        let state = self.driver.state();
+        let info = |token| {
+            let view = state.core.view(token)?;
+            Some(LockInfo {
+                resource: *state.core.name(token)?,
+                mode: view.mode,
+                is_in_flight: view.op.is_some() || view.has_queued,
+                is_persistent: view.is_persistent,
+                blocked: view.blocked,
             })
-            .collect()
+        };
+        state.core.tokens().into_iter().filter_map(info).collect()
     }
 
     /// How often things happened since the lockspace was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.shared.counts.get()
+        self.driver.counters()
     }
 
     /// What the kernel tells of the lockspace: whether it runs, and who its members are. Reads a
     /// few small files, and never blocks for a recovery.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.manager.status(&self.shared.name)
+        self.manager.status(&self.driver.name)
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) const fn driver(&self) -> &Arc<Driver<Native>> {
+        &self.driver
     }
 
     /// How many results were dropped because they belonged to no lock of this handle: late,
     /// forged, or those of another process that shares the device.
     #[must_use]
     pub fn dropped_results(&self) -> u64 {
-        self.shared.counts.dropped_results.get()
+        self.driver.state().core.counts().dropped_results
+    }
+
+    /// Whether the lockspace is open: not closed, not removed, and its device can be read.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.driver.check_fork().is_ok() && self.driver.slot.get().is_ok()
+    }
+
+    /// Completes, with the reason, when the lockspace is not open any more. Somebody must read
+    /// results or wait for the descriptor, as for other futures: the removal of a lockspace shows
+    /// there.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), dlm_runtime::Error> {
+    /// use dlm_runtime::Lockspace;
+    ///
+    /// let lockspace = Lockspace::open("example")?;
+    /// let why = lockspace.closed().await;
+    /// println!("the locks protect nothing any more: {why}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn closed(&self) -> Error {
+        poll_fn(|cx| {
+            let driver = &self.driver;
+            if driver.slot.get().is_ok() {
+                driver.end_wakers.register(cx.waker().clone());
+            }
+            // It may have ended before it could be told.
+            match driver.slot.get() {
+                Ok(_) => Poll::Pending,
+                Err(gone) => Poll::Ready(Error::new(Operation::Dispatch, gone)),
+            }
+        })
+        .await
     }
 
     /// Closes the lockspace, for all threads that share it: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,
@@ -221,13 +265,13 @@ impl Lockspace {
     }
 
     fn shut(&self) -> Result<(), ErrorKind> {
-        if self.shared.check_fork().is_err() {
+        if self.driver.check_fork().is_err() {
             // Only this process' descriptor; the parent's threads are not here.
-            self.shared.slot.empty(Gone::Closed);
+            drop(self.driver.slot.empty(Gone::Closed));
             return Ok(());
         }
-        self.shared.end(Gone::Closed);
-        if self.shared.slot.wait_closed(now().checked_add(self.close_timeout)) {
+        self.driver.end(Gone::Closed);
+        if self.driver.slot.wait_closed(now().checked_add(self.close_timeout)) {
             Ok(())
         } else {
             Err(ErrorKind::TimedOut("a call has not returned from the kernel"))
@@ -257,9 +301,9 @@ impl Lockspace {
     }
 
     fn give_back(self, flags: RemoveFlags) -> Result<(), Error> {
-        let minor = self.shared.minor;
+        let minor = self.driver.minor;
         let release = || {
-            self.shared.check_fork()?;
+            self.driver.check_fork()?;
             // Before it is closed, the removal would wait for ourselves.
             self.shut()?;
             control::remove(&self.manager, minor, flags, self.close_timeout)
@@ -282,6 +326,7 @@ impl Lockspace {
 #[cfg(not(dlm_model))]
 impl AsFd for Lockspace {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.shared.lookout.source(&self.shared.slot)
+        self.driver.readiness.watch(&self.driver.slot, || self.driver.next_alarm());
+        self.set.as_fd()
     }
 }

@@ -55,9 +55,11 @@
 //! | 6.12.95 | often both get it | seen in 44 to 88 of 100 rounds |
 //! | 6.12.117 | not tried | to be expected by the source |
 //!
-//! It came with the hash table for resources, in 6.10, and no repair is known here: take every
-//! kernel since for affected, and those of distributions into which that table was ported back. So
-//! a version number does not tell.
+//! It came with the hash table for resources, in 6.10, and no repair is known here: every kernel
+//! since is taken for affected, and so are those of distributions into which that table was ported
+//! back. An older version number alone does not tell, so the library looks at the types of the dlm
+//! module (`/sys/kernel/btf/dlm`), or at the names of its functions (`/proc/kallsyms`). What it
+//! cannot see it takes for affected.
 //!
 //! What is safe:
 //!
@@ -65,10 +67,14 @@
 //!   one taken by whoever creates the lockspace, before others are let in. It is **not** enough that
 //!   each user takes a lock in NL first: those requests are the first, and two users that go on to
 //!   convert their locks may hold EX on two resources for as long as they like.
-//! * [`LockspaceOptions::serialize_new_requests`] in all programs that use the lockspace, if these
-//!   are on one node. [`simple`](crate::simple) has it switched on.
+//! * Requests for new locks that are written one after the other, which this library does by
+//!   itself on such kernels: by a mutex among the threads of a program, by a `flock` on the device
+//!   node among the programs of a node. That is two system calls for each new lock;
+//!   [`LockspaceOptions::concurrent_new_requests`] does without,
+//!   [`LockspaceOptions::serialize_new_requests`] does it on any kernel. A program of another
+//!   library on the same node is not kept apart.
 //!
-//! On a cluster the option keeps the programs of each node apart, and not the nodes. By the
+//! On a cluster this keeps the programs of each node apart, and not the nodes. By the
 //! source, a request of the node that keeps the name's directory entry can still meet that of
 //! another node, within microseconds, and a lock in NL helps there, too; neither was tried.
 //!
@@ -112,6 +118,7 @@
 //! [`Lockspace::start_delivery`]: crate::Lockspace::start_delivery
 //! [`LockspaceOptions::create`]: crate::LockspaceOptions::create
 //! [`LockspaceOptions::open_or_create`]: crate::LockspaceOptions::open_or_create
+//! [`LockspaceOptions::concurrent_new_requests`]: crate::LockspaceOptions::concurrent_new_requests
 //! [`LockspaceOptions::serialize_new_requests`]: crate::LockspaceOptions::serialize_new_requests
 //! [`LockRequest::start`]: crate::LockRequest::start
 //! [`LockRequest::wait`]: crate::LockRequest::wait

@@ -3,14 +3,14 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
+use crate::driver::Driver;
+use crate::driver::read::{Read, Role};
 use crate::event::Blocking;
 use crate::lock::Lock;
-use crate::route::{Pumped, Reader};
-use crate::shared::Shared;
-use crate::sync::lock;
+use crate::native::Native;
 
 /// Results read in one poll.
-const TURN: usize = 64;
+const READ_BUDGET: usize = 64;
 
 /// The blocking notices of a lock, one after the other; [`Lock::notices`] makes it.
 ///
@@ -40,44 +40,47 @@ impl BlockingNotices<'_> {
 
     /// As a `Stream` polls.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Blocking>> {
-        let shared = self.lock.shared();
-        for _ in 0..TURN {
+        let driver = self.lock.driver();
+        for _ in 0..READ_BUDGET {
             match self.look(None) {
                 Some(Poll::Ready(notice)) => return Poll::Ready(notice),
                 Some(Poll::Pending) => {}
                 None => return Poll::Ready(None),
             }
-            match shared.pump(Reader::Passes) {
+            match driver.read(Role::Other) {
                 Err(_) => return Poll::Ready(None),
-                Ok(Pumped::Handled | Pumped::Ran | Pumped::Mine(_)) => {}
-                Ok(Pumped::Empty) => return self.register(shared, cx),
+                Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Effects(effects)) => _ = driver.apply(*effects, false),
+                Ok(Read::Empty) => return self.register(driver, cx),
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn register(&self, shared: &Shared, cx: &mut Context<'_>) -> Poll<Option<Blocking>> {
-        match self.look(Some(cx.waker())) {
+    fn register(&self, driver: &Driver<Native>, cx: &Context<'_>) -> Poll<Option<Blocking>> {
+        match self.look(Some(cx.waker().clone())) {
             // Closed between the read and here: nobody wakes this task any more.
-            Some(Poll::Pending) if shared.slot.get().is_err() => Poll::Ready(None),
+            Some(Poll::Pending) if driver.slot.get().is_err() => Poll::Ready(None),
             Some(poll) => poll,
             None => Poll::Ready(None),
         }
     }
 
     /// Takes what was not told yet. `None`: the lock is gone.
-    fn look(&self, waker: Option<&Waker>) -> Option<Poll<Option<Blocking>>> {
+    fn look(&self, waker: Option<Waker>) -> Option<Poll<Option<Blocking>>> {
         // Dropped when nothing is locked.
         let _old;
-        let mut table = lock(&self.lock.shared().table);
-        let entry = table.get_mut(self.lock.token())?;
-        if let Some(mode) = entry.unseen.take() {
+        let mut state = self.lock.driver().state();
+        let data = state.core.face_mut(self.lock.token())?;
+        if let Some(mode) = data.unseen.take() {
+            _old = waker;
             return Some(Poll::Ready(Some(Blocking { mode })));
         }
-        if let Some(waker) = waker {
-            _old = entry.notice_waker.replace(waker.clone());
-        }
+        _old = match waker {
+            Some(waker) => data.notice_waker.replace(waker),
+            None => None,
+        };
         Some(Poll::Pending)
     }
 }

@@ -1,17 +1,19 @@
 //! How lockspaces are created and opened.
 
-#[cfg(not(dlm_model))]
 use std::sync::Arc;
 use std::time::Duration;
 
+use dlm_core::Rules;
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
 #[cfg(not(dlm_model))]
 use crate::backend::Backend;
 use crate::control::{self, Manager};
+use crate::driver::first::KeepApart;
+use crate::driver::signal::PollSet;
+use crate::driver::{Driver, DriverOptions};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
-use crate::shared::Shared;
 
 /// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
 /// otherwise. A cluster that is just starting or recovering takes its time.
@@ -28,7 +30,7 @@ pub struct LockspaceOptions {
     timeout: Duration,
     close_timeout: Duration,
     background_writes: bool,
-    serialize_new_requests: bool,
+    first_requests: KeepApart,
     permissions: Option<u32>,
 }
 
@@ -40,7 +42,7 @@ impl Default for LockspaceOptions {
             timeout: CREATE_TIMEOUT,
             close_timeout: CLOSE_TIMEOUT,
             background_writes: false,
-            serialize_new_requests: false,
+            first_requests: KeepApart::default(),
             permissions: None,
         }
     }
@@ -61,8 +63,12 @@ impl LockspaceOptions {
     }
 
     /// The permission bits that a creation gives the device node, such as `0o660`. They say who may
-    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed.
-    /// Without this they stay as the kernel or udev made them: for root only, usually.
+    /// use the lockspace, and hold for everybody on this node, also if the lockspace existed. Where
+    /// udev runs they are set after its rules have been, and so hold.
+    ///
+    /// Without this, and with 0, they stay as the kernel or udev made them: for root only, usually,
+    /// or for root's group. Who may read the node but not write it has no use of the lockspace, and
+    /// could hold up the others: see [`serialize_new_requests`](Self::serialize_new_requests).
     #[must_use]
     pub fn permissions(mut self, mode: u32) -> Self {
         self.permissions = Some(mode);
@@ -95,19 +101,35 @@ impl LockspaceOptions {
         self
     }
 
-    /// Writes requests for new locks one at a time, among all open lockspaces of this name and node
-    /// that have this option.
+    /// Writes requests for new locks one at a time, also on kernels that do not need it.
     ///
-    /// Kernels since 6.10 need it where exclusion matters: see
-    /// [two resources of one name](crate::manual#two-resources-of-one-name). It costs two system
-    /// calls (`flock` on the device node) for each [`Lockspace::lock`]; conversions and unlocks cost
-    /// what they did. Programs without it, and those that have another node for the same device
-    /// (`mknod`, some containers), are not kept apart. With a `backend`, it keeps apart the threads that
-    /// share an open lockspace only. While the kernel has stopped the lockspace,
-    /// the first request is held up in its `write` and the others behind it.
+    /// Where exclusion needs it, which is on kernels since 6.10 and on those of distributions that
+    /// have their resource table, and wherever it cannot be told, this is done without being asked
+    /// for: see [two resources of one name](crate::manual#two-resources-of-one-name). It keeps apart
+    /// the threads of a program by a mutex, and the open lockspaces of this name on this node by a
+    /// `flock` on the device node, which is two system calls for each [`Lockspace::lock`].
+    /// Conversions and unlocks cost what they did.
+    ///
+    /// Programs without it, and those that have another node for the same device (`mknod`, some
+    /// containers), are not kept apart. While the kernel has stopped the lockspace, the first request
+    /// is held up in its `write` and the others behind it. A process that keeps the lock on the node
+    /// for ten seconds while the lockspace runs makes requests fail with EBUSY. Who may read the node
+    /// but not write it has no use of the lockspace, and could be such a process: give both or none.
     #[must_use]
     pub fn serialize_new_requests(mut self) -> Self {
-        self.serialize_new_requests = true;
+        self.first_requests = KeepApart::Always;
+        self
+    }
+
+    /// Does without what [`serialize_new_requests`](Self::serialize_new_requests) tells of, also on
+    /// kernels that need it.
+    ///
+    /// For programs whose resources all exist before they are fought for (each has a lock in NL,
+    /// say, that was granted before anybody else asked), and where nothing but this handle asks for
+    /// new locks, one at a time. Elsewhere **two may hold EX**.
+    #[must_use]
+    pub fn concurrent_new_requests(mut self) -> Self {
+        self.first_requests = KeepApart::Never;
         self
     }
 
@@ -133,7 +155,7 @@ impl LockspaceOptions {
             let minor = control::create(&self.manager, name.clone(), self.flags, self.timeout)?;
             let attached = self.attach(name, Some(minor)).and_then(|lockspace| {
                 if let Some(mode) = self.permissions {
-                    lockspace.shared.set_permissions(mode)?;
+                    lockspace.driver.set_permissions(mode)?;
                 }
                 Ok(lockspace)
             });
@@ -195,15 +217,44 @@ impl LockspaceOptions {
         remove().map_err(|kind| Error::new(Operation::Release, kind))
     }
 
+    /// Removes a lockspace from this node with all its references, and tells how many there were.
+    /// Needs CAP_SYS_ADMIN.
+    ///
+    /// The kernel counts creations, not programs: the reference of a program that was killed before
+    /// it released the lockspace stays, and keeps it on this node. This is for clearing up. Programs
+    /// that use the lockspace lose it; while there are locks in it, or orphans, it stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Name`]; [`ErrorKind::Device`] where [`Error::is_no_lockspace`] tells that there
+    /// is none, or with EBUSY for the last reference, which is kept, if there are locks;
+    /// [`ErrorKind::TimedOut`] while somebody has it open (it goes on, as
+    /// [`close_timeout`](Self::close_timeout) says).
+    pub fn remove_all(&self, name: impl AsRef<[u8]>) -> Result<usize, Error> {
+        let remove = || {
+            let name = LockspaceName::new(name.as_ref())?;
+            control::remove_all(&self.manager, name, RemoveFlags::empty(), self.close_timeout)
+        };
+        remove().map_err(|kind| Error::new(Operation::Release, kind))
+    }
+
     fn give_back(&self, minor: Minor) -> Result<(), ErrorKind> {
         control::remove(&self.manager, minor, RemoveFlags::empty(), self.close_timeout)
     }
 
     fn attach(&self, name: LockspaceName, minor: Option<Minor>) -> Result<Lockspace, ErrorKind> {
         let device = self.manager.open(&name, minor, self.timeout)?;
-        let shared =
-            Shared::new(name, device, self.background_writes, self.serialize_new_requests)?;
+        let options = DriverOptions {
+            background_writes: self.background_writes,
+            keep_apart: self.first_requests,
+            rules: Rules::Checked,
+            has_ids: false,
+            has_threads: true,
+        };
+        let driver = Driver::new(name, device, self.manager.clone(), &options)?;
+        let set = Arc::new(PollSet::new(&[])?);
+        driver.readiness.use_set(&set);
         let (manager, close_timeout) = (self.manager.clone(), self.close_timeout);
-        Ok(Lockspace { shared, manager, close_timeout })
+        Ok(Lockspace { driver, set, manager, close_timeout })
     }
 }

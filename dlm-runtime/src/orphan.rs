@@ -3,23 +3,22 @@
 use std::fmt;
 use std::sync::Arc;
 
-use dlm_proto::{LockFlags, Mode, NameError, NodeId, Request, ResourceName, Token};
-use dlm_sys::{Accepted, Errno};
+use dlm_core::NewLock;
+use dlm_proto::{LockFlags, Mode, NameError, NodeId, ResourceName};
+use dlm_sys::Errno;
 
-use crate::entry::{BlockingSlot, Contract};
+use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Blocking;
-use crate::lent::BlockedLock;
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
-use crate::shared::Shared;
-use crate::state::LockState;
-use crate::sync::lock;
+use crate::native::{LockData, Native};
 
 /// The adoption of an orphan in the making; [`Lockspace::adopt`] starts one.
 #[must_use = "nothing is adopted before take()"]
 pub struct AdoptRequest<'a> {
-    shared: &'a Arc<Shared>,
+    driver: &'a Arc<Driver<Native>>,
     name: Result<ResourceName, NameError>,
     /// `None`: any.
     mode: Option<Mode>,
@@ -36,23 +35,23 @@ impl fmt::Debug for AdoptRequest<'_> {
 }
 
 impl<'a> AdoptRequest<'a> {
-    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Option<Mode>) -> Self {
+    pub(crate) fn new(driver: &'a Arc<Driver<Native>>, name: &[u8], mode: Option<Mode>) -> Self {
         let name = ResourceName::new(name);
-        Self { shared, name, mode, blocking: BlockingSlot::Unwanted }
+        Self { driver, name, mode, blocking: BlockingSlot::Unwanted }
     }
 
     /// Runs `callback` when somebody waits for this lock; see
     /// [`LockRequest::on_blocking`](crate::LockRequest::on_blocking). Those who wait already are
     /// told, too.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::told(callback);
+        self.blocking = BlockingSlot::with_mode(callback);
         self
     }
 
-    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself; see
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is given the lock itself; see
     /// [`BlockedLock`].
     pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::lent(callback);
+        self.blocking = BlockingSlot::with_lock(callback);
         self
     }
 
@@ -71,7 +70,7 @@ impl<'a> AdoptRequest<'a> {
     /// [`ErrorKind::NoOrphan`] if there is none of this name on this node, or none that holds this
     /// mode; otherwise as [`LockRequest::wait`](crate::LockRequest::wait).
     pub fn take(self) -> Result<Lock, Error> {
-        let notices = self.blocking.interest().is_some();
+        let notices = self.blocking.wants_notices();
         let lock = self.adopt().map_err(|kind| Error::new(Operation::Adopt, kind))?;
         if notices {
             // The kernel sends notices of those who wait already only after a new grant.
@@ -81,58 +80,31 @@ impl<'a> AdoptRequest<'a> {
     }
 
     fn adopt(self) -> Result<Lock, ErrorKind> {
-        let Self { shared, name, mode, mut blocking } = self;
-        shared.check_fork()?;
+        let Self { driver, name, mode, mut blocking } = self;
+        driver.check_fork()?;
         let name = name?;
-        // The mode is put right before each attempt.
-        let state = LockState::adopted(Mode::Nl);
-        let (token, notices) = shared.insert(&name, state, Contract::Forget, &mut blocking)?;
-        let attempt = |mode| attempt(shared, token, &name, mode, notices);
-        let answer = match mode {
+        let notices = blocking.wants_notices();
+        let mut attempt = |mode| {
+            let mut data =
+                LockData { blocking: std::mem::take(&mut blocking), ..LockData::default() };
+            let flags = LockFlags::PERSISTENT;
+            let new = NewLock { name: &name, mode, flags, xid: 0, notices };
+            let answer = driver.adopt(&new, &mut data);
+            if answer.is_err() {
+                blocking = data.blocking;
+            }
+            answer.map_err(explained)
+        };
+        let token = match mode {
             Some(mode) => attempt(mode),
             None => any(attempt),
-        };
-        match answer {
-            Ok(()) => {
-                shared.counts.requests.add();
-                Ok(Lock::new(Arc::clone(shared), token))
-            }
-            Err(kind) => {
-                // Dropped when nothing is locked.
-                let _trash = shared.forget(&mut lock(&shared.table), token);
-                Err(kind)
-            }
-        }
-    }
-}
-
-/// Asks for the orphan that holds this mode.
-fn attempt(
-    shared: &Shared,
-    token: Token,
-    name: &ResourceName,
-    mode: Mode,
-    notices: bool,
-) -> Result<(), ErrorKind> {
-    if let Some(entry) = lock(&shared.table).get_mut(token) {
-        entry.state = LockState::adopted(mode);
-    }
-    let cookies = shared.cookies(token, notices)?;
-    let request = dlm_proto::LockRequest::adopt(name, mode, cookies);
-    match shared.submit(&Request::Lock(request.with(LockFlags::PERSISTENT))) {
-        Ok(Accepted::Lock(id)) => {
-            if let Some(entry) = lock(&shared.table).get_mut(token) {
-                entry.state.note_id(id);
-            }
-            Ok(())
-        }
-        Ok(Accepted::Done) => Err(ErrorKind::NoOrphan { other_mode: false }),
-        Err(kind) => Err(explained(kind)),
+        }?;
+        Ok(Lock::new(Arc::clone(driver), token))
     }
 }
 
 /// Tries the modes, the strongest first, as long as the kernel says that there is an orphan.
-fn any(mut attempt: impl FnMut(Mode) -> Result<(), ErrorKind>) -> Result<(), ErrorKind> {
+fn any<T>(mut attempt: impl FnMut(Mode) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
     let mut answer = Err(ErrorKind::NoOrphan { other_mode: true });
     for mode in Mode::ALL.into_iter().rev() {
         answer = attempt(mode);
@@ -160,7 +132,7 @@ impl Lockspace {
     /// Adopts an orphan of this node: a persistent lock whose owner is gone, on this resource and
     /// granted this mode.
     pub fn adopt(&self, resource: impl AsRef<[u8]>, mode: Mode) -> AdoptRequest<'_> {
-        AdoptRequest::new(self.shared(), resource.as_ref(), Some(mode))
+        AdoptRequest::new(self.driver(), resource.as_ref(), Some(mode))
     }
 
     /// Adopts an orphan of this node on this resource in whichever mode it holds; of several, one
@@ -180,7 +152,7 @@ impl Lockspace {
     /// # Ok::<(), dlm_runtime::Error>(())
     /// ```
     pub fn adopt_any(&self, resource: impl AsRef<[u8]>) -> AdoptRequest<'_> {
-        AdoptRequest::new(self.shared(), resource.as_ref(), None)
+        AdoptRequest::new(self.driver(), resource.as_ref(), None)
     }
 
     /// Removes orphans of this lockspace that lie on `node`, or on this node without one. Not
@@ -195,18 +167,11 @@ impl Lockspace {
     /// [`ErrorKind::Illegal`] for task 0, [`ErrorKind::Device`] (ENOBUFS: no such node).
     pub fn purge(&self, node: Option<NodeId>, task: Option<u32>) -> Result<(), Error> {
         let purge = || {
-            self.shared().check_fork()?;
+            self.driver().check_fork()?;
             if task == Some(0) {
                 return Err(ErrorKind::Illegal("task 0 would mean the orphans of all"));
             }
-            let request =
-                Request::Purge { node: node.unwrap_or(NodeId(0)), pid: task.unwrap_or(0) };
-            // Given the calling thread's own TID the kernel would drop this device's live locks
-            // instead, without a word. The thread that calls is one that has never locked.
-            let shared = self.shared();
-            let purged = std::thread::scope(|scope| scope.spawn(|| shared.submit(&request)).join());
-            let died = || ErrorKind::System(std::io::Error::other("the purging thread died"));
-            purged.map_err(|_| died())?.map(|_| ())
+            self.driver().purge(node.unwrap_or(NodeId(0)), task.unwrap_or(0))
         };
         purge().map_err(|kind| Error::new(Operation::Purge, kind))
     }

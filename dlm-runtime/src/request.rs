@@ -2,31 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use dlm_proto::{LockFlags, Mode, NameError, Request, ResourceName, Token};
-use dlm_sys::Accepted;
+use dlm_core::NewLock;
+use dlm_proto::{LockFlags, Mode, NameError, ResourceName};
 
-use crate::entry::{BlockingSlot, Claim, Waiting};
+use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::driver::{Begun, Driver, Notify};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
-use crate::legal;
-use crate::lent::BlockedLock;
 use crate::lock::Lock;
-use crate::route::Pumped;
-use crate::shared::Shared;
-use crate::state::{Ended, LockState};
-use crate::sync::{lock, now};
-use crate::trace;
-use crate::wait::Written;
+use crate::native::{LockData, Native};
+use crate::sync::now;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
 ///
 /// It goes to the kernel with [`wait`](Self::wait) or [`start`](Self::start).
 #[must_use = "nothing is requested before wait() or start()"]
 pub struct LockRequest<'a> {
-    shared: &'a Arc<Shared>,
+    driver: &'a Arc<Driver<Native>>,
     name: ResourceName,
     /// What is wrong with the name that was given. (Apart from it, as a result that holds one or
     /// the other is many instructions to move.)
@@ -34,6 +28,7 @@ pub struct LockRequest<'a> {
     mode: Mode,
     flags: LockFlags,
     blocking: BlockingSlot,
+    notices: bool,
     deadline: Option<Instant>,
     transaction: u64,
 }
@@ -50,18 +45,19 @@ impl fmt::Debug for LockRequest<'_> {
 
 impl<'a> LockRequest<'a> {
     #[inline]
-    pub(crate) fn new(shared: &'a Arc<Shared>, name: &[u8], mode: Mode) -> Self {
+    pub(crate) fn new(driver: &'a Arc<Driver<Native>>, name: &[u8], mode: Mode) -> Self {
         let (name, bad_name) = match ResourceName::new(name) {
             Ok(name) => (name, None),
             Err(error) => (ResourceName::default(), Some(error)),
         };
         Self {
-            shared,
+            driver,
             name,
             bad_name,
             mode,
             flags: LockFlags::empty(),
             blocking: BlockingSlot::Unwanted,
+            notices: false,
             deadline: None,
             transaction: 0,
         }
@@ -105,8 +101,12 @@ impl<'a> LockRequest<'a> {
     /// The deadline is kept by this library, as kernels since 6.2 have none. With
     /// [`wait`](Self::wait) the waiting thread keeps it; with [`start`](Self::start) whoever runs
     /// the callbacks, and the completion then has the status
-    /// [`LockStatus::TimedOut`](dlm_proto::LockStatus::TimedOut). A `write` that the kernel holds
-    /// up for a recovery is not ended by it.
+    /// [`LockStatus::TimedOut`](dlm_proto::LockStatus::TimedOut). The call returns at its time also
+    /// when nobody answers the cancel, as while the master of the resource stands still; a lock that
+    /// is granted after that is unlocked, by whoever reads next or by a thread that lives as long as
+    /// something is left over. A `write` that the kernel holds up for a recovery is not ended by it,
+    /// unless it is that of a future with
+    /// [`background_writes`](crate::LockspaceOptions::background_writes).
     pub fn deadline(mut self, at: Instant) -> Self {
         self.deadline = Some(at);
         self
@@ -123,14 +123,16 @@ impl<'a> LockRequest<'a> {
     /// is waited for, and runs where completions do: in
     /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread.
     pub fn on_blocking(mut self, callback: impl FnMut(Blocking) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::told(callback);
+        self.blocking = BlockingSlot::with_mode(callback);
+        self.notices = true;
         self
     }
 
-    /// As [`on_blocking`](Self::on_blocking), with a callback that is lent the lock itself, to give
+    /// As [`on_blocking`](Self::on_blocking), with a callback that is given the lock itself, to give
     /// way by a conversion or an unlock at once; see [`BlockedLock`].
     pub fn on_blocking_with(mut self, callback: impl FnMut(&BlockedLock) + Send + 'static) -> Self {
-        self.blocking = BlockingSlot::lent(callback);
+        self.blocking = BlockingSlot::with_lock(callback);
+        self.notices = true;
         self
     }
 
@@ -138,6 +140,7 @@ impl<'a> LockRequest<'a> {
     /// along with other results, by whoever reads them.
     pub fn note_blocking(mut self) -> Self {
         self.blocking = BlockingSlot::Noted;
+        self.notices = true;
         self
     }
 
@@ -146,7 +149,8 @@ impl<'a> LockRequest<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] if the deadline has passed: nothing is left behind then.
+    /// [`ErrorKind::TimedOut`] if the deadline has passed: the lock is not held then, and what is left
+    /// of the request is taken back.
     /// [`ErrorKind::Status`] if the request was not granted, [`ErrorKind::Name`],
     /// [`ErrorKind::Illegal`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
@@ -155,21 +159,18 @@ impl<'a> LockRequest<'a> {
     }
 
     #[inline]
-    fn wait_granted(self) -> Result<Lock, ErrorKind> {
-        let (shared, deadline) = (self.shared, self.deadline);
-        let written = self.submit(Waiting)?;
-        // Dropped, it takes back what has failed.
-        let lock = Lock::new(Arc::clone(shared), written.token);
-        let first = shared.first(&written);
-        if let Ok(Pumped::Mine(Ended { mode: Some(_), .. })) = first {
-            return Ok(lock);
-        }
-        let ended = shared.finish(&written, first, deadline)?;
-        if ended.mode.is_some() {
-            Ok(lock)
-        } else {
-            lock.leak();
-            Err(ErrorKind::Status(ended.status))
+    fn wait_granted(mut self) -> Result<Lock, ErrorKind> {
+        let mut data = self.prepare()?;
+        let (begun, end) =
+            self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline, |_| {})?;
+        match end {
+            Ok(end) if end.mode.is_some() => Ok(Lock::new(Arc::clone(self.driver), begun.token)),
+            Ok(end) => Err(ErrorKind::Status(end.status)),
+            Err(kind) => {
+                // Dropped, it takes back what is left.
+                drop(Lock::new(Arc::clone(self.driver), begun.token));
+                Err(kind)
+            }
         }
     }
 
@@ -201,98 +202,35 @@ impl<'a> LockRequest<'a> {
     }
 
     fn start_under(self, callback: CompletionCallback) -> Result<Lock, Error> {
-        let (shared, deadline) = (self.shared, self.deadline);
-        let submitted = self.submit(callback);
-        let written = submitted.map_err(|kind| Error::new(Operation::Lock, kind))?;
-        let lock = Lock::new(Arc::clone(shared), written.token);
-        shared.written(written.token, written.serial, written.id);
-        if let Some(at) = deadline {
-            let set = shared.set_deadline(at, written.token, written.serial);
-            set.map_err(|errno| Error::new(Operation::Lock, ErrorKind::from(errno)))?;
-        }
-        Ok(lock)
+        self.begin(Notify::Callback(callback)).map(|(lock, _)| lock)
     }
 
-    /// Begins the request for a future.
-    pub(crate) fn begin(mut self, waker: &Waker) -> Result<Lock, Error> {
-        let failed = |kind| Error::new(Operation::Lock, kind);
-        let (shared, deadline) = (self.shared, self.deadline);
-        let prepared = self.prepare(waker.clone()).map_err(failed)?;
-        let token = prepared.token;
-        if let Some(at) = deadline {
-            if let Err(errno) = shared.set_deadline(at, token, FIRST) {
-                prepared.undo(shared);
-                return Err(failed(errno.into()));
-            }
-        }
-        let lock = Lock::new(Arc::clone(shared), token);
-        let name = self.name;
-        shared.defer_shared(move |shared| match prepared.write(shared, &name) {
-            Ok(written) => shared.written(token, written.serial, written.id),
-            Err(kind) => shared.fail(token, kind),
-        });
-        Ok(lock)
-    }
-
-    #[inline(always)]
-    fn submit(mut self, claim: impl Claim) -> Result<Written, ErrorKind> {
-        let prepared = self.prepare(claim)?;
-        let written = prepared.write(self.shared, &self.name);
-        written.inspect_err(|_| prepared.undo(self.shared))
-    }
-
-    #[inline(always)]
-    fn prepare<C: Claim>(&mut self, claim: C) -> Result<Prepared, ErrorKind> {
-        let Self { shared, mode, flags, transaction, .. } = *self;
-        shared.check_fork()?;
-        self.name()?;
-        legal::check_request(mode, flags).map_err(ErrorKind::Illegal)?;
-        // A result may be read by another thread before the write returns: the entry is first.
-        let state = LockState::requested(mode, flags, transaction);
-        let (token, notices) = shared.insert(&self.name, state, claim, &mut self.blocking)?;
-        let callback = C::NEEDS_DELIVERY;
-        shared.expect(callback);
-        Ok(Prepared { token, mode, flags, transaction, notices, callback })
-    }
-}
-
-/// The number of a new lock's first operation.
-const FIRST: u64 = 0;
-
-/// A request that has its entry in the table and is still to be written.
-struct Prepared {
-    token: Token,
-    mode: Mode,
-    flags: LockFlags,
-    transaction: u64,
-    notices: bool,
-    callback: bool,
-}
-
-impl Prepared {
-    #[inline(never)]
-    fn write(&self, shared: &Shared, name: &ResourceName) -> Result<Written, ErrorKind> {
-        let device = shared.slot.get()?;
-        let cookies = shared.cookies(self.token, self.notices)?;
-        let request = dlm_proto::LockRequest::new(name, self.mode, cookies).with(self.flags);
-        let request = dlm_proto::LockRequest { xid: self.transaction, ..request };
-        let accepted = shared.submit_new(&device, &Request::Lock(request))?;
-        shared.counts.requests.add();
-        trace::requested(name, self.mode, self.flags);
-        let id = match accepted {
-            Accepted::Lock(id) => Some(id),
-            Accepted::Done => None,
+    /// Begins the request for a callback or a task.
+    pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), Error> {
+        let begin = || {
+            let mut data = self.prepare()?;
+            let new = self.new_lock();
+            self.driver.lock_start(&new, &mut Some(notify), &mut data, self.deadline)
         };
-        Ok(Written { token: self.token, serial: FIRST, id, device })
+        let begun = begin().map_err(|kind| Error::new(Operation::Lock, kind))?;
+        Ok((Lock::new(Arc::clone(self.driver), begun.token), begun))
     }
 
-    /// Removes what was prepared and not written.
-    #[cold]
-    fn undo(&self, shared: &Shared) {
-        // Dropped when nothing is locked.
-        let trash = shared.forget(&mut lock(&shared.table), self.token);
-        if trash.is_some() {
-            shared.expect_no_more(self.callback);
+    #[inline]
+    fn prepare(&mut self) -> Result<LockData, ErrorKind> {
+        self.driver.check_fork()?;
+        self.name()?;
+        Ok(LockData { blocking: std::mem::take(&mut self.blocking), ..LockData::default() })
+    }
+
+    #[inline]
+    const fn new_lock(&self) -> NewLock<'_> {
+        NewLock {
+            name: &self.name,
+            mode: self.mode,
+            flags: self.flags,
+            xid: self.transaction,
+            notices: self.notices,
         }
     }
 }

@@ -68,8 +68,6 @@ fn default_lockspace() -> Result<Arc<Lockspace>, Error> {
     if let Some(lockspace) = &*lockspace {
         return Ok(Arc::clone(lockspace));
     }
-    // Who wants it simple does not want to know which kernels need this.
-    let options = LockspaceOptions::new().serialize_new_requests();
-    let opened = Arc::new(options.open_or_create(DEFAULT_LOCKSPACE)?);
+    let opened = Arc::new(LockspaceOptions::new().open_or_create(DEFAULT_LOCKSPACE)?);
     Ok(Arc::clone(lockspace.insert(opened)))
 }

@@ -4,9 +4,9 @@
 //! be told about a result is noted under the lock and told behind it.
 
 #[cfg(feature = "tracing")]
-pub(crate) use with_tracing::{Note, Started, cancelled, requested, timed_write};
+pub(crate) use with_tracing::{Note, cancelled, requested, timed_write};
 #[cfg(not(feature = "tracing"))]
-pub(crate) use without_tracing::{Note, Started, cancelled, requested, timed_write};
+pub(crate) use without_tracing::{Note, cancelled, requested, timed_write};
 
 #[cfg(feature = "tracing")]
 mod with_tracing {
@@ -17,22 +17,6 @@ mod with_tracing {
     /// A write that takes longer was held up by the kernel.
     const HELD_UP: Duration = Duration::from_millis(100);
 
-    /// When an operation began.
-    #[derive(Debug, Clone, Copy)]
-    pub(crate) struct Started(Instant);
-
-    impl Default for Started {
-        fn default() -> Self {
-            Self::now()
-        }
-    }
-
-    impl Started {
-        pub(crate) fn now() -> Self {
-            Self(Instant::now())
-        }
-    }
-
     /// What is to be told when nothing is locked.
     #[derive(Debug)]
     pub(crate) struct Note {
@@ -42,7 +26,7 @@ mod with_tracing {
 
     #[derive(Debug)]
     enum What {
-        Ended(LockStatus, Option<Mode>, Duration),
+        Ended(LockStatus, Option<Mode>),
         Blocking(Mode),
     }
 
@@ -51,9 +35,8 @@ mod with_tracing {
             resource: &ResourceName,
             status: LockStatus,
             mode: Option<Mode>,
-            started: Started,
         ) -> Option<Self> {
-            let what = What::Ended(status, mode, started.0.elapsed());
+            let what = What::Ended(status, mode);
             Some(Self { resource: *resource, what })
         }
 
@@ -64,8 +47,8 @@ mod with_tracing {
         pub(crate) fn tell(self) {
             let resource = self.resource;
             match self.what {
-                What::Ended(status, mode, waited) => {
-                    tracing::debug!(%resource, %status, ?mode, ?waited, "operation ended");
+                What::Ended(status, mode) => {
+                    tracing::debug!(%resource, %status, ?mode, "operation ended");
                 }
                 What::Blocking(mode) => {
                     tracing::debug!(%resource, %mode, "blocking notice");
@@ -98,15 +81,6 @@ mod with_tracing {
 mod without_tracing {
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
 
-    #[derive(Debug, Clone, Copy, Default)]
-    pub(crate) struct Started;
-
-    impl Started {
-        pub(crate) const fn now() -> Self {
-            Self
-        }
-    }
-
     #[derive(Debug)]
     pub(crate) struct Note;
 
@@ -115,7 +89,6 @@ mod without_tracing {
             _: &ResourceName,
             _: LockStatus,
             _: Option<Mode>,
-            _: Started,
         ) -> Option<Self> {
             None
         }

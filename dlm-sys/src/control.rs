@@ -1,13 +1,23 @@
 //! The control device: version, creation and removal of lockspaces.
 
+use core::time::Duration;
+
 use dlm_proto::{
     Abi, Command, LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, Minor, NegotiateError,
     PointerWidth, RemoveFlags, Request, VERSION_LEN, Version,
 };
 
+use crate::creation::CreationLock;
 use crate::errno::Errno;
 use crate::error::{Call, Cause, Error};
 use crate::sys::{self, Fd};
+
+/// How long other creations and removals are waited for, in milliseconds, unless the caller says
+/// otherwise.
+const PATIENCE: u32 = 60_000;
+
+/// The flags that are sent with a creation.
+const SENT: LockspaceFlags = LockspaceFlags::NEWEXCL;
 
 /// `/dev/dlm-control`, open.
 ///
@@ -18,6 +28,7 @@ pub struct ControlDevice {
     fd: Fd,
     version: Version,
     abi: Abi,
+    patience: u32,
 }
 
 impl ControlDevice {
@@ -35,7 +46,15 @@ impl ControlDevice {
         }
         .map_err(fail)?;
         let (version, abi) = negotiate(&fd)?;
-        Ok(Self { fd, version, abi })
+        Ok(Self { fd, version, abi, patience: PATIENCE })
+    }
+
+    /// The longest time to wait for creations and removals by other processes of this node, a minute
+    /// by default and ten at most. It is not the time that the kernel takes afterwards.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.as_millis().try_into().unwrap_or(u32::MAX);
+        self
     }
 
     /// The version that the kernel stated when the device was opened; 5.0.0 for an old kernel that
@@ -56,12 +75,18 @@ impl ControlDevice {
     ///
     /// Blocks until the cluster's daemon has joined and the kernel has recovered; no signal ends
     /// that. Each success needs one [`ControlDevice::remove_lockspace`]; the end of the process
-    /// undoes nothing. Creations are kept apart by an exclusive `flock` on the control device, as
-    /// two at the same time corrupt the list of misc devices of kernels up to 6.12.
+    /// undoes nothing. Creations and removals by users of this library are kept apart, by a lock on
+    /// [`LOCK_FILE`](crate::LOCK_FILE): at the same time they corrupt the list of misc devices of
+    /// kernels up to 6.12.
+    ///
+    /// Of the flags only NEWEXCL is sent. Kernels make others, which do nothing for a program, part
+    /// of the lockspace, and nodes with other ones cannot join it (EPROTO), nor can those whose kernel
+    /// does not know them.
     ///
     /// # Errors
     ///
-    /// EPERM, ENOTCONN (no cluster), EUNATCH (its daemon died), EEXIST (with NEWEXCL), EBUSY (no
+    /// [`Cause::Held`] (a creation or removal by another process takes longer than this one's
+    /// patience), EPERM, ENOTCONN (no cluster), EUNATCH (its daemon died), EEXIST (with NEWEXCL), EBUSY (no
     /// minor number left), EPROTO (flags differ from other nodes'), and any number that the
     /// cluster's daemon gave.
     pub fn create_lockspace(
@@ -69,6 +94,7 @@ impl ControlDevice {
         name: &LockspaceName,
         flags: LockspaceFlags,
     ) -> Result<Minor, Error> {
+        let flags = flags & SENT;
         self.submit_alone(&Request::CreateLockspace { name, flags }).map(Minor)
     }
 
@@ -76,13 +102,13 @@ impl ControlDevice {
     ///
     /// Removing **blocks, and no signal ends that, until every open device of the lockspace is
     /// closed**, in this and all other processes of the node, and all other creations and removals
-    /// of the node wait behind it. A minor number is handed out anew as soon as this is written:
+    /// of the node wait behind it, or fail when their patience ends. A minor number is handed out anew as soon as this is written:
     /// forget it then, whatever comes of it. Close your own device first, and call this where blocking does no
     /// harm.
     ///
     /// # Errors
     ///
-    /// EPERM, ENOENT (no such lockspace), EBUSY (locks are left and FORCEFREE was not given; the
+    /// [`Cause::Held`], EPERM, ENOENT (no such lockspace), EBUSY (locks are left and FORCEFREE was not given; the
     /// reference is kept), [`Cause::MinorZero`].
     pub fn remove_lockspace(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
         if minor.0 == 0 {
@@ -90,6 +116,29 @@ impl ControlDevice {
             return Err(Error::new(call, Cause::MinorZero));
         }
         self.submit_alone(&Request::RemoveLockspace { minor, flags }).map(|_| ())
+    }
+
+    /// Drops all references of a lockspace, those that killed programs have left behind, too, and so
+    /// removes it; see [`ControlDevice::remove_lockspace`]. Returns how many there were. Programs that
+    /// use it lose it.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoLockspace`]; as [`ControlDevice::remove_lockspace`], and then at least one reference
+    /// is left: EBUSY, when locks are left and FORCEFREE was not given.
+    #[cfg(feature = "std")]
+    pub fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        // Held throughout: the minor number may be another lockspace's after the last one.
+        let _lock = CreationLock::take(&self.fd, self.patience)?;
+        let mut count = 0;
+        while let Some(minor) = crate::find_lockspace(name)? {
+            self.submit(&Request::RemoveLockspace { minor, flags })?;
+            count += 1;
+        }
+        match count {
+            0 => Err(Error::new(Call::Submit(Command::RemoveLockspace), Cause::NoLockspace)),
+            count => Ok(count),
+        }
     }
 
     /// Writes bytes to the device and returns the kernel's answer, whatever it means. For tests of
@@ -102,14 +151,10 @@ impl ControlDevice {
         self.fd.write(bytes)
     }
 
-    /// Submits while no other process that keeps to this does. The kernel hands a minor number out
-    /// anew while the removal of its former lockspace still waits, and loses track of its devices
-    /// when creations and removals of one meet (a crash on 6.12).
+    /// Submits while no other process that keeps to this does.
     fn submit_alone(&self, request: &Request<'_>) -> Result<u32, Error> {
-        self.fd.lock_exclusive().map_err(|errno| Error::os(Call::SerialiseCreate, errno))?;
-        let answer = self.submit(request);
-        self.fd.unlock();
-        answer
+        let _lock = CreationLock::take(&self.fd, self.patience)?;
+        self.submit(request)
     }
 
     fn submit(&self, request: &Request<'_>) -> Result<u32, Error> {

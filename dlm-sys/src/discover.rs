@@ -28,12 +28,7 @@ const MOST_BYTES: u64 = 4 << 20;
 ///
 /// The operating system's answer, or [`Cause::EndlessList`].
 pub fn find_lockspace(name: &LockspaceName) -> Result<Option<Minor>, Error> {
-    let fail = |error: std::io::Error| {
-        Error::os(Call::ListDevices, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
-    };
-    let mut list = Vec::new();
-    let file = File::open("/proc/misc").map_err(fail)?;
-    file.take(MOST_BYTES).read_to_end(&mut list).map_err(fail)?;
+    let list = list_devices()?;
     if let Some(minor) = misc::minor_of_lockspace(&list, name) {
         return Ok(Some(Minor(minor)));
     }
@@ -41,6 +36,17 @@ pub fn find_lockspace(name: &LockspaceName) -> Result<Option<Minor>, Error> {
         return Err(Error::new(Call::ListDevices, Cause::EndlessList));
     }
     Ok(None)
+}
+
+/// The list of misc devices, or the beginning of one without end.
+pub(crate) fn list_devices() -> Result<Vec<u8>, Error> {
+    let fail = |error: std::io::Error| {
+        Error::os(Call::ListDevices, Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    };
+    let mut list = Vec::new();
+    let file = File::open("/proc/misc").map_err(fail)?;
+    file.take(MOST_BYTES).read_to_end(&mut list).map_err(fail)?;
+    Ok(list)
 }
 
 impl LockspaceDevice {

@@ -1,5 +1,6 @@
 //! What can go wrong on a device, and what to do about it.
 
+use core::ffi::CStr;
 use core::fmt;
 
 use dlm_proto::{Command, DecodeError, EncodeError, NameError, UnsupportedVersion};
@@ -22,7 +23,8 @@ pub enum Call {
     ReadResult,
     /// Wait for a result.
     Poll,
-    /// Take the lock that keeps creations and removals of lockspaces apart.
+    /// Take the lock that keeps creations and removals of lockspaces apart
+    /// ([`LOCK_FILE`](crate::LOCK_FILE)).
     SerialiseCreate,
     /// Take the lock that keeps requests for new locks apart.
     SerialiseRequests,
@@ -48,7 +50,7 @@ impl fmt::Display for Call {
             Self::Submit(Command::Deadlock) => "cancel with deadlock status",
             Self::ReadResult => "read a result",
             Self::Poll => "wait for a result",
-            Self::SerialiseCreate => "lock the control device",
+            Self::SerialiseCreate => "await other creations and removals of lockspaces",
             Self::SerialiseRequests => "lock the lockspace device",
             Self::ListDevices => "read /proc/misc",
             Self::WatchNode => "watch the device node",
@@ -82,6 +84,10 @@ pub enum Cause {
     /// `/proc/misc` does not end: the kernel's list of misc devices is corrupt (simultaneous
     /// creations of one lockspace do that on kernels up to 6.12).
     EndlessList,
+    /// The kernel has no minor number left for the device of one more lockspace. It says EEXIST.
+    NoMinorLeft,
+    /// Another process has kept this file locked for as long as there was patience.
+    Held(&'static CStr),
     /// Minor number 0 would remove any lockspace that has no device.
     MinorZero,
 }
@@ -130,6 +136,17 @@ impl Error {
                 return Some("is udev running, or devtmpfs mounted on /dev?");
             }
             Cause::EndlessList => return Some("reboot this node"),
+            Cause::NoMinorLeft => {
+                return Some(
+                    "remove lockspaces: older kernels have numbers for about 120 on a node",
+                );
+            }
+            Cause::Held(_) => {
+                return Some(
+                    "it creates or removes a lockspace on this node, and may wait for the cluster or \
+                     for others to close a lockspace: lslocks or /proc/locks names it",
+                );
+            }
             _ => return None,
         };
         match (self.call, errno) {
@@ -140,6 +157,10 @@ impl Error {
             (Call::OpenLockspace, Errno::ENOENT | Errno::ENODEV) => {
                 Some("the lockspace does not exist on this node, or was just removed")
             }
+            (Call::SerialiseRequests, Errno::EBUSY) => Some(
+                "another process has held the lock on the node for long: /proc/locks or lslocks names \
+                 it; end it, or do without (concurrent_new_requests)",
+            ),
             (_, Errno::EMFILE | Errno::ENFILE) => Some("raise the limit of open files"),
             (Call::Submit(command), errno) => remedy_of_write(command, errno),
             _ => None,
@@ -160,9 +181,10 @@ const fn remedy_of_write(command: Command, errno: Errno) -> Option<&'static str>
             Some("CAP_SYS_ADMIN is needed; with it, dlm_controld refused to join")
         }
         (Command::RemoveLockspace, Errno::EPERM) => Some("CAP_SYS_ADMIN is needed"),
-        (Command::CreateLockspace, Errno::EEXIST) => {
-            Some("the lockspace exists on this node: open it, or create without NEWEXCL")
-        }
+        (Command::CreateLockspace, Errno::EEXIST) => Some(
+            "the lockspace exists on this node: open it, or create without NEWEXCL; if killed \
+                 programs have left it behind, drop their references (remove_all)",
+        ),
         (Command::CreateLockspace, Errno::EBUSY) => Some("no minor number left for the device"),
         (Command::CreateLockspace, Errno::EPROTO) => {
             Some("another node has created the lockspace with other flags")
@@ -192,6 +214,10 @@ impl fmt::Display for Cause {
             Self::Decode(decode) => write!(f, "the kernel's record is not understood: {decode}"),
             Self::Return(value) => write!(f, "write returned {value}, which this command cannot"),
             Self::EndlessList => f.write_str("the kernel's list of misc devices does not end"),
+            Self::NoMinorLeft => f.write_str("no minor number is left for its device"),
+            Self::Held(path) => {
+                write!(f, "another process keeps {} locked", path.to_str().unwrap_or_default())
+            }
             Self::MinorZero => f.write_str("a lockspace cannot be removed by minor number 0"),
         }
     }
@@ -228,6 +254,12 @@ mod tests {
             let text = Error::os(call, errno).to_string();
             assert!(text.contains(word), "{text}");
         }
+    }
+
+    #[test]
+    fn who_waits_in_vain_for_other_creations_is_told_the_file() {
+        let text = Error::new(Call::SerialiseCreate, Cause::Held(crate::LOCK_FILE)).to_string();
+        assert!(text.contains("/run/dlm-rs.lock") && text.contains("lslocks"), "{text}");
     }
 
     #[test]

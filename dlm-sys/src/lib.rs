@@ -10,10 +10,12 @@
 //!
 //! # Without `std`
 //!
-//! The crate is `no_std` and calls libc directly. All it wants of it is `open`, `read`, `write`,
-//! `poll`, `close`, `flock`, `fstat` and `__errno_location`, which a program without a C library
-//! can bring along; `static/` in this folder is one. No panic, no formatting and no allocation is
-//! linked into a program that does not ask for them itself.
+//! The crate is `no_std` and makes its system calls itself. On x86-64 it wants nothing of a C
+//! library; on 32-bit x86, arm64, riscv64 and s390x it wants `fstat` and `__errno_location`, and on
+//! other machines `syscall`, too. `static/` in this folder is a program without any. No panic, no
+//! formatting and no allocation is linked into a program that does not ask for them itself.
+//!
+//! None of the calls is a point where a thread can be cancelled (pthread_cancel(3)).
 //!
 //! The default feature `std` adds what needs an allocator, nix or more of libc: waiting for device
 //! nodes ([`LockspaceDevice::open_within`]), noticing that a lockspace goes ([`RemovalWatch`]) or
@@ -28,6 +30,7 @@
 #![deny(unsafe_code)]
 
 mod control;
+mod creation;
 mod errno;
 mod error;
 #[doc(hidden)]
@@ -37,19 +40,32 @@ pub mod misc;
 mod sys;
 
 #[cfg(feature = "std")]
+mod create;
+#[cfg(feature = "std")]
 mod discover;
 #[cfg(feature = "std")]
 mod fork;
 #[cfg(feature = "std")]
+mod kernel;
+#[cfg(feature = "std")]
 mod removal;
+#[cfg(feature = "std")]
+mod udev;
+#[cfg(feature = "std")]
+mod uevent;
 
 pub use control::ControlDevice;
+#[cfg(feature = "std")]
+pub use create::create_lockspace;
+pub use creation::LOCK_FILE;
 #[cfg(feature = "std")]
 pub use discover::find_lockspace;
 pub use errno::Errno;
 pub use error::{Call, Cause, Error};
 #[cfg(feature = "std")]
-pub use fork::fork_count;
-pub use lockspace::{Accepted, Alone, LockspaceDevice};
+pub use fork::{fork_count, redirect};
 #[cfg(feature = "std")]
-pub use removal::RemovalWatch;
+pub use kernel::{first_requests_can_meet, hash_table_seen};
+pub use lockspace::{Accepted, LockspaceDevice};
+#[cfg(feature = "std")]
+pub use removal::{LazyRemovalWatch, RemovalWatch};

@@ -87,6 +87,12 @@ impl LockspaceDevice {
         Ok(Self { fd, minor: Minor(node.minor), version, abi })
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn duplicate(&self) -> Result<Self, Errno> {
+        let Self { minor, version, abi, .. } = *self;
+        Ok(Self { fd: self.fd.duplicate()?, minor, version, abi })
+    }
+
     /// The device's minor number, by which the lockspace is removed.
     #[must_use]
     pub const fn minor(&self) -> Minor {
@@ -126,21 +132,27 @@ impl LockspaceDevice {
         }
     }
 
-    /// Waits until no other open device of this node is alone with its lockspace, by an exclusive
-    /// `flock` on the node.
+    /// Takes the exclusive lock on the node (`flock`), which keeps this open device apart from the
+    /// others of the lockspace on this node that take it, too. `false`: another has it now. It ends
+    /// with [`LockspaceDevice::unlock_node`], or with the last close.
     ///
-    /// Kernels since 6.10 make two resources of one name if two requests for it come at the same
-    /// time while there is none, and grant EX on both. Requests for new locks that are each written
-    /// like this do not meet, as far as one node is concerned. It keeps apart open devices, not the
-    /// threads that share one.
+    /// Where [`first_requests_can_meet`](crate::first_requests_can_meet), requests for new locks that
+    /// are each written under it do not meet, as far as one node is concerned. To be held for the
+    /// time of one `write`. Only who may open the node can hold it. It says nothing about threads and
+    /// forked children that share one open device: each of them gets it while another has it.
     ///
     /// # Errors
     ///
-    /// The operating system's answer.
-    pub fn alone(&self) -> Result<Alone<'_>, Error> {
-        let fail = |errno| Error::os(Call::SerialiseRequests, errno);
-        self.fd.lock_exclusive().map_err(fail)?;
-        Ok(Alone(&self.fd))
+    /// The operating system's answer (ENOLCK, ENOMEM).
+    #[inline]
+    pub fn try_lock_node(&self) -> Result<bool, Error> {
+        self.fd.try_lock().map_err(|errno| Error::os(Call::SerialiseRequests, errno))
+    }
+
+    /// Ends what [`LockspaceDevice::try_lock_node`] took.
+    #[inline]
+    pub fn unlock_node(&self) {
+        self.fd.unlock();
     }
 
     /// Writes bytes to the device and returns the kernel's answer, whatever it means. For tests of
@@ -196,17 +208,6 @@ impl LockspaceDevice {
     pub fn is_removed(&self) -> Result<bool, Error> {
         let node = self.fd.node().map_err(|errno| Error::os(Call::WatchNode, errno))?;
         Ok(node.links == 0)
-    }
-}
-
-/// Keeps others from [`LockspaceDevice::alone`] until it is dropped.
-#[derive(Debug)]
-#[must_use = "it ends when it is dropped"]
-pub struct Alone<'d>(&'d Fd);
-
-impl Drop for Alone<'_> {
-    fn drop(&mut self) {
-        self.0.unlock();
     }
 }
 

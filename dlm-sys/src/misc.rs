@@ -39,6 +39,25 @@ pub fn minor_of_lockspace(list: &[u8], lockspace: &[u8]) -> Option<u32> {
         .map(|(minor, _)| minor)
 }
 
+/// Whether a kernel that answers EEXIST to one more device does so because no minor number is left.
+///
+/// Kernels up to 6.1 hand numbers out from 127 downwards (some from 63), with no regard to those
+/// that belong to certain devices whether or not they are there: when the numbers come to one of
+/// these, which are below ten, the name in `/sys/dev/char` exists already. Later kernels go on
+/// above 255.
+#[must_use]
+pub fn is_full(list: &[u8]) -> bool {
+    let has = |minor: u32| lines(list).any(|(listed, _)| listed == minor);
+    let lower = (FIXED..HALF).all(has);
+    lower && ((HALF..DYNAMIC).all(has) || !(HALF..DYNAMIC).any(has))
+}
+
+/// Minor numbers below this belong to certain devices.
+const FIXED: u32 = 10;
+/// Minor numbers below one of these are handed out.
+const HALF: u32 = 64;
+const DYNAMIC: u32 = 128;
+
 fn lines(list: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     list.split(|&byte| byte == b'\n').filter_map(parse_line)
 }
@@ -57,6 +76,20 @@ mod tests {
         for bad in [&b""[..], b" ", b"x y", b"12", b"-1 x", b"99999999999 x", b"1x y"] {
             assert_eq!(parse_line(bad), None, "{}", bad.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_list_is_full_when_the_numbers_have_come_to_those_that_are_given_away() {
+        let list = |minors: &mut dyn Iterator<Item = u32>| -> Vec<u8> {
+            minors.flat_map(|minor| format!("{minor:3} dlm_{minor}\n").into_bytes()).collect()
+        };
+        assert!(is_full(&list(&mut (2..128))));
+        assert!(is_full(&list(&mut (10..128).chain([228, 1]))));
+        assert!(is_full(&list(&mut (2..64))));
+        for free in [10, 63, 64, 127] {
+            assert!(!is_full(&list(&mut (0..128).filter(|&minor| minor != free))), "{free}");
+        }
+        assert!(!is_full(LIST));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dlm_proto::Minor;
@@ -14,6 +16,7 @@ use crate::error::{Call, Error};
 use crate::lockspace::{LockspaceDevice, MISC_MAJOR};
 use crate::sys::Fd;
 use crate::sys::uevents;
+use crate::uevent;
 
 /// The network namespace of the calling thread.
 const NETWORK: &str = "/proc/thread-self/ns/net";
@@ -63,8 +66,8 @@ impl RemovalWatch {
             Some(socket) => Source::Messages(socket),
             None => Source::Node(watch_node(device)?),
         };
-        // What happened before nobody tells any more.
-        if device.is_removed()? {
+        // What happened before nobody tells any more. A node made by hand outlives the device.
+        if device.is_removed()? || !is_registered(device.minor()) {
             return Err(Error::os(Call::WatchNode, Errno::ENODEV));
         }
         Ok(Self { source, minor: device.minor(), is_removed: AtomicBool::new(false) })
@@ -112,12 +115,64 @@ impl AsFd for RemovalWatch {
     }
 }
 
+/// A [`RemovalWatch`] that is made when it is first needed, which is before a thread sleeps: until
+/// then the removal of the lockspace is nothing that anybody waits for, and no descriptor is open
+/// for it.
+#[derive(Debug, Default)]
+pub struct LazyRemovalWatch(OnceLock<RemovalWatch>);
+
+impl LazyRemovalWatch {
+    /// One that is not made yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// The watch for this device, which is the same at each call. Of threads that make it at the same
+    /// time one does.
+    ///
+    /// # Errors
+    ///
+    /// As [`RemovalWatch::new`]: ENODEV if the lockspace was removed already. After another one (EMFILE)
+    /// the next call tries again; who sleeps without a watch does so for a limited time, and asks
+    /// [`LazyRemovalWatch::check`] then.
+    pub fn get(&self, device: &LockspaceDevice) -> Result<&RemovalWatch, Error> {
+        match self.0.get() {
+            Some(watch) => Ok(watch),
+            None => {
+                let watch = RemovalWatch::new(device)?;
+                Ok(self.0.get_or_init(|| watch))
+            }
+        }
+    }
+
+    /// Whether the lockspace of `device` was removed; as [`RemovalWatch::check`], also without a
+    /// watch.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's answer.
+    pub fn check(&self, device: &LockspaceDevice) -> Result<bool, Error> {
+        match self.0.get() {
+            Some(watch) => watch.check(device),
+            None => Ok(device.is_removed()? || !is_registered(device.minor())),
+        }
+    }
+}
+
+/// Whether the kernel's messages get here: it sends them to network namespaces of the first user
+/// namespace.
+pub(crate) fn hears_the_kernel() -> bool {
+    let owner = || {
+        let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
+        File::from(owner).metadata().ok()
+    };
+    owner().is_some_and(|owner| owner.ino() == FIRST_USER_NAMESPACE)
+}
+
 /// A socket on which the kernel tells of devices that go, if there can be one here.
 fn listen(minor: Minor) -> Option<Fd> {
-    // The kernel sends to network namespaces of the first user namespace.
-    let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
-    let owner = File::from(owner).metadata().ok()?;
-    if owner.ino() != FIRST_USER_NAMESPACE {
+    if !hears_the_kernel() {
         return None;
     }
     // Those of other devices would wake whoever waits for nothing.
@@ -125,27 +180,27 @@ fn listen(minor: Minor) -> Option<Fd> {
     uevents::listen_for_removals(path.as_deref()).ok()
 }
 
+/// Where the kernel has a link for each device with a number.
+const DEVICES: &str = "/sys/dev/char";
+
+/// Whether the kernel has a device with this minor number, if that can be known.
+fn is_registered(minor: Minor) -> bool {
+    let link = fs::symlink_metadata(format!("{DEVICES}/{MISC_MAJOR}:{}", minor.0));
+    // Without /sys, or with a part of it only, nothing is known.
+    link.is_ok() || !Path::new(DEVICES).exists()
+}
+
 /// Where a misc device is below `/sys`, if that can be known.
 fn device_path(minor: Minor) -> Option<Vec<u8>> {
     // A link like ../../devices/virtual/misc/dlm_NAME.
-    let link = fs::read_link(format!("/sys/dev/char/{MISC_MAJOR}:{}", minor.0)).ok()?;
+    let link = fs::read_link(format!("{DEVICES}/{MISC_MAJOR}:{}", minor.0)).ok()?;
     let path = link.as_os_str().as_bytes();
     Some([b"/", path.strip_prefix(b"../../")?].concat())
 }
 
-/// Whether this message says that the misc device with this minor number has gone. Its parts end
-/// with zero bytes: `remove@PATH`, then `KEY=VALUE`, `MAJOR` and `MINOR` among them. With
-/// `SYNTH_UUID` before those it was sent because somebody wrote to the device's file `uevent`.
+/// Whether this message says that the misc device with this minor number has gone.
 fn is_removal(message: &[u8], minor: Minor) -> bool {
-    let value = |key: &[u8]| {
-        let mut parts = message.split_inclusive(|&byte| byte == 0);
-        parts.find_map(|part| part.strip_prefix(key)?.strip_suffix(&[0]))
-    };
-    let number = |key| str::from_utf8(value(key)?).ok()?.parse::<u32>().ok();
-    message.starts_with(b"remove@")
-        && value(b"SYNTH_UUID=").is_none()
-        && number(b"MAJOR=") == Some(MISC_MAJOR)
-        && number(b"MINOR=") == Some(minor.0)
+    message.starts_with(b"remove@") && uevent::is_about(message, minor)
 }
 
 fn watch_node(device: &LockspaceDevice) -> Result<Inotify, Error> {

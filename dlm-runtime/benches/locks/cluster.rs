@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dlm_runtime::{CompletionHandler, Lock, Lockspace, LockspaceOptions, Mode, ValueBlock};
 
-use crate::ours::{Tally, handler, pairs, wait};
-use crate::{LOCKSPACE, RESOURCE, Result, measure_after};
+use crate::measure::measure_after;
+use crate::ours::{Tally, handler, wait};
+use crate::{LOCKSPACE, RESOURCE, Result};
 
 /// Pairs or turns before the clock starts.
 const WARM_UP: usize = 20;
@@ -22,13 +23,6 @@ pub(crate) fn stay(keeps: bool) -> Result<()> {
     std::io::stdout().flush()?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     drop(lock);
-    Ok(lockspace.close()?)
-}
-
-/// Locks and unlocks whose master is another node.
-pub(crate) fn cross_node(count: usize) -> Result<()> {
-    let lockspace = Lockspace::open(LOCKSPACE)?;
-    measure_after(WARM_UP, count, &mut |count| pairs(&lockspace, count))?;
     Ok(lockspace.close()?)
 }
 

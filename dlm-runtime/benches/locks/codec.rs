@@ -5,7 +5,8 @@ use dlm_proto::{LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
 use dlm_sys::Accepted;
 
 use crate::device::{self, Lockspace};
-use crate::{BATCH, RESOURCE, Result, measure, measure_batches, names};
+use crate::measure::{measure, measure_batches};
+use crate::{BATCH, RESOURCE, Result, names};
 
 impl Lockspace {
     fn lock(&self, name: &[u8]) -> Result<LockId> {

@@ -3,51 +3,115 @@
 //! The same request is sent over and over, and the same result comes back. So they are encoded and
 //! decoded once, and compared after that. The kernel gives a lock the lowest free id, which is the
 //! same each time, too; should it ever not be, the unlock is encoded anew.
+//!
+//! Each floor exists with and without another thread in the process, as that makes system calls
+//! longer, and with the functions of the C library, as most programs make them, and with those of
+//! dlm-sys.
+
+use std::marker::PhantomData;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
 
 use dlm_proto::{Command, LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
+use dlm_sys::{Accepted, LockspaceDevice};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use crate::device::{self, Lockspace};
-use crate::{RESOURCE, Result, measure, measure_batches, names};
+use crate::measure::{measure, measure_batches};
+use crate::{RESOURCE, Result, names};
 
-/// The records about one resource.
-struct Records {
-    lock: Vec<u8>,
-    granted: Vec<u8>,
-    id: LockId,
-    unlock: Vec<u8>,
-    unlocked: Vec<u8>,
+/// How the system calls are made.
+pub(crate) trait Calls {
+    /// The value that a request is answered with, which is the id of a new lock.
+    fn write(device: &LockspaceDevice, command: Command, request: &[u8]) -> Result<u32>;
+
+    /// The length of a result.
+    fn read(device: &LockspaceDevice, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<usize>;
+
+    fn poll(device: &LockspaceDevice) -> Result<()>;
 }
 
-impl Records {
+/// By the functions of the C library, which are points where a thread can be cancelled.
+pub(crate) struct CLibrary;
+
+impl Calls for CLibrary {
+    fn write(device: &LockspaceDevice, _: Command, request: &[u8]) -> Result<u32> {
+        Ok(u32::try_from(nix::unistd::write(device, request)?)?)
+    }
+
+    fn read(device: &LockspaceDevice, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<usize> {
+        Ok(nix::unistd::read(device, buffer)?)
+    }
+
+    fn poll(device: &LockspaceDevice) -> Result<()> {
+        use std::os::fd::AsFd;
+        nix::poll::poll(&mut [PollFd::new(device.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
+        Ok(())
+    }
+}
+
+/// As dlm-sys makes them.
+pub(crate) struct DlmSys;
+
+impl Calls for DlmSys {
+    fn write(device: &LockspaceDevice, command: Command, request: &[u8]) -> Result<u32> {
+        Ok(match device.submit(command, request)? {
+            Accepted::Lock(id) => id.0,
+            Accepted::Done => 0,
+        })
+    }
+
+    fn read(device: &LockspaceDevice, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<usize> {
+        Ok(device.read_result(buffer)?.ok_or("nothing to read")?)
+    }
+
+    fn poll(device: &LockspaceDevice) -> Result<()> {
+        while !device.poll(None)? {}
+        Ok(())
+    }
+}
+
+/// The records about one resource.
+struct Records<C> {
+    lock: Vec<u8>,
+    granted: Vec<u8>,
+    id: u32,
+    unlock: Vec<u8>,
+    unlocked: Vec<u8>,
+    calls: PhantomData<C>,
+}
+
+impl<C: Calls> Records<C> {
     fn new(lockspace: &Lockspace, name: &[u8]) -> Result<Self> {
         Ok(Self {
             lock: encode(lockspace, &device::lock(name))?,
             granted: Vec::new(),
-            id: LockId(0),
+            id: 0,
             unlock: Vec::new(),
             unlocked: Vec::new(),
+            calls: PhantomData,
         })
     }
 
     fn write_lock(&mut self, lockspace: &Lockspace) -> Result<()> {
-        let id = device::id(lockspace.device.submit(Command::Lock, &self.lock)?)?;
+        let id = C::write(&lockspace.device, Command::Lock, &self.lock)?;
         if id != self.id {
             self.id = id;
-            self.unlock = encode(lockspace, &device::unlock(id))?;
+            self.unlock = encode(lockspace, &device::unlock(LockId(id)))?;
         }
         Ok(())
     }
 
     fn read_granted(&mut self, lockspace: &Lockspace) -> Result<()> {
-        read(lockspace, &mut self.granted, LockStatus::Granted)
+        read::<C>(lockspace, &mut self.granted, LockStatus::Granted)
     }
 
     fn write_unlock(&self, lockspace: &Lockspace) -> Result<()> {
-        Ok(lockspace.device.submit(Command::Unlock, &self.unlock).map(drop)?)
+        C::write(&lockspace.device, Command::Unlock, &self.unlock).map(drop)
     }
 
     fn read_unlocked(&mut self, lockspace: &Lockspace) -> Result<()> {
-        read(lockspace, &mut self.unlocked, LockStatus::Unlocked)
+        read::<C>(lockspace, &mut self.unlocked, LockStatus::Unlocked)
     }
 }
 
@@ -56,9 +120,9 @@ fn encode(lockspace: &Lockspace, request: &Request<'_>) -> Result<Vec<u8>> {
 }
 
 /// Reads a result. Only one that differs from the last is looked into.
-fn read(lockspace: &Lockspace, last: &mut Vec<u8>, wanted: LockStatus) -> Result<()> {
+fn read<C: Calls>(lockspace: &Lockspace, last: &mut Vec<u8>, wanted: LockStatus) -> Result<()> {
     let mut buffer = [0; MAX_RESULT_LEN];
-    let len = lockspace.device.read_result(&mut buffer)?.ok_or("nothing to read")?;
+    let len = C::read(&lockspace.device, &mut buffer)?;
     let bytes = buffer.get(..len).unwrap_or(&buffer);
     if last != bytes {
         device::check(lockspace.abi, bytes, wanted)?;
@@ -67,9 +131,30 @@ fn read(lockspace: &Lockspace, last: &mut Vec<u8>, wanted: LockStatus) -> Result
     Ok(())
 }
 
-pub(crate) fn blocking(count: usize) -> Result<()> {
+/// A thread that sleeps until this is dropped.
+struct Bystander {
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bystander {
+    fn start() -> Self {
+        let (end, ends) = channel();
+        let thread = thread::spawn(move || _ = ends.recv());
+        Self { end: Some(end), thread: Some(thread) }
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        self.end = None;
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+pub(crate) fn blocking<C: Calls>(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
-    let mut records = Records::new(&lockspace, RESOURCE)?;
+    let mut records = Records::<C>::new(&lockspace, RESOURCE)?;
     measure(count, &mut |count| {
         for _ in 0..count {
             records.write_lock(&lockspace)?;
@@ -82,16 +167,21 @@ pub(crate) fn blocking(count: usize) -> Result<()> {
     lockspace.release()
 }
 
-pub(crate) fn polling(count: usize) -> Result<()> {
+pub(crate) fn blocking_with_thread<C: Calls>(count: usize) -> Result<()> {
+    let _thread = Bystander::start();
+    blocking::<C>(count)
+}
+
+pub(crate) fn polling<C: Calls>(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
-    let mut records = Records::new(&lockspace, RESOURCE)?;
+    let mut records = Records::<C>::new(&lockspace, RESOURCE)?;
     measure(count, &mut |count| {
         for _ in 0..count {
             records.write_lock(&lockspace)?;
-            lockspace.poll()?;
+            C::poll(&lockspace.device)?;
             records.read_granted(&lockspace)?;
             records.write_unlock(&lockspace)?;
-            lockspace.poll()?;
+            C::poll(&lockspace.device)?;
             records.read_unlocked(&lockspace)?;
         }
         Ok(())
@@ -100,9 +190,9 @@ pub(crate) fn polling(count: usize) -> Result<()> {
 }
 
 /// The kernel keeps the order of the requests.
-pub(crate) fn in_flight(count: usize) -> Result<()> {
+pub(crate) fn in_flight<C: Calls>(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
-    let all = names().into_iter().map(|name| Records::new(&lockspace, &name));
+    let all = names().into_iter().map(|name| Records::<C>::new(&lockspace, &name));
     let mut all: Vec<_> = all.collect::<Result<_>>()?;
     measure_batches(count, &mut || {
         all.iter_mut().try_for_each(|records| records.write_lock(&lockspace))?;

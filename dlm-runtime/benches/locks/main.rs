@@ -1,23 +1,29 @@
 //! Pairs of an uncontended EX lock and its unlock: by this crate, by the two crates under it, and
-//! by the least that any program can do. `cargo xtask bench` runs this on a real kernel, beside `libdlm.c`, which does the same
-//! work with the C library.
+//! by the least that any program can do. `cargo xtask bench` runs this on a real kernel, beside
+//! `libdlm.c`, which does the same work with the C library.
 //!
-//! `locks LIBRARY ROW COUNT` does COUNT pairs and prints the nanoseconds that they took and the
-//! allocations that they made; `locks memory` prints how big a lock in flight is; `locks stay` and
-//! `locks keep` keep a lockspace, and a resource, in a cluster. Without these it lists what it can do.
+//! `locks LIBRARY ROW COUNT` does COUNT pairs and prints what they cost, see `measure.rs`. `locks
+//! beside COUNT` does COUNT with each of three libraries in turns. `locks memory` prints how big a
+//! lock in flight is. `locks stay` and `locks keep` keep a lockspace, and a resource, in a cluster.
+//! Without these it lists what it can do.
 
 mod allocator;
+mod beside;
+mod c_library;
 mod cluster;
 mod codec;
 mod device;
 mod floor;
+mod measure;
 mod ours;
+mod waits;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Instant;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use floor::{CLibrary, DlmSys};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// Each run has the lockspace for itself, and removes it.
 const LOCKSPACE: &str = "bench";
@@ -28,65 +34,37 @@ const RESOURCE: &[u8] = b"resource";
 /// Locks in flight at a time, on as many resources.
 const BATCH: usize = 1000;
 
-/// Pairs before the clock starts, a batch at least: by then the kernel has its resources and we our
-/// tables.
-const WARM_UP: usize = 1000;
-
 /// The resources of a batch.
 fn names() -> Vec<Vec<u8>> {
     (0..BATCH).map(|number| format!("resource-{number:04}").into_bytes()).collect()
 }
 
-/// A way to do pairs, ready to do any number of them.
-type Work<'a> = &'a mut dyn FnMut(usize) -> Result<()>;
-
-/// Does `count` pairs, and prints what they cost.
-fn measure(count: usize, work: Work<'_>) -> Result<()> {
-    measure_after(WARM_UP, count, work)
-}
-
-/// As [`measure`], with this many pairs before the clock starts.
-fn measure_after(warm_up: usize, count: usize, work: Work<'_>) -> Result<()> {
-    work(warm_up)?;
-    let allocations = allocator::count();
-    let start = Instant::now();
-    work(count)?;
-    let time = start.elapsed();
-    let allocations = allocator::count() - allocations;
-    println!("ns {}\nallocations {allocations}", time.as_nanos());
-    Ok(())
-}
-
-/// As [`measure`], for batches.
-fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-    if !count.is_multiple_of(BATCH) {
-        return Err(format!("{count} is no multiple of {BATCH}").into());
-    }
-    measure(count, &mut |count| (0..count / BATCH).try_for_each(|_| batch()))
-}
-
 type Row = (&'static str, &'static str, fn(usize) -> Result<()>);
 
-const ROWS: [Row; 18] = [
-    ("floor", "blocking", floor::blocking),
-    // A thread that has nothing to do costs a bare loop nothing.
-    ("floor", "blocking-with-thread", floor::blocking),
-    ("floor", "poll-dispatch", floor::polling),
+const ROWS: &[Row] = &[
+    ("floor", "blocking", floor::blocking::<CLibrary>),
+    ("floor", "blocking-with-thread", floor::blocking_with_thread::<CLibrary>),
+    ("floor", "poll-dispatch", floor::polling::<CLibrary>),
     // What is there is read without a poll.
-    ("floor", "waiting-dispatch", floor::blocking),
-    ("floor", "in-flight", floor::in_flight),
+    ("floor", "waiting-dispatch", floor::blocking::<CLibrary>),
+    ("floor", "in-flight", floor::in_flight::<CLibrary>),
     // What has completed at once needs no waiting for.
-    ("floor", "futures", floor::blocking),
+    ("floor", "futures", floor::blocking::<CLibrary>),
+    ("floor-inline", "blocking", floor::blocking::<DlmSys>),
+    ("floor-inline", "blocking-with-thread", floor::blocking_with_thread::<DlmSys>),
+    ("floor-inline", "poll-dispatch", floor::polling::<DlmSys>),
+    ("floor-inline", "in-flight", floor::in_flight::<DlmSys>),
     ("dlm-sys", "blocking", codec::blocking),
     ("dlm-sys", "poll-dispatch", codec::polling),
     ("dlm-sys", "in-flight", codec::in_flight),
     ("dlm-runtime", "blocking", ours::blocking),
+    ("dlm-runtime-guarded", "blocking", ours::blocking_guarded),
     ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
     ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
     ("dlm-runtime", "waiting-dispatch", ours::waiting_dispatch),
     ("dlm-runtime", "in-flight", ours::in_flight),
     ("dlm-runtime", "futures", ours::futures),
-    ("dlm-runtime", "cross-node", cluster::cross_node),
+    ("dlm-runtime", "waits", waits::waits),
     ("dlm-runtime", "handover", cluster::handover),
     ("dlm-runtime", "value-exchange", cluster::value_exchange),
 ];
@@ -98,6 +76,7 @@ fn main() -> ExitCode {
         ["memory"] => ours::memory(),
         ["stay"] => cluster::stay(false),
         ["keep"] => cluster::stay(true),
+        ["beside", count] => number(count).and_then(beside::beside),
         [library, row, count] => run(library, row, count),
         _ => {
             ROWS.iter().for_each(|(library, row, _)| println!("{library} {row}"));
@@ -114,5 +93,9 @@ fn main() -> ExitCode {
 fn run(library: &str, row: &str, count: &str) -> Result<()> {
     let found = ROWS.iter().find(|(l, r, _)| (*l, *r) == (library, row));
     let (_, _, work) = found.ok_or_else(|| format!("{library} has no row {row}"))?;
-    work(count.parse()?)
+    work(number(count)?)
+}
+
+fn number(count: &str) -> Result<usize> {
+    Ok(count.parse()?)
 }

@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use dlm_runtime::{Completion, CompletionHandler, Lock, LockStatus, Lockspace, Mode};
+use dlm_runtime::{
+    Completion, CompletionHandler, Lock, LockStatus, Lockspace, LockspaceOptions, Mode,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::{BATCH, LOCKSPACE, RESOURCE, Result, allocator, measure, measure_batches, names};
+use crate::measure::{measure, measure_batches};
+use crate::{BATCH, LOCKSPACE, RESOURCE, Result, allocator, names};
 
 /// Locks in flight when their memory is measured. Tables grow by doubling, so a power of two shows
 /// the size of a lock and not that of the reserve.
@@ -52,7 +55,7 @@ fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()
     Ok(())
 }
 
-pub(crate) fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
+fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
     for _ in 0..count {
         lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
     }
@@ -65,6 +68,13 @@ fn block(lockspace: &Lockspace, count: usize) -> Result<()> {
 
 pub(crate) fn blocking(count: usize) -> Result<()> {
     let lockspace = Lockspace::create(LOCKSPACE)?;
+    block(&lockspace, count)?;
+    Ok(lockspace.release()?)
+}
+
+/// First requests kept apart, as kernels since 6.10 need it.
+pub(crate) fn blocking_guarded(count: usize) -> Result<()> {
+    let lockspace = LockspaceOptions::new().serialize_new_requests().create(LOCKSPACE)?;
     block(&lockspace, count)?;
     Ok(lockspace.release()?)
 }

@@ -7,8 +7,8 @@
 use std::sync::{Arc, OnceLock};
 
 use dlm_proto::Version;
+use dlm_runtime::driver::Manager;
 use dlm_runtime::engine::Cluster;
-use dlm_runtime::raw::RawManager;
 use libc::ENOTSUP;
 
 use crate::errno::Errno;
@@ -46,14 +46,14 @@ impl Choice {
 #[derive(Debug)]
 struct Backend {
     choice: Choice,
-    manager: RawManager,
+    manager: Manager,
 }
 
 impl Backend {
     fn new(choice: Choice) -> Self {
         let manager = match choice {
-            Choice::Kernel => RawManager::default(),
-            Choice::Engine => RawManager::of(Arc::new(Cluster::default().node(1))),
+            Choice::Kernel => Manager::Kernel,
+            Choice::Engine => Manager::Other(Arc::new(Cluster::default().node(1))),
         };
         Self { choice, manager }
     }
@@ -67,7 +67,7 @@ fn backend() -> Result<&'static Backend, Errno> {
 }
 
 /// The lock manager. ENOTSUP: the variable names one that is not known.
-pub(crate) fn manager() -> Result<&'static RawManager, Errno> {
+pub(crate) fn manager() -> Result<&'static Manager, Errno> {
     backend().map(|backend| &backend.manager)
 }
 

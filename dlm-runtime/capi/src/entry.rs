@@ -8,7 +8,6 @@
 //! writable where a pointer to one is not NULL. Handles and ids may be anything.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +17,11 @@ use libc::{EINVAL, ENOSYS};
 
 use crate::Flavour;
 use crate::errno::{Errno, guard};
+use crate::face::Session;
 use crate::handles::{self, Handle};
 use crate::lksb::{Ast, AstRoutine, CallerLksb, Lksb};
-use crate::operate::LockCall;
-use crate::session::Session;
+use crate::lock::{self, LockCall};
+use crate::unlock::{self, UnlockCall};
 
 /// sb_status of an unlock that succeeded.
 const EUNLOCK: c_int = 0x10002;
@@ -36,11 +36,13 @@ pub enum Space {
 }
 
 impl Space {
-    fn session(self) -> Result<Arc<Session>, Errno> {
-        match self {
-            Self::Default => handles::default_session(),
-            Self::Of(handle) => handles::get(handle),
-        }
+    fn session(self, flavour: Flavour) -> Result<Arc<Session>, Errno> {
+        let session = match self {
+            Self::Default => handles::default_session(flavour)?,
+            Self::Of(handle) => handles::get(handle)?,
+        };
+        session.tidy_up();
+        Ok(session)
     }
 }
 
@@ -88,7 +90,7 @@ fn told(flavour: Flavour, status: c_int) -> Result<c_int, Errno> {
 /// As the module says.
 pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArguments) -> c_int {
     guard(-1, || {
-        let session = space.session()?;
+        let session = space.session(flavour)?;
         if !a.range.is_null() {
             return Err(Errno(ENOSYS));
         }
@@ -124,9 +126,9 @@ pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArgument
             session
         };
         if waits {
-            told(flavour, session.lock_wait(&call)?)
+            told(flavour, lock::wait(&session, &call)?)
         } else {
-            session.lock(&call).map(|()| 0)
+            lock::start(&session, &call).map(|()| 0)
         }
     })
 }
@@ -145,7 +147,7 @@ pub unsafe fn unlock(
     argument: *mut c_void,
 ) -> c_int {
     guard(-1, || {
-        let session = space.session()?;
+        let session = space.session(flavour)?;
         let flags = LockFlags::from_bits_retain(flags);
         if lkid == 0 {
             return Err(Errno(EINVAL));
@@ -153,10 +155,12 @@ pub unsafe fn unlock(
         // SAFETY: passed on to the caller of this function.
         let lksb = unsafe { CallerLksb::new(lksb, flags.contains(LockFlags::VALBLK)) }?;
         let session = handles::owner_of(session, lkid);
+        let call = UnlockCall { id: lkid, flags, lksb, argument: NonNull::new(argument) };
         if waits || flags.contains(LockFlags::WAIT) {
-            return told(flavour, session.unlock_wait(lkid, flags, lksb)?);
+            told(flavour, unlock::wait(&session, &call)?)
+        } else {
+            unlock::start(&session, &call).map(|()| 0)
         }
-        session.begin_unlock(lkid, flags, lksb, NonNull::new(argument), None).map(|_| 0)
     })
 }
 
@@ -175,7 +179,7 @@ pub unsafe fn lock_resource(
         if resource.is_null() || lockid.is_null() {
             return Err(Errno(EINVAL));
         }
-        let session = handles::default_session()?;
+        let session = Space::Default.session(Flavour::Threaded)?;
         let flags = LockFlags::from_bits_retain(flags.cast_unsigned());
         // SAFETY: not NULL, hence a string by the contract of the module.
         let name = unsafe { CStr::from_ptr(resource) };
@@ -185,8 +189,8 @@ pub unsafe fn lock_resource(
             // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
             block.sb_lkid = unsafe { lockid.read_unaligned() }.cast_unsigned();
         }
-        // SAFETY: `block` is there until the waiting call below has returned, which gives up the
-        // operation's hold on it, and is used through this pointer only.
+        // SAFETY: `block` is there until the waiting call below has returned, and is used through this
+        // pointer only.
         let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
         let call = LockCall {
             mode: mode.cast_unsigned(),
@@ -198,7 +202,7 @@ pub unsafe fn lock_resource(
             xid: 0,
             deadline: None,
         };
-        let status = session.lock_wait(&call)?;
+        let status = lock::wait(&session, &call)?;
         if status != 0 {
             return Err(Errno(status));
         }
@@ -217,7 +221,8 @@ pub fn unlock_resource(lockid: c_int) -> c_int {
             Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
         // SAFETY: as in `lock_resource`.
         let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
-        match session.unlock_wait(lockid.cast_unsigned(), LockFlags::empty(), lksb)? {
+        let (id, flags) = (lockid.cast_unsigned(), LockFlags::empty());
+        match unlock::wait(&session, &UnlockCall { id, flags, lksb, argument: None })? {
             0 | EUNLOCK => Ok(0),
             status => Err(Errno(status)),
         }
@@ -229,32 +234,35 @@ pub fn unlock_resource(lockid: c_int) -> c_int {
 pub fn deadlock_cancel(ls: Handle, lkid: u32, flags: u32) -> c_int {
     guard(-1, || {
         let session = handles::owner_of(handles::get(ls)?, lkid);
-        session.deadlock_cancel(lkid, LockFlags::from_bits_retain(flags)).map(|()| 0)
+        unlock::cancel_deadlock(&session, lkid, LockFlags::from_bits_retain(flags)).map(|()| 0)
     })
 }
 
 /// `dlm_ls_purge`.
 #[must_use]
 pub fn purge(ls: Handle, nodeid: c_int, pid: c_int) -> c_int {
-    guard(-1, || handles::get(ls)?.purge(nodeid.cast_unsigned(), pid.cast_unsigned()).map(|()| 0))
+    guard(-1, || {
+        let session = handles::get(ls)?;
+        unlock::purge(&session, nodeid.cast_unsigned(), pid.cast_unsigned()).map(|()| 0)
+    })
 }
 
 /// `dlm_dispatch`.
 #[must_use]
 pub fn dispatch(fd: c_int) -> c_int {
-    guard(-1, || handles::by_descriptor(fd)?.dispatch().map(|()| 0))
+    guard(-1, || Ok(handles::by_descriptor(fd)?.dispatch().map(|_| 0)?))
 }
 
 /// `dlm_get_fd` and `dlm_ls_get_fd`.
 #[must_use]
-pub fn descriptor(space: Space) -> c_int {
-    guard(-1, || Ok(space.session()?.as_fd().as_raw_fd()))
+pub fn descriptor(flavour: Flavour, space: Space) -> c_int {
+    guard(-1, || Ok(space.session(flavour)?.descriptor()?))
 }
 
 /// `dlm_pthread_init` and `dlm_ls_pthread_init`.
 #[must_use]
 pub fn start_thread(space: Space) -> c_int {
-    guard(-1, || space.session()?.start_thread().map(|()| 0))
+    guard(-1, || Ok(space.session(Flavour::Threaded)?.start_delivery().map(|_| 0)?))
 }
 
 /// `length` bytes of a resource name.
@@ -287,8 +295,8 @@ unsafe fn number(place: *const u64) -> Option<u64> {
     Some(unsafe { place.read_unaligned() })
 }
 
-/// 0, and what the clock cannot express, is no deadline.
+/// What the clock cannot express is no deadline.
 fn deadline(hundredths: u64) -> Option<Instant> {
     let timeout = Duration::from_millis(hundredths.checked_mul(10)?);
-    Instant::now().checked_add(timeout).filter(|_| hundredths > 0)
+    Instant::now().checked_add(timeout)
 }

@@ -17,13 +17,21 @@ impl From<&ErrorKind> for Errno {
                 Cause::Os(errno) => errno.raw(),
                 Cause::NoLockspace => libc::ENOENT,
                 Cause::WrongDevice | Cause::NodeTimeout => libc::ENODEV,
+                Cause::Held(_) => libc::ETIMEDOUT,
+                Cause::NoMinorLeft => libc::ENOSPC,
                 Cause::Version(_) => libc::ENOSYS,
                 Cause::Name(_) | Cause::Encode(_) | Cause::MinorZero => libc::EINVAL,
                 _ => libc::EIO,
             },
-            ErrorKind::Name(_) | ErrorKind::Encode(_) | ErrorKind::Illegal(_) => libc::EINVAL,
+            ErrorKind::Name(_)
+            | ErrorKind::Encode(_)
+            | ErrorKind::Illegal(_)
+            | ErrorKind::NothingToCancel => libc::EINVAL,
+            ErrorKind::LockGone => libc::ENOENT,
+            ErrorKind::InFlight => libc::EBUSY,
+            ErrorKind::HasThread => libc::EEXIST,
             ErrorKind::TooManyLocks => libc::ENOMEM,
-            ErrorKind::Closed => libc::EBADF,
+            ErrorKind::Closed | ErrorKind::Forked => libc::EBADF,
             ErrorKind::Removed => libc::ENODEV,
             ErrorKind::TimedOut(_) => libc::ETIMEDOUT,
             ErrorKind::System(error) => error.raw_os_error().unwrap_or(libc::EIO),
@@ -41,13 +49,6 @@ impl From<ErrorKind> for Errno {
 impl From<dlm_runtime::Error> for Errno {
     fn from(error: dlm_runtime::Error) -> Self {
         Self::from(&error.kind)
-    }
-}
-
-impl From<nix::errno::Errno> for Errno {
-    fn from(errno: nix::errno::Errno) -> Self {
-        #[expect(clippy::as_conversions, reason = "a field-less enum of the error numbers")]
-        Self(errno as c_int)
     }
 }
 

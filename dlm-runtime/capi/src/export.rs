@@ -229,12 +229,12 @@ macro_rules! export_common {
 
             #[unsafe(no_mangle)]
             extern "C" fn dlm_get_fd() -> c_int {
-                entry::descriptor(Space::Default)
+                entry::descriptor(FLAVOUR, Space::Default)
             }
 
             #[unsafe(no_mangle)]
             extern "C" fn dlm_ls_get_fd(ls: Handle) -> c_int {
-                entry::descriptor(Space::Of(ls))
+                entry::descriptor(FLAVOUR, Space::Of(ls))
             }
 
             #[unsafe(no_mangle)]
@@ -245,7 +245,7 @@ macro_rules! export_common {
             #[unsafe(no_mangle)]
             unsafe extern "C" fn dlm_create_lockspace(name: *const c_char, mode: mode_t) -> Handle {
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { spaces::create(name, mode, 0) }
+                unsafe { spaces::create(FLAVOUR, name, mode, 0) }
             }
 
             #[unsafe(no_mangle)]
@@ -255,13 +255,13 @@ macro_rules! export_common {
                 flags: u32,
             ) -> Handle {
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { spaces::create(name, mode, flags) }
+                unsafe { spaces::create(FLAVOUR, name, mode, flags) }
             }
 
             #[unsafe(no_mangle)]
             unsafe extern "C" fn dlm_open_lockspace(name: *const c_char) -> Handle {
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { spaces::open(name) }
+                unsafe { spaces::open(FLAVOUR, name) }
             }
 
             #[unsafe(no_mangle)]

@@ -1,19 +1,19 @@
 //! Handles of open lockspaces: numbers that are looked up, never addresses.
 
 use std::ffi::c_void;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
-use dlm_proto::{LockspaceFlags, RemoveFlags};
-use dlm_runtime::raw::RawLockspace;
+use dlm_proto::{LockId, LockspaceFlags, RemoveFlags};
 use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
-use parking_lot::RwLock;
 
-use crate::backend::manager;
+use crate::Flavour;
 use crate::errno::Errno;
-use crate::session::Session;
-use crate::sync::{Mutex, lock};
+use crate::face::Session;
+use crate::{fork, session};
 
 /// `dlm_lshandle_t`.
 pub type Handle = *mut c_void;
@@ -28,13 +28,80 @@ const DEFAULT_PERMISSIONS: u32 = 0o600;
 const STEP: usize = 0x1_0000;
 
 static NEXT: AtomicUsize = AtomicUsize::new(STEP);
-static OPEN: RwLock<Vec<(usize, Arc<Session>)>> = RwLock::new(Vec::new());
+// Locks of the standard library: a forked child can unlock what its parent's thread has locked.
+static OPEN: RwLock<Vec<Open>> = RwLock::new(Vec::new());
 /// How many lockspaces are open, the default one included.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
-static DEFAULT_SESSION: Mutex<Option<Arc<Session>>> = Mutex::new(None);
+static DEFAULT_SESSION: Mutex<Default> = Mutex::new(Default::Closed);
+/// The default lockspace was opened, or that has failed.
+static OPENED: Condvar = Condvar::new();
 
-fn find(wanted: impl Fn(&(usize, Arc<Session>)) -> bool) -> Option<Arc<Session>> {
-    let open = OPEN.read();
+/// A handle and what it stands for.
+type Open = (usize, Arc<Session>);
+
+/// The default lockspace.
+enum Default {
+    Closed,
+    /// A thread is about to open it.
+    Opening,
+    Open(Arc<Session>),
+}
+
+impl Default {
+    const fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Open(session) => Some(session),
+            Self::Closed | Self::Opening => None,
+        }
+    }
+}
+
+/// Both tables, which nobody else changes meanwhile.
+pub(crate) struct Held {
+    open: RwLockWriteGuard<'static, Vec<Open>>,
+    default: MutexGuard<'static, Default>,
+}
+
+/// Takes both tables.
+pub(crate) fn hold() -> Held {
+    Held { open: open_to_change(), default: default_place() }
+}
+
+impl Held {
+    /// All open lockspaces.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.open.iter().map(|(_, session)| session).chain(self.default.session())
+    }
+
+    /// The same, in the same order, for a forked child.
+    pub(crate) fn sessions_mut(&mut self) -> impl Iterator<Item = &mut Arc<Session>> {
+        if matches!(*self.default, Default::Opening) {
+            // The thread that was about to is the parent's.
+            *self.default = Default::Closed;
+        }
+        let default = match &mut *self.default {
+            Default::Open(session) => Some(session),
+            _ => None,
+        };
+        self.open.iter_mut().map(|(_, session)| session).chain(default)
+    }
+}
+
+// A panic elsewhere leaves none of these half-changed.
+fn open() -> RwLockReadGuard<'static, Vec<Open>> {
+    OPEN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open_to_change() -> RwLockWriteGuard<'static, Vec<Open>> {
+    OPEN.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn default_place() -> MutexGuard<'static, Default> {
+    DEFAULT_SESSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn find(wanted: impl Fn(&Open) -> bool) -> Option<Arc<Session>> {
+    let open = open();
     open.iter().find(|entry| wanted(entry)).map(|(_, session)| Arc::clone(session))
 }
 
@@ -46,103 +113,135 @@ pub(crate) fn get(handle: Handle) -> Result<Arc<Session>, Errno> {
 
 /// The lockspace whose descriptor this is.
 pub(crate) fn by_descriptor(fd: RawFd) -> Result<Arc<Session>, Errno> {
-    let has_fd = |session: &Arc<Session>| session.as_fd().as_raw_fd() == fd;
+    let has_fd = |session: &Arc<Session>| session.made_descriptor() == Some(fd);
     if let Some(session) = find(|(_, session)| has_fd(session)) {
         return Ok(session);
     }
-    lock(&DEFAULT_SESSION).as_ref().filter(|session| has_fd(session)).cloned().ok_or(Errno(EBADF))
+    let default = default_place();
+    default.session().filter(|session| has_fd(session)).cloned().ok_or(Errno(EBADF))
 }
 
 /// The handle through which a lock was taken: this one, or another of this process for the same
 /// lockspace.
 pub(crate) fn owner_of(session: Arc<Session>, id: u32) -> Arc<Session> {
     // With one lockspace open there is nothing to look for.
-    if COUNT.load(Ordering::Acquire) <= 1 || session.has(id) {
+    if COUNT.load(Ordering::Acquire) <= 1 || has(&session, id) {
         return session;
     }
-    find(|(_, other)| other.minor == session.minor && other.has(id)).unwrap_or(session)
+    find(|(_, other)| other.minor() == session.minor() && has(other, id)).unwrap_or(session)
+}
+
+/// Whether this lock was taken here.
+fn has(session: &Session, id: u32) -> bool {
+    session.state().core.by_id(LockId(id)).is_some()
 }
 
 fn insert(session: Arc<Session>) -> Handle {
     let number = NEXT.fetch_add(STEP, Ordering::Relaxed);
-    OPEN.write().push((number, session));
+    open_to_change().push((number, session));
     COUNT.fetch_add(1, Ordering::AcqRel);
     std::ptr::without_provenance_mut(number)
 }
 
 /// Takes a handle away from its callers. EINVAL: there is none.
 fn remove(handle: Handle) -> Result<Arc<Session>, Errno> {
-    let mut open = OPEN.write();
+    let mut open = open_to_change();
     let at = open.iter().position(|(number, _)| *number == handle.addr()).ok_or(Errno(EINVAL))?;
     COUNT.fetch_sub(1, Ordering::AcqRel);
     Ok(open.swap_remove(at).1)
 }
 
-pub(crate) fn open(name: &[u8]) -> Result<Handle, Errno> {
-    Ok(insert(Session::new(RawLockspace::open(manager()?, name)?)?))
+pub(crate) fn open_lockspace(flavour: Flavour, name: &[u8]) -> Result<Handle, Errno> {
+    fork::notice();
+    Ok(insert(session::open(flavour, name)?))
 }
 
-pub(crate) fn create(name: &[u8], permissions: u32, flags: u32) -> Result<Handle, Errno> {
+pub(crate) fn create(
+    flavour: Flavour,
+    name: &[u8],
+    permissions: u32,
+    flags: u32,
+) -> Result<Handle, Errno> {
+    fork::notice();
     let flags = LockspaceFlags::from_bits_retain(flags);
-    let manager = manager()?;
-    let device = RawLockspace::create(manager, name, flags, permissions)?;
-    let minor = device.minor();
-    let session = Session::new(device).inspect_err(|_| {
-        // Nobody else would give back the reference.
-        let _ = manager.remove(minor, RemoveFlags::empty());
-    })?;
-    Ok(insert(session))
+    Ok(insert(session::create(flavour, name, permissions, flags)?))
 }
 
 pub(crate) fn close(handle: Handle) -> Result<(), Errno> {
-    remove(handle)?.close();
+    let session = remove(handle)?;
+    session::close(&session);
     Ok(())
 }
 
 /// Closes the lockspace and gives back its reference. Whatever comes of that, the handle is gone.
 pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Errno> {
-    if *get(handle).map_err(|_| Errno(EINVAL))?.name != *name {
+    if **get(handle).map_err(|_| Errno(EINVAL))?.name() != *name {
         return Err(Errno(EINVAL));
     }
     let session = remove(handle)?;
     // Before it is closed the removal would wait for ourselves.
-    if !session.close() {
+    if !session::close(&session) {
         return Err(Errno(libc::EBUSY));
     }
     let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
-    Ok(manager()?.remove(session.minor, flags)?)
+    Ok(session.give_back(flags)?)
 }
 
 /// The default lockspace, opened, or created if there is none on this node.
-pub(crate) fn default_session() -> Result<Arc<Session>, Errno> {
-    let mut place = lock(&DEFAULT_SESSION);
-    if let Some(session) = &*place {
-        return Ok(Arc::clone(session));
-    }
-    let manager = manager()?;
-    let device = match RawLockspace::open(manager, DEFAULT).map_err(Errno::from) {
-        Err(Errno(ENOENT | ENODEV)) => {
-            let flags = LockspaceFlags::empty();
-            RawLockspace::create(manager, DEFAULT, flags, DEFAULT_PERMISSIONS)?
+pub(crate) fn default_session(flavour: Flavour) -> Result<Arc<Session>, Errno> {
+    let mut place = default_place();
+    loop {
+        match &*place {
+            Default::Open(session) => return Ok(Arc::clone(session)),
+            Default::Closed => break,
+            Default::Opening => {
+                place = OPENED.wait(place).unwrap_or_else(PoisonError::into_inner);
+            }
         }
-        opened => opened?,
+    }
+    *place = Default::Opening;
+    // The cluster may take its time.
+    drop(place);
+    let opened = open_default(flavour);
+    let mut place = default_place();
+    *place = match &opened {
+        Ok(session) => Default::Open(Arc::clone(session)),
+        Err(_) => Default::Closed,
     };
-    let session = Session::new(device)?;
-    COUNT.fetch_add(1, Ordering::AcqRel);
-    Ok(Arc::clone(place.insert(session)))
+    COUNT.fetch_add(usize::from(opened.is_ok()), Ordering::AcqRel);
+    OPENED.notify_all();
+    opened
+}
+
+fn open_default(flavour: Flavour) -> Result<Arc<Session>, Errno> {
+    fork::notice();
+    match session::open(flavour, DEFAULT) {
+        Err(Errno(ENOENT | ENODEV)) => {
+            session::create(flavour, DEFAULT, DEFAULT_PERMISSIONS, LockspaceFlags::empty())
+        }
+        opened => opened,
+    }
 }
 
 /// The default lockspace, if it is open.
 pub(crate) fn opened_default() -> Result<Arc<Session>, Errno> {
-    lock(&DEFAULT_SESSION).clone().ok_or(Errno(ENOTCONN))
+    default_place().session().cloned().ok_or(Errno(ENOTCONN))
 }
 
 pub(crate) fn close_default() {
-    let session = lock(&DEFAULT_SESSION).take();
-    if let Some(session) = session {
-        COUNT.fetch_sub(1, Ordering::AcqRel);
-        session.close();
-    }
+    let session = {
+        let mut place = default_place();
+        match &*place {
+            Default::Open(session) => {
+                let session = Arc::clone(session);
+                *place = Default::Closed;
+                session
+            }
+            _ => return,
+        }
+    };
+    COUNT.fetch_sub(1, Ordering::AcqRel);
+    session::close(&session);
 }
 
 #[cfg(test)]

@@ -12,30 +12,24 @@
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `handles`: open lockspaces by handle and by descriptor.
-//! * `session`, `table`, `record`: an open lockspace, its locks, and what is known of one.
-//! * `operate`: what is written; `dispatch`: what is read, and the ASTs that are run.
-//! * `waiting`, `wait`: calls that wait; `thread`: the AST thread; `deadline`: timeouts.
+//! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status blocks.
+//! * `session`, `fork`: opening and closing, and forked children.
+//! * `lock`, `unlock`: the calls on locks.
 
 mod backend;
-mod deadline;
-mod dispatch;
 #[doc(hidden)]
 pub mod entry;
 mod errno;
 mod export;
+mod face;
+mod fork;
 mod handles;
 mod lksb;
-mod operate;
-mod process;
-mod record;
+mod lock;
 mod session;
 #[doc(hidden)]
 pub mod spaces;
-mod sync;
-mod table;
-mod thread;
-mod wait;
-mod waiting;
+mod unlock;
 
 /// Which of the two libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 //! This is the place where memory of the caller is touched. The contract of the C interface is that
 //! a status block, and the 32 bytes that it points to, belong to the library from the call until
 //! the operation has ended: until its AST is called, or the waiting call returns. The types here
-//! are made at the call, under that contract, and kept with the operation only.
+//! are made at the call, under that contract. Kept with the operation is that of a call that does not
+//! wait; one that waits uses its own in its own thread.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -73,6 +74,11 @@ impl CallerLksb {
         Ok(Self { block, lvb })
     }
 
+    /// The same without its value block.
+    pub(crate) const fn without_lvb(self) -> Self {
+        Self { lvb: None, ..self }
+    }
+
     /// Whether there is a value block.
     pub(crate) fn has_value_block(&self) -> bool {
         self.lvb.is_some()
@@ -129,7 +135,9 @@ impl CallerLksb {
             // SAFETY: as for `read_lvb`.
             unsafe { place.write(block.0) };
         }
-        self.set_id(report.id);
+        if let Some(id) = report.id {
+            self.set_id(id);
+        }
         let flags = c_char::from_ne_bytes([report.flags]);
         let place = field::<c_char>(self.block, offset_of!(Lksb, sb_flags));
         // SAFETY: as for `id`.
@@ -147,7 +155,8 @@ const fn field<T>(block: NonNull<Lksb>, offset: usize) -> *mut T {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) status: c_int,
-    pub(crate) id: u32,
+    /// `None` leaves what is there.
+    pub(crate) id: Option<u32>,
     pub(crate) flags: u8,
     /// The value block, if the operation fetched it.
     pub(crate) lvb: Option<ValueBlock>,
@@ -221,7 +230,7 @@ mod tests {
             let taken = unsafe { CallerLksb::new(block, true) }.unwrap();
             assert_eq!((taken.id(), taken.begin(), taken.has_value_block()), (3, 7, true));
             let report =
-                Report { status: 11, id: 4, flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
+                Report { status: 11, id: Some(4), flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
             taken.finish(&report);
             // SAFETY: as above.
             let after = unsafe { block.read_unaligned() };
@@ -235,7 +244,8 @@ mod tests {
         let mut bytes = [1u8; LVB_LEN];
         let mut block = lksb(bytes.as_mut_ptr().cast());
         let pointer = &raw mut block;
-        let report = Report { status: 11, id: 4, flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
+        let report =
+            Report { status: 11, id: Some(4), flags: 2, lvb: Some(ValueBlock([9; LVB_LEN])) };
         // SAFETY: `block` and `bytes` outlive the use.
         let without = unsafe { CallerLksb::new(pointer, false) }.unwrap();
         assert_eq!((without.begin(), without.read_lvb()), (7, None));

@@ -1,204 +1,81 @@
-//! An open lockspace: its device, its locks, and who reads results.
+//! Opening a lockspace, and closing it without leaving anything behind that harms the kernel.
 
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dlm_proto::{Cookies, LockFlags, LockId, LockspaceName, Minor, Request, Token, UnlockRequest};
-use dlm_runtime::raw::RawLockspace;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use dlm_core::{CancelKind, Kind, Rules};
+use dlm_proto::LockspaceFlags;
+use dlm_runtime::ErrorKind;
+use dlm_runtime::driver::{Begun, DriverOptions, KeepApart, OthersEnd};
 
-use crate::deadline::Deadlines;
-use crate::dispatch::{DueQueue, Pumped};
+use crate::Flavour;
+use crate::backend::manager;
 use crate::errno::Errno;
-use crate::process;
-use crate::record::Kind;
-use crate::sync::{Mutex, Signal, lock};
-use crate::table::Table;
-use crate::thread::AstThread;
-use crate::wait::Seats;
+use crate::face::Session;
 
-/// How long closing waits for calls that have not returned from the kernel.
+/// How long closing waits for calls that have not returned from the kernel, and for an AST that is
+/// running.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long closing waits for requests that it has cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The device, while somebody uses it.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub(crate) device: RawLockspace,
-    /// The last field: it tells that the device is closed.
-    _tells: Sender<()>,
-}
-
-/// An open lockspace.
-#[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) name: LockspaceName,
-    pub(crate) minor: Minor,
-    open: Mutex<Option<Arc<Open>>>,
-    closed: Mutex<Receiver<()>>,
-    pub(crate) table: Mutex<Table>,
-    /// The device for those who read it. Locked for one read and its routing.
-    pub(crate) gate: Mutex<Option<Arc<Open>>>,
-    pub(crate) due: DueQueue,
-    pub(crate) deadlines: Deadlines,
-    pub(crate) seats: Seats,
-    /// Readable for ever once the lockspace is closed.
-    pub(crate) gone: Signal,
-    /// What callers poll.
-    lookout: Epoll,
-    /// Operations in flight and locks with a blocking AST: without any, there is nothing to read.
-    pub(crate) expected: AtomicUsize,
-    /// Those of them that end in an AST: without any, the AST thread leaves the device alone.
-    pub(crate) interest: AtomicUsize,
-    pub(crate) interest_changed: Signal,
-    pub(crate) thread: Mutex<Option<AstThread>>,
-    /// Whether `thread` is worth a look.
-    pub(crate) thread_forks: AtomicUsize,
-}
-
-/// No thread: no process has forked that often.
-pub(crate) const NO_THREAD: usize = usize::MAX;
-
-impl Session {
-    pub(crate) fn new(device: RawLockspace) -> Result<Arc<Self>, Errno> {
-        let (tells, closed) = channel();
-        let due = DueQueue::new()?;
-        let deadlines = Deadlines::new()?;
-        let lookout = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        for source in [device.as_fd(), due.source(), deadlines.source()] {
-            lookout.add(source, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
-        }
-        let (name, minor) = (device.name().clone(), device.minor());
-        let table = Mutex::new(Table::new(device.abi().width));
-        let open = Arc::new(Open { device, _tells: tells });
-        Ok(Arc::new(Self {
-            name,
-            minor,
-            open: Mutex::new(Some(Arc::clone(&open))),
-            closed: Mutex::new(closed),
-            table,
-            gate: Mutex::new(Some(open)),
-            due,
-            deadlines,
-            seats: Seats::new()?,
-            gone: Signal::new()?,
-            lookout,
-            expected: AtomicUsize::new(0),
-            interest: AtomicUsize::new(0),
-            interest_changed: Signal::new()?,
-            thread: Mutex::default(),
-            thread_forks: AtomicUsize::new(NO_THREAD),
-        }))
-    }
-
-    /// The device, unless the lockspace was closed.
-    pub(crate) fn open(&self) -> Result<Arc<Open>, Errno> {
-        lock(&self.open).clone().ok_or(Errno(libc::EBADF))
-    }
-
-    /// The words that name a lock in requests and results.
-    pub(crate) fn cookies(
-        &self,
-        open: &Open,
-        token: Token,
-        owner: u32,
-        blocking: bool,
-    ) -> Result<Cookies, Errno> {
-        let cookies = Cookies::for_token_in(token, owner, open.device.abi().width);
-        Ok(cookies.ok_or(Errno(libc::ENOMEM))?.with_blocking(blocking))
-    }
-
-    /// Something will be there to read; `for_ast`: and an AST to be run.
-    pub(crate) fn expect(&self, for_ast: bool) {
-        self.expected.fetch_add(1, Ordering::AcqRel);
-        // In one order with what the AST thread does when it starts: it sees this, or is seen.
-        if for_ast && self.interest.fetch_add(1, Ordering::SeqCst) == 0 && self.has_thread() {
-            self.interest_changed.set();
-        }
-    }
-
-    pub(crate) fn expect_no_more(&self, for_ast: bool) {
-        self.expected.fetch_sub(1, Ordering::AcqRel);
-        if for_ast {
-            self.interest.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    pub(crate) fn has_thread(&self) -> bool {
-        self.thread_forks.load(Ordering::SeqCst) == process::forks()
-    }
-
-    /// Closes the device and wakes everybody. `false`: it was closed already.
-    ///
-    /// The thread is stopped first. It is not waited for if it is the one that closes.
-    pub(crate) fn close(&self) -> bool {
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread {
-            self.thread_forks.store(NO_THREAD, Ordering::SeqCst);
-            thread.stop();
-        }
-        self.cancel_persistent();
-        let Some(open) = lock(&self.open).take() else { return false };
-        drop(lock(&self.gate).take());
-        self.gone.set();
-        self.seats.tell_all();
-        drop(open);
-        // Removing the lockspace would wait for this. Longer only while the lockspace is stopped.
-        let closed = lock(&self.closed).recv_timeout(CLOSE_PATIENCE);
-        closed == Err(RecvTimeoutError::Disconnected)
-    }
-
-    /// Cancels persistent requests that wait. Left behind as orphans they would crash the kernel
-    /// when somebody purges them.
-    fn cancel_persistent(&self) {
-        let Ok(open) = self.open() else { return };
-        let mut waiting: Vec<(Token, u32)> = Vec::new();
-        for (token, record) in lock(&self.table).iter() {
-            let waits = record.op.as_ref().is_some_and(|op| {
-                op.kind == Kind::Request
-                    && op.flags.contains(LockFlags::PERSISTENT)
-                    && !op.ends_by_itself()
-            });
-            if waits && record.id != 0 && record.owner == process::id() {
-                waiting.push((token, record.id));
-            }
-        }
-        for &(token, id) in &waiting {
-            let cookies = self.cookies(&open, token, process::id(), false);
-            if let Ok(cookies) = cookies {
-                let cancel = UnlockRequest::cancel(LockId(id), cookies);
-                // It ended in the meantime.
-                let _ = open.device.submit(&Request::Unlock(cancel));
-            }
-        }
-        let deadline = std::time::Instant::now() + CANCEL_PATIENCE;
-        // Granted meanwhile, it stays in the table.
-        let waits = |token| lock(&self.table).get(token).is_some_and(|record| record.op.is_some());
-        while waiting.iter().any(|&(token, _)| waits(token)) {
-            match self.pump() {
-                // The caller gives up its locks: there is nobody to be told.
-                Ok(Pumped::Due(_) | Pumped::Handled) => {}
-                Ok(Pumped::Empty) if crate::sync::has_passed(deadline) => return,
-                Ok(Pumped::Empty) => {
-                    let source = open.device.as_fd();
-                    if crate::sync::sleep([source], 1, Some(deadline)).is_err() {
-                        return;
-                    }
-                }
-                Err(_) => return,
-            }
-        }
+/// How a lockspace is opened.
+const fn options(flavour: Flavour) -> DriverOptions {
+    DriverOptions {
+        background_writes: false,
+        keep_apart: KeepApart::AsNeeded,
+        rules: Rules::AsAsked,
+        has_ids: true,
+        // A program that was built for the library without threads may not stand any.
+        has_threads: matches!(flavour, Flavour::Threaded),
     }
 }
 
-/// Readable when [`Session::dispatch`] has something to do.
-impl AsFd for Session {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.lookout.0.as_fd()
+pub(crate) fn open(flavour: Flavour, name: &[u8]) -> Result<Arc<Session>, Errno> {
+    Ok(Session::open(manager()?, name, &options(flavour))?)
+}
+
+pub(crate) fn create(
+    flavour: Flavour,
+    name: &[u8],
+    permissions: u32,
+    flags: LockspaceFlags,
+) -> Result<Arc<Session>, Errno> {
+    Ok(Session::create(manager()?, name, flags, permissions, &options(flavour))?)
+}
+
+/// Closes the lockspace for all of its users. `false`: a call has not returned from the kernel.
+pub(crate) fn close(session: &Session) -> bool {
+    session.stop_delivery(CLOSE_PATIENCE);
+    cancel_persistent(session);
+    session.close(CLOSE_PATIENCE)
+}
+
+/// Cancels persistent requests that wait. Left behind as orphans they would crash the kernel when
+/// somebody purges them (H-1).
+fn cancel_persistent(session: &Session) {
+    let mut waiting: Vec<(Begun, OthersEnd)> = Vec::new();
+    {
+        let mut state = session.state();
+        for token in state.core.tokens() {
+            let Some(view) = state.core.view(token) else { continue };
+            let waits = view.op.is_some_and(|op| op.kind == Kind::Request);
+            if waits && view.is_persistent && view.is_own && !view.ends_by_itself {
+                let begun = Begun { token, serial: view.serial };
+                waiting.push((begun, state.observe(begun).quiet()));
+            }
+        }
+    }
+    for &(Begun { token, serial }, _) in &waiting {
+        // If it has ended in the meantime there is nothing to cancel.
+        let _ = session.cancel(|state, out| {
+            Ok::<_, ErrorKind>(state.core.cancel(token, Some(serial), CancelKind::Plain, true, out))
+        });
+    }
+    let deadline = Instant::now().checked_add(CANCEL_PATIENCE);
+    for (_, observed) in waiting {
+        // The caller gives up his locks: nobody is to be told.
+        let _ = session.await_others(observed, deadline);
     }
 }

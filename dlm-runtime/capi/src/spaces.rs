@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 use dlm_proto::Version;
 use libc::EINVAL;
 
+use crate::Flavour;
 use crate::backend;
 use crate::errno::{Errno, guard};
 use crate::handles::{self, Handle};
@@ -20,9 +21,9 @@ const LIBRARY_VERSION: Version = Version { major: 6, minor: 0, patch: 2 };
 /// # Safety
 ///
 /// `name` is NULL or a string.
-pub unsafe fn open(name: *const c_char) -> Handle {
+pub unsafe fn open(flavour: Flavour, name: *const c_char) -> Handle {
     // SAFETY: passed on to the caller of this function.
-    guard(null_mut(), || handles::open(unsafe { string(name) }?))
+    guard(null_mut(), || handles::open_lockspace(flavour, unsafe { string(name) }?))
 }
 
 /// `dlm_create_lockspace` and `dlm_new_lockspace`.
@@ -30,9 +31,17 @@ pub unsafe fn open(name: *const c_char) -> Handle {
 /// # Safety
 ///
 /// `name` is NULL or a string.
-pub unsafe fn create(name: *const c_char, mode: libc::mode_t, flags: u32) -> Handle {
-    // SAFETY: passed on to the caller of this function.
-    guard(null_mut(), || handles::create(unsafe { string(name) }?, mode & 0o7777, flags))
+pub unsafe fn create(
+    flavour: Flavour,
+    name: *const c_char,
+    mode: libc::mode_t,
+    flags: u32,
+) -> Handle {
+    guard(null_mut(), || {
+        // SAFETY: passed on to the caller of this function.
+        let name = unsafe { string(name) }?;
+        handles::create(flavour, name, mode & 0o7777, flags)
+    })
 }
 
 /// `dlm_close_lockspace`.

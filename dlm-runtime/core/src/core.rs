@@ -32,7 +32,7 @@ pub struct Options {
     pub rules: Rules,
     /// Locks are looked up by the kernel's id ([`Core::by_id`]).
     pub has_ids: bool,
-    /// Granted resources are looked up by name ([`Core::has_granted`]).
+    /// Granted resources are looked up by name ([`Core::knows_resource`]).
     pub has_names: bool,
 }
 
@@ -72,6 +72,7 @@ pub struct Core<O, L> {
     pub(crate) in_flight: usize,
     pub(crate) noticed: usize,
     pub(crate) left_over: usize,
+    pub(crate) released: usize,
     pub(crate) is_shared: bool,
     pub(crate) has_ended: bool,
 }
@@ -103,6 +104,8 @@ pub struct LockView {
     pub has_notices: bool,
     /// Nobody wants the lock any more.
     pub is_released: bool,
+    /// The last request for it was made by this process.
+    pub is_own: bool,
 }
 
 impl<O, L: Default> Core<O, L> {
@@ -122,6 +125,7 @@ impl<O, L: Default> Core<O, L> {
             in_flight: 0,
             noticed: 0,
             left_over: 0,
+            released: 0,
             is_shared: false,
             has_ended: false,
         }
@@ -161,6 +165,33 @@ impl<O, L: Default> Core<O, L> {
         self.left_over
     }
 
+    /// Whether [`Core::set_shared`] was called.
+    #[inline]
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Locks that have blocking notices.
+    #[inline]
+    #[must_use]
+    pub const fn noticed(&self) -> usize {
+        self.noticed
+    }
+
+    /// Locks that nobody wants any more and that are still there.
+    #[inline]
+    #[must_use]
+    pub const fn released(&self) -> usize {
+        self.released
+    }
+
+    /// Whether this lock was released and is still there.
+    #[must_use]
+    pub fn is_released(&self, token: Token) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.is_released)
+    }
+
     /// Whether [`Core::end`] was called.
     #[inline]
     #[must_use]
@@ -175,7 +206,7 @@ impl<O, L: Default> Core<O, L> {
             let state = &entry.state;
             LockView {
                 id: state.id(),
-                mode: state.granted(),
+                mode: entry.held(),
                 op: state.op(),
                 has_queued: entry.queued.is_some(),
                 serial: entry.serial,
@@ -185,7 +216,8 @@ impl<O, L: Default> Core<O, L> {
                 is_cancelled: state.cancel() != crate::lock_state::Cancel::None,
                 blocked: entry.blocked,
                 has_notices: entry.has_notices,
-                is_released: entry.is_released,
+                is_released: entry.is_unwanted(),
+                is_own: entry.owner == self.owner,
             }
         })
     }
@@ -194,7 +226,7 @@ impl<O, L: Default> Core<O, L> {
     #[inline]
     #[must_use]
     pub fn mode(&self, token: Token) -> Option<Mode> {
-        self.table.get(token).and_then(|entry| entry.state.granted())
+        self.table.get(token).and_then(Entry::held)
     }
 
     /// The value block as the last operation that moved it left it.
@@ -234,12 +266,19 @@ impl<O, L: Default> Core<O, L> {
         self.table.iter().map(|(token, _)| token).collect()
     }
 
-    /// Keeps the end of an operation for the thread or task that waits for it.
+    /// Keeps the end of the operation of this number for the thread or task that waits for it.
     #[inline]
-    pub fn keep(&mut self, token: Token, outcome: Result<Ended, Failure>) {
+    pub fn keep(&mut self, token: Token, serial: u64, outcome: Result<Ended, Failure>) {
         if let Some(entry) = self.table.get_mut(token) {
-            entry.outcome = Some(outcome);
+            entry.outcome = Some((serial, outcome));
         }
+    }
+
+    /// Whether this very operation has not ended yet.
+    #[inline]
+    #[must_use]
+    pub fn is_in_flight(&self, token: Token, serial: u64) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.is_in_flight(serial))
     }
 
     /// Whether an end was kept.
@@ -252,9 +291,13 @@ impl<O, L: Default> Core<O, L> {
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
     /// follows if the lock is gone, and [`Core::follow`] if [`LockView::has_queued`]: nothing else
     /// begins before.
-    pub fn take_outcome(&mut self, token: Token) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
+    pub fn take_outcome(
+        &mut self,
+        token: Token,
+        serial: u64,
+    ) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
         let entry = self.table.get_mut(token)?;
-        let outcome = entry.outcome.take()?;
+        let (_, outcome) = entry.outcome.take_if(|(of, _)| *of == serial)?;
         Some(outcome.map(|ended| {
             let moved = ended.moved != crate::Moved::Nothing;
             (ended, entry.state.known_lvb().filter(|_| moved))
@@ -266,7 +309,8 @@ impl<O, L: Default> Core<O, L> {
     #[inline]
     pub fn settle(&mut self, token: Token) -> Option<L> {
         let entry = self.table.get_mut(token)?;
-        if !entry.is_finished() || entry.outcome.is_some() {
+        let is_awaited = entry.is_given_up && !entry.is_released;
+        if !entry.is_finished() || entry.outcome.is_some() || is_awaited {
             return None;
         }
         Some(self.remove(token))
@@ -285,6 +329,10 @@ impl<O, L: Default> Core<O, L> {
             self.left_over -= 1;
             entry.is_left_over = false;
         }
+        if entry.is_released {
+            self.released -= 1;
+            entry.is_released = false;
+        }
         core::mem::take(&mut entry.face)
     }
 
@@ -296,15 +344,41 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Another process has, or may have, the device open too, since a fork: it may read results of
-    /// this one. From now on the kernel decides whether an operation is still in flight. `owner` is
-    /// the process that calls. In a forked child no write of another thread is under way.
-    pub fn set_shared(&mut self, owner: u32, is_child: bool) {
-        self.owner = owner.max(1);
+    /// this one. From now on the kernel decides whether an operation is still in flight.
+    pub fn set_shared(&mut self) {
         self.is_shared = true;
-        if is_child {
-            for (_, entry) in self.table.iter_mut() {
-                entry.is_writing = false;
+    }
+
+    /// This is a forked child, the process `owner`. It goes on with the locks that its parent had, and
+    /// leaves to the parent what that was about to do: requests whose write has not returned, what
+    /// waits for its turn, released locks, deadlines. Returns what was kept for those.
+    pub fn set_child(&mut self, owner: u32) -> (Vec<O>, Vec<L>) {
+        self.set_shared();
+        self.owner = owner.max(1);
+        self.alarms = Alarms::default();
+        let (mut users, mut left) = (Vec::new(), Vec::new());
+        for (token, entry) in self.table.iter_mut() {
+            let is_new = entry.is_writing && entry.state.id() == LockId(0);
+            entry.is_writing = false;
+            entry.is_backing_off = false;
+            entry.state.forget_wanted_cancel();
+            if is_new || entry.is_unwanted() {
+                left.push(token);
+                self.in_flight -= usize::from(entry.state.op().is_some());
+                users.extend(entry.take_users().into_iter().flatten());
+            } else if let Some(queued) = entry.queued.take() {
+                self.in_flight -= 1;
+                users.extend(queued.user);
             }
+        }
+        let faces = left.into_iter().map(|token| self.remove(token)).collect();
+        (users, faces)
+    }
+
+    /// Calls this for all that is kept for operations.
+    pub fn for_each_user(&mut self, mut call: impl FnMut(&mut O)) {
+        for (_, entry) in self.table.iter_mut() {
+            entry.users_mut().for_each(&mut call);
         }
     }
 
@@ -336,10 +410,11 @@ impl<O, L: Default> Core<O, L> {
         self.table.at(slot).map(|(token, _)| token)
     }
 
-    /// Whether a lock of this core is granted on a resource: then the resource exists, and a request
-    /// for it needs no care to be the first one (H-15). Needs [`Options::has_names`].
+    /// Whether this core has a lock on a resource, granted or waiting, whose request the kernel has
+    /// accepted: then the resource exists, and a request for it needs no care to be the first one
+    /// (H-15). Needs [`Options::has_names`].
     #[must_use]
-    pub fn has_granted(&self, name: &[u8]) -> bool {
+    pub fn knows_resource(&self, name: &[u8]) -> bool {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
         self.names.as_ref().is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
     }
@@ -390,6 +465,21 @@ impl<O, L: Default> Core<O, L> {
             if let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_listed) {
                 entry.is_listed = true;
                 names.insert(hash_bytes(&entry.name), token.index());
+            }
+        }
+    }
+
+    /// The request for a lock was accepted: its resource exists, unless the lock is gone again.
+    #[inline]
+    pub(crate) fn list_new(&mut self, token: Token) {
+        if self.names.is_some() {
+            let entry = self.table.get(token);
+            let is_there = |entry: &Entry<O, L>| {
+                let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
+                !entry.is_finished() && !is_ending
+            };
+            if entry.is_some_and(is_there) {
+                self.list(token);
             }
         }
     }

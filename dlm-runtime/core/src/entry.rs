@@ -53,7 +53,7 @@ pub(crate) struct Entry<O, L> {
     pub(crate) lost: Option<Box<Under<O>>>,
     pub(crate) queued: Option<Box<Queued<O>>>,
     /// The end of an operation that its waiter has not taken yet. No other one begins before.
-    pub(crate) outcome: Option<Result<Ended, Failure>>,
+    pub(crate) outcome: Option<(u64, Result<Ended, Failure>)>,
     /// What the driver keeps for the lock.
     pub(crate) face: L,
     /// A write for this lock has not returned.
@@ -66,6 +66,9 @@ pub(crate) struct Entry<O, L> {
     pub(crate) blocked: Option<Mode>,
     /// Nobody wants the lock any more: it is unlocked as soon as that is possible.
     pub(crate) is_released: bool,
+    /// Its request was given up: it is unlocked like a released one, but stays in the table until it
+    /// is released.
+    pub(crate) is_given_up: bool,
     /// It is released, and the kernel has not accepted its unlock.
     pub(crate) is_left_over: bool,
     /// The operation that was cancelled because its deadline has passed.
@@ -98,6 +101,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             had_notices: false,
             blocked: None,
             is_released: false,
+            is_given_up: false,
             is_left_over: false,
             timed_out: None,
             is_backing_off: false,
@@ -129,6 +133,14 @@ impl<O, L> Entry<O, L> {
         ]
     }
 
+    /// The same, where it is.
+    pub(crate) fn users_mut(&mut self) -> impl Iterator<Item = &mut O> {
+        let Self { user, under, lost, queued, .. } = self;
+        let under = under.iter_mut().chain(lost).filter_map(|under| under.user.as_mut());
+        let queued = queued.iter_mut().filter_map(|queued| queued.user.as_mut());
+        user.iter_mut().chain(under).chain(queued)
+    }
+
     /// The kinds of the operations that [`Entry::take_users`] is about.
     pub(crate) fn kinds(&self) -> [Kind; 3] {
         let queued = self.queued.as_ref().is_some_and(|it| matches!(it.call, Call::Unlock(_)));
@@ -142,6 +154,30 @@ impl<O, L> Entry<O, L> {
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.last_serial += 1;
         self.last_serial
+    }
+
+    /// The mode that its owner holds: none once he has given up.
+    #[inline]
+    pub(crate) const fn held(&self) -> Option<Mode> {
+        if self.is_unwanted() { None } else { self.state.granted() }
+    }
+
+    /// Whether the lock is to end.
+    #[inline]
+    pub(crate) const fn is_unwanted(&self) -> bool {
+        self.is_released || self.is_given_up
+    }
+
+    /// Whether nothing out of the ordinary is known of the operation in flight.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.under.is_none()
+            && self.queued.is_none()
+            && self.lost.is_none()
+            && !self.is_unwanted()
+            && !self.is_backing_off
+            && self.timed_out.is_none()
+            && self.state.cancel() == crate::lock_state::Cancel::None
     }
 
     /// Whether there is no lock any more.

@@ -96,14 +96,14 @@ impl<O, L: Default> Core<O, L> {
             What::Release | What::Cancel { .. } => entry.retry = Time::ZERO,
             What::Unlock | What::Adopt => {}
         }
-        if entry.is_released {
+        if entry.is_unwanted() {
             self.update_left_over(token);
         }
         if let Some(id) = id {
             self.note_id(token, id);
-            if what == What::Adopt {
-                self.list(token);
-            }
+        }
+        if matches!(what, What::Request | What::Adopt) {
+            self.list_new(token);
         }
         self.table.get_mut(token).is_some_and(|entry| entry.has_follow())
     }
@@ -153,7 +153,7 @@ impl<O, L: Default> Core<O, L> {
         match refusal {
             Refusal::Ended => return self.lose(token),
             // The lock is gone. If somebody waits, the result of that may be still to be read.
-            Refusal::NoLock if is_over || entry.is_released => return self.lose(token),
+            Refusal::NoLock if is_over || entry.is_unwanted() => return self.lose(token),
             Refusal::NoLock => {
                 entry.state.set_lost();
                 self.forget_id(token);
@@ -275,6 +275,8 @@ impl<O, L: Default> Core<O, L> {
                 if written.is_ok() { Follow::Write } else { Follow::Nothing }
             }
             Release::Await => Follow::Nothing,
+            // One that was given up stays until its owner lets go of it.
+            Release::Gone if !entry.is_released => Follow::Nothing,
             Release::Gone => {
                 let Refused { user, lost: [under, queued], .. } = self.lose(token);
                 debug_assert!(user.or(under).or(queued).is_none(), "nobody wants it");
@@ -311,6 +313,7 @@ impl<O, L: Default> Core<O, L> {
             let users = [const { None }; 3];
             return Released { users, face: L::default(), follow: Follow::Nothing };
         };
+        self.released += usize::from(!entry.is_released);
         entry.is_released = true;
         entry.outcome = None;
         self.in_flight -= usize::from(entry.queued.is_some());
@@ -325,8 +328,8 @@ impl<O, L: Default> Core<O, L> {
         Released { users, face, follow }
     }
 
-    /// Nobody waits for this operation any more, if it is still in flight. A request is released
-    /// then: if it is granted after all, it is unlocked. A conversion or unlock goes on, and nobody
+    /// Nobody waits for this operation any more, if it is still in flight. The lock of a request is
+    /// unlocked then if it is granted after all; it stays in the table until [`Core::release`]. A conversion or unlock goes on, and nobody
     /// is told of its end. Returns what was kept for it; [`Core::follow`] may have something to do.
     pub fn give_up(&mut self, token: Token, serial: u64) -> Option<O> {
         let entry = self.table.get_mut(token)?;
@@ -341,7 +344,7 @@ impl<O, L: Default> Core<O, L> {
                 (Some(op.kind), entry.user.take())
             }
         };
-        entry.is_released |= kind == Some(Kind::Request);
+        entry.is_given_up |= kind == Some(Kind::Request);
         self.update_left_over(token);
         user
     }
@@ -350,7 +353,8 @@ impl<O, L: Default> Core<O, L> {
     pub(crate) fn update_left_over(&mut self, token: Token) {
         let Some(entry) = self.table.get_mut(token) else { return };
         let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
-        let is_left_over = entry.is_released && (entry.is_writing || !is_ending);
+        let is_gone = entry.is_finished() && !entry.is_writing;
+        let is_left_over = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
         self.left_over += usize::from(is_left_over);
         self.left_over -= usize::from(entry.is_left_over);
         entry.is_left_over = is_left_over;
@@ -373,14 +377,14 @@ impl<O, L> Entry<O, L> {
     #[inline]
     pub(crate) fn has_follow(&self) -> bool {
         let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
-            || self.is_released
+            || self.is_unwanted()
             || self.queued.is_some();
         is_due && !self.is_writing || self.lost.is_some()
     }
 
     fn turn(&self, rules: Rules, is_shared: bool) -> Turn {
         let Some(queued) = &self.queued else {
-            return if self.is_released { Turn::Release } else { Turn::Wait };
+            return if self.is_unwanted() { Turn::Release } else { Turn::Wait };
         };
         if self.state.is_lost() {
             return Turn::Fail;
@@ -395,12 +399,12 @@ impl<O, L> Entry<O, L> {
                 is_over || is_shared && (is_unlock || op.kind == Kind::Convert)
             }
         };
-        if self.is_released && !is_unlock {
+        if self.is_unwanted() && !is_unlock {
             Turn::Fail
         } else if is_due && self.outcome.is_none() {
             // The unlock that somebody asked for ends a lock that is released just as well.
             Turn::Start
-        } else if self.is_released && !ends {
+        } else if self.is_unwanted() && !ends {
             Turn::Fail
         } else {
             Turn::Wait

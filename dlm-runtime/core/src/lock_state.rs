@@ -166,6 +166,13 @@ impl LockState {
         }
     }
 
+    /// A cancel that was only asked for is not to be written.
+    pub(crate) fn forget_wanted_cancel(&mut self) {
+        if matches!(self.cancel, Cancel::Wanted(_)) {
+            self.cancel = Cancel::None;
+        }
+    }
+
     /// A cancel was refused, and may be asked for again, or is.
     pub(crate) fn take_back_cancel(&mut self, cancel: Cancel) {
         self.cancel = cancel;
@@ -203,6 +210,13 @@ impl LockState {
         }
     }
 
+    /// The mode that is granted; of a request in flight, that which is granted if another process has
+    /// read its end.
+    pub(crate) fn granted_unless_lost(&self) -> Option<Mode> {
+        let requested = || self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
+        self.granted.or_else(requested)
+    }
+
     /// The kind of the operation that the one in flight was written over.
     pub(crate) fn under(&self) -> Option<Kind> {
         self.under.map(|under| under.op.kind)
@@ -216,7 +230,7 @@ impl LockState {
         self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
     }
 
-    /// Starts a conversion, of a lock with nothing in flight or whose conversion the kernel knows to
+    /// Starts a conversion, of a lock with nothing in flight or whose operation the kernel may know to
     /// have ended.
     pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
         self.start(op);
@@ -254,8 +268,10 @@ impl LockState {
             self.cancel_unanswered = false;
         }
         self.noted = LockFlags::empty();
-        // What it was written over has ended.
-        self.under = None;
+        // What it was written over has ended; a request, by a grant.
+        if let Some(under) = self.under.take() {
+            self.granted = self.granted.or(Some(under.op.mode));
+        }
     }
 
     /// The kernel refused the operation in flight: the lock is as it was, but for the flags that the

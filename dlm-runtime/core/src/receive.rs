@@ -38,10 +38,22 @@ pub struct Report<O> {
     pub ended: Ended,
     /// What was kept for it; nothing if it was given up.
     pub user: Option<O>,
-    /// What was kept for the operation that an unlock was written over, and how that has ended.
-    pub overtaken: Option<(O, Ended)>,
+    /// The number of the operation that an unlock was written over, what was kept for it, and how it
+    /// has ended.
+    pub overtaken: Option<(u64, O, Ended)>,
     /// [`Core::follow`] has something to do.
     pub follow: bool,
+}
+
+/// The plain end of an operation.
+#[derive(Debug)]
+pub struct Own<O> {
+    /// Its kind.
+    pub kind: Kind,
+    /// How it ended.
+    pub ended: Ended,
+    /// What was kept for it.
+    pub user: Option<O>,
 }
 
 impl<O, L: Default> Core<O, L> {
@@ -101,7 +113,26 @@ impl<O, L: Default> Core<O, L> {
                 (unlock, ended, entry.user.take(), overtaken)
             }
         };
-        if op.kind != Kind::Unlock {
+        let follow = entry.has_follow();
+        if entry.is_unwanted() {
+            self.update_left_over(token);
+        }
+        self.note_end(token, id, op.kind, status, &ended);
+        Received::Ended(Report { token, serial, kind: op.kind, ended, user, overtaken, follow })
+    }
+
+    /// Counts an end, and notes what follows from it for the indices.
+    #[inline]
+    fn note_end(
+        &mut self,
+        token: Token,
+        id: LockId,
+        kind: Kind,
+        status: LockStatus,
+        ended: &Ended,
+    ) {
+        let Some(entry) = self.table.get_mut(token) else { return };
+        if kind != Kind::Unlock {
             if status == LockStatus::Granted {
                 entry.blocked = None;
                 self.counts.grants += 1;
@@ -110,25 +141,47 @@ impl<O, L: Default> Core<O, L> {
             }
         }
         let is_ending = entry.state.op().is_some();
-        let follow = entry.has_follow();
-        if entry.is_released {
-            self.update_left_over(token);
-        }
         if ended.mode.is_none() {
             self.forget_id(token);
             self.unlist(token);
-        } else if op.kind == Kind::Request && !is_ending {
+        } else if kind == Kind::Request && !is_ending {
             self.note_id(token, id);
             self.list(token);
         }
-        Received::Ended(Report { token, serial, kind: op.kind, ended, user, overtaken, follow })
+    }
+
+    /// Takes in a result if it is the plain end of this very operation, as it is for most: one that
+    /// nothing was written over, that nobody has given up, and that nothing waits behind. Otherwise
+    /// nothing has happened, and the result is still for [`Core::receive`].
+    #[inline]
+    pub fn receive_own(&mut self, bytes: &[u8], token: Token, serial: u64) -> Option<Own<O>> {
+        let result = LockResult::decode(self.abi, bytes).ok()?;
+        let Ok(Event::Completion { token: of, status, lock: id, flags, lvb }) =
+            result.event(self.abi.width)
+        else {
+            return None;
+        };
+        let entry = self.table.get_mut(token).filter(|_| of == token)?;
+        let op = entry.state.op()?;
+        let is_plain = entry.serial == serial
+            && u64::from(entry.owner) == result.lksb
+            && entry.is_plain()
+            && (op.kind != Kind::Unlock || status == LockStatus::Unlocked);
+        if !is_plain {
+            return None;
+        }
+        let Completed::Op(_, ended) = entry.state.complete(status, flags, lvb) else { return None };
+        let user = entry.user.take();
+        self.in_flight -= 1;
+        self.note_end(token, id, op.kind, status, &ended);
+        Some(Own { kind: op.kind, ended, user })
     }
 
     fn block(&mut self, token: Token, owner: u64, mode: Mode) -> Received<O> {
         let entry = self.table.get_mut(token).filter(|entry| u64::from(entry.owner) == owner);
         let Some(entry) = entry else { return self.drop_result() };
         self.counts.blocking_notices += 1;
-        if entry.is_released {
+        if entry.is_unwanted() {
             return Received::Nothing;
         }
         entry.blocked = entry.blocked.max(Some(mode));
@@ -160,11 +213,11 @@ impl<O, L> Entry<O, L> {
     /// The owner of what an unlock was written over, which ends with it. What a conversion was
     /// written over had ended before, nobody here knows how.
     #[cold]
-    fn overtaken(&mut self, op: Operation, ended: Ended) -> Option<(O, Ended)> {
+    fn overtaken(&mut self, op: Operation, ended: Ended) -> Option<(u64, O, Ended)> {
         let under = self.under.take()?;
         if op.kind == Kind::Unlock {
             let ended = self.status_of(under.serial, ended);
-            return under.user.map(|user| (user, ended));
+            return under.user.map(|user| (under.serial, user, ended));
         }
         self.lost = Some(under);
         None

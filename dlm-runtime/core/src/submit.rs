@@ -50,6 +50,9 @@ pub struct Unlocking {
     pub lvb: UnlockLvb,
     /// The lock ends also if a remote operation is in flight (FORCEUNLOCK).
     pub force: bool,
+    /// With [`Rules::AsAsked`], if the request of the lock is in flight and ends by itself: the unlock
+    /// is kept until it has. Without this it is refused then.
+    pub waits: bool,
 }
 
 /// What became of a conversion or unlock.
@@ -165,7 +168,8 @@ impl<O, L: Default> Core<O, L> {
         Ok(token)
     }
 
-    /// Begins a conversion. `user` is taken if that succeeds.
+    /// Begins a conversion. `user` is taken if that succeeds. With [`Rules::AsAsked`], and once another
+    /// process may have read results, the kernel says whether what is in flight has ended.
     ///
     /// # Errors
     ///
@@ -182,7 +186,7 @@ impl<O, L: Default> Core<O, L> {
         if entry.must_queue(rules) {
             return self.queue(token, Call::Convert(*conversion), user);
         }
-        if !(is_shared && rules == Rules::AsAsked && entry.is_converting()) {
+        if !(is_shared && rules == Rules::AsAsked && entry.may_be_granted()) {
             entry.state.idle_mode()?;
             if entry.outcome.is_some() {
                 // Its thread or task has not been told yet, and would miss it.
@@ -204,7 +208,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<(), Rejected> {
         let (abi, owner, rules) = (self.abi, self.owner, self.rules);
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let from = entry.state.granted().ok_or(Rejected::LockGone)?;
+        let from = entry.state.granted_unless_lost().ok_or(Rejected::LockGone)?;
         let flags = entry.check_conversion(rules, from, conversion)?;
         let Conversion { mode, write, .. } = *conversion;
         let xid = conversion.xid.unwrap_or(entry.state.xid());
@@ -230,7 +234,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Begins an unlock. `user` is taken if that succeeds. With [`Rules::AsAsked`] it may be written
-    /// over an operation in flight, unless that ends by itself ([`Rejected::InFlight`]).
+    /// over an operation in flight, unless that ends by itself ([`Unlocking::waits`]); once another
+    /// process may have read results, over that one, too.
     ///
     /// # Errors
     ///
@@ -256,8 +261,15 @@ impl<O, L: Default> Core<O, L> {
             if op.kind == Kind::Unlock {
                 return Err(Rejected::LockGone);
             }
-            if rules == Rules::Checked || entry.state.ends_by_itself() && !is_shared {
+            if rules == Rules::Checked {
                 return Err(Rejected::InFlight);
+            }
+            if entry.state.ends_by_itself() && !is_shared {
+                return if unlock.waits {
+                    self.queue(token, Call::Unlock(*unlock), user)
+                } else {
+                    Err(Rejected::InFlight)
+                };
             }
         } else {
             entry.state.idle_mode()?;
@@ -359,6 +371,21 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
+    /// As [`Core::cancel`] of an operation, internally, but nothing is written now: [`Core::follow`]
+    /// hands the submission to whoever calls that. Tells whether there is something to cancel.
+    pub fn want_cancel(&mut self, token: Token, serial: u64, kind: CancelKind) -> bool {
+        let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) else {
+            return false;
+        };
+        let Some(op) = entry.state.op().filter(|op| op.kind != Kind::Unlock) else { return false };
+        let ends_by_itself = op.kind == Kind::Request && op.contains(LockFlags::NOQUEUE);
+        if entry.state.cancel() != Cancel::None || ends_by_itself {
+            return false;
+        }
+        entry.state.set_cancel(Cancel::Wanted(kind));
+        true
+    }
+
     pub(crate) fn write_cancel(
         &mut self,
         token: Token,
@@ -419,7 +446,7 @@ impl<O, L: Default> Core<O, L> {
             return Err(Rejected::Ended);
         }
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
-        let is_gone = entry.is_released || entry.state.is_lost();
+        let is_gone = entry.is_unwanted() || entry.state.is_lost();
         if is_gone { Err(Rejected::LockGone) } else { Ok(entry) }
     }
 }
@@ -438,6 +465,7 @@ impl<O, L: Default> Entry<O, L> {
         self.had_notices = notices;
         self.blocked = None;
         self.is_released = false;
+        self.is_given_up = false;
         self.is_left_over = false;
         self.timed_out = None;
         self.is_backing_off = false;
@@ -463,6 +491,11 @@ impl<O, L: Default> Entry<O, L> {
 
     fn is_converting(&self) -> bool {
         self.state.op().is_some_and(|op| op.kind == Kind::Convert)
+    }
+
+    /// Whether the kernel may have granted what is in flight, as far as is known here.
+    fn may_be_granted(&self) -> bool {
+        self.state.op().is_some_and(|op| op.kind != Kind::Unlock)
     }
 
     /// Whether an operation that begins now must wait: for a write, or for the end of one that was

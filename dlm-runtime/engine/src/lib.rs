@@ -70,6 +70,11 @@
 //! `an_alternate_mode_that_is_held_already_is_granted_twice` shows it, and conformance goes on after
 //! it in a new lockspace. A lock that stays for another reason counts as a difference.
 //!
+//! Another one grants EX beside other locks. An orphan of which somebody else has asked for a
+//! conversion, by its id, is adopted with EXPEDITE, which takes the place of the conversion's flags:
+//! the conversion is then granted whatever others hold. The scenario
+//! `an_orphan_adopted_with_expedite_is_granted_beside_others` shows it.
+//!
 //! # What is modelled
 //!
 //! | of the kernel | here |

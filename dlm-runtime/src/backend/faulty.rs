@@ -12,7 +12,7 @@ use dlm_sys::{Accepted, Call, Error};
 
 use super::plan::{Plan, RequestFault, ResultFault};
 use super::{Backend, BackendDevice};
-use crate::signal::{AsFd, PollSet, Signal, Timer};
+use crate::driver::signal::{AsFd, PollSet, Signal, Timer};
 use crate::status::Status;
 use crate::sync::{Mutex, lock, now};
 
@@ -258,6 +258,18 @@ impl BackendDevice for FaultyDevice {
 
     fn was_removed(&self) -> Result<bool, Error> {
         self.inner.was_removed()
+    }
+
+    fn first_requests_can_meet(&self) -> bool {
+        self.inner.first_requests_can_meet()
+    }
+
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        self.inner.try_lock_node()
+    }
+
+    fn unlock_node(&self) {
+        self.inner.unlock_node();
     }
 
     fn set_permissions(&self, mode: u32) -> Result<(), Error> {

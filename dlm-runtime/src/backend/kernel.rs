@@ -24,11 +24,15 @@ struct KernelDevice {
 
 impl Backend for Kernel {
     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
-        ControlDevice::open()?.create_lockspace(name, flags)
+        dlm_sys::create_lockspace(name, flags, Duration::MAX)
     }
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
-        ControlDevice::open()?.remove_lockspace(minor, flags)
+        ControlDevice::open()?.patience(Duration::MAX).remove_lockspace(minor, flags)
+    }
+
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        ControlDevice::open()?.patience(Duration::MAX).remove_all(name, flags)
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
@@ -78,6 +82,18 @@ impl BackendDevice for KernelDevice {
 
     fn was_removed(&self) -> Result<bool, Error> {
         self.removal.check(&self.device)
+    }
+
+    fn first_requests_can_meet(&self) -> bool {
+        dlm_sys::first_requests_can_meet()
+    }
+
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        self.device.try_lock_node()
+    }
+
+    fn unlock_node(&self) {
+        self.device.unlock_node();
     }
 
     fn set_permissions(&self, mode: u32) -> Result<(), Error> {

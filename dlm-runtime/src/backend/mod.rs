@@ -56,6 +56,27 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// ENOENT; EBUSY if locks are left and [`RemoveFlags::FORCEFREE`] is not given; any other.
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error>;
 
+    /// Drops all references of a lockspace, those of killed programs too, and so removes it.
+    /// Returns how many there were. The caller has given it a thread.
+    ///
+    /// By itself it drops one after the other until there is none, which may meet with a lockspace
+    /// that somebody creates under the same number at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::NoLockspace`]; those of [`Backend::remove`], and then at least one is left.
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        let mut count = 0;
+        while let Some(minor) = self.find(name)? {
+            self.remove(minor, flags)?;
+            count += 1;
+        }
+        match count {
+            0 => Err(Error::new(Call::Submit(Command::RemoveLockspace), Cause::NoLockspace)),
+            count => Ok(count),
+        }
+    }
+
     /// The minor number of a lockspace, if it exists on this node.
     ///
     /// # Errors
@@ -124,6 +145,27 @@ pub trait BackendDevice: fmt::Debug + Send + Sync {
     /// What keeps it from knowing.
     fn was_removed(&self) -> Result<bool, Error>;
 
+    /// Whether two requests at the same time for a resource that nobody uses can make two resources
+    /// of that name, with locks that know nothing of each other. The caller keeps such requests
+    /// apart then, with [`BackendDevice::try_lock_node`]. No, unless it is overridden.
+    fn first_requests_can_meet(&self) -> bool {
+        false
+    }
+
+    /// Takes the lock that keeps this device's requests for new locks apart from those of the
+    /// node's other devices, for the time of one [`BackendDevice::submit`]. `false`: another device
+    /// has it. Never blocks. There is no such lock unless it is overridden.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being taken.
+    fn try_lock_node(&self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    /// Ends what [`BackendDevice::try_lock_node`] took.
+    fn unlock_node(&self) {}
+
     /// Sets who may open the lockspace. Does nothing unless it is overridden.
     ///
     /// # Errors
@@ -143,6 +185,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
         (**self).remove(minor, flags)
+    }
+
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        (**self).remove_all(name, flags)
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {

@@ -7,7 +7,7 @@ use dlm_engine::{Config, Engine, SessionId};
 use dlm_proto::{Minor, NodeId};
 
 use super::faults::Faults;
-use crate::signal::Signal;
+use crate::driver::signal::Signal;
 use crate::sync::{Condvar, Mutex, MutexGuard, lock};
 
 pub(super) struct Hub {

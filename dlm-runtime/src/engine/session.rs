@@ -11,7 +11,7 @@ use dlm_sys::{Accepted, Call, Cause, Error};
 use super::hub::{Hub, Open, Place, Signals, State};
 use super::node::refused;
 use crate::backend::BackendDevice;
-use crate::signal::{AsFd, Signal};
+use crate::driver::signal::{AsFd, Signal};
 
 thread_local! {
     static TASK: u32 = nix::unistd::gettid().as_raw().try_into().unwrap_or(0);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlm_proto::{Abi, Command, LockspaceName, MAX_RESULT_LEN, Minor};
-use dlm_sys::{Accepted, Error};
+use dlm_sys::{Accepted, Call, Errno, Error};
 
-use super::signal::{AsFd, Source};
+use super::signal::{AsFd, Signal, Source};
 use super::space::{Open, Space};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Stands for the device of `dlm-sys`.
 #[derive(Debug)]
@@ -39,20 +40,19 @@ impl LockspaceDevice {
         self.space.submit(&self.open, command, request)
     }
 
-    /// The lockspace of a schedule has no need for it.
-    pub(crate) fn alone(&self) -> Result<Alone<'_>, Error> {
-        Ok(Alone(self))
+    pub(crate) fn try_lock_node(&self) -> Result<bool, Error> {
+        Ok(!self.space.node_is_locked.swap(true, Ordering::SeqCst))
+    }
+
+    pub(crate) fn unlock_node(&self) {
+        self.space.node_is_locked.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn read_result(
         &self,
         buffer: &mut [u8; MAX_RESULT_LEN],
     ) -> Result<Option<usize>, Error> {
-        let result = self.space.read(&self.open);
-        Ok(result.map(|bytes| {
-            buffer[..bytes.len()].copy_from_slice(&bytes);
-            bytes.len()
-        }))
+        Ok(self.space.read(&self.open, buffer))
     }
 
     pub(crate) fn set_permissions(&self, _: u32) -> Result<(), Error> {
@@ -72,28 +72,26 @@ impl Drop for LockspaceDevice {
     }
 }
 
-/// Stands for the `flock` on a device.
+/// Stands for the watch on a device's node, which is made when it is first needed.
 #[derive(Debug)]
-pub(crate) struct Alone<'d>(#[expect(dead_code, reason = "borrowed")] &'d LockspaceDevice);
+pub(crate) struct LazyRemovalWatch(AtomicBool);
 
-/// Stands for the watch on a device's node.
-#[derive(Debug)]
-pub(crate) struct RemovalWatch(Arc<Open>);
+impl LazyRemovalWatch {
+    pub(crate) fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
 
-impl RemovalWatch {
-    pub(crate) fn new(device: &LockspaceDevice) -> Result<Self, Error> {
-        Ok(Self(Arc::clone(&device.open)))
+    pub(crate) fn get<'d>(&self, device: &'d LockspaceDevice) -> Result<&'d Signal, Error> {
+        if !self.0.swap(true, Ordering::SeqCst) && device.space.is_removed() {
+            self.0.store(false, Ordering::SeqCst);
+            return Err(Error::os(Call::WatchNode, Errno::ENODEV));
+        }
+        Ok(&device.open.node_changed)
     }
 
     pub(crate) fn check(&self, device: &LockspaceDevice) -> Result<bool, Error> {
         // Cleared first: a change in between makes it readable again.
-        self.0.node_changed.clear();
+        device.open.node_changed.clear();
         Ok(device.space.is_removed())
-    }
-}
-
-impl AsFd for RemovalWatch {
-    fn as_fd(&self) -> Source<'_> {
-        self.0.node_changed.as_fd()
     }
 }

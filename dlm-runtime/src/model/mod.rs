@@ -41,7 +41,6 @@
 
 pub(crate) mod clock;
 pub(crate) mod device;
-mod locks;
 pub(crate) mod signal;
 mod space;
 mod stage;
@@ -51,6 +50,7 @@ mod test_cancel;
 mod test_delivery;
 mod test_drop;
 mod test_end;
+mod test_first;
 mod test_future;
 mod test_notices;
 mod test_settle;

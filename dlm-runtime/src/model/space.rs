@@ -1,49 +1,75 @@
-//! The kernel's side of a schedule: a lockspace whose answers come at any time that a scheduler
-//! may choose.
+//! The kernel's side of a schedule: two nodes of an [engine](dlm_engine), with each open device
+//! behind a monitor.
+//!
+//! The program is on the first node. The master of a resource is there, or on the second one, by
+//! chance; then requests and answers are messages, which arrive when the scheduler says so. A `write`
+//! has two steps: others may read its results, and write, before it returns.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use dlm_proto::{Abi, Command, Cookies, LockFlags, LockId, LockStatus, Mode, Request};
+use dlm_engine::strict::{Session, Violation};
+use dlm_engine::{Config, Engine, Profile, SessionId};
+use dlm_proto::{
+    Abi, Command, Cookies, LockFlags, LockId, LockRequest, LockspaceFlags, MAX_REQUEST_LEN,
+    MAX_RESULT_LEN, Minor, Mode, NodeId, RemoveFlags, Request, Token,
+};
 use dlm_sys::{Accepted, Call, Errno, Error};
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::sync::Mutex;
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 use super::clock::World;
-use super::locks::{Lock, Locks, Queue, Step};
 use super::signal::{AsFd, Signal, wait_any};
+use crate::sync::atomic::AtomicBool;
 use crate::sync::lock;
 
 /// The layout of all requests and results.
 pub(super) const ABI: Abi = Abi::V6_64;
 
+/// The node of the program, and the other one.
+const HERE: NodeId = NodeId(1);
+const THERE: NodeId = NodeId(2);
+
 /// One open device.
 #[derive(Debug)]
 pub(super) struct Open {
+    id: SessionId,
     /// While results are queued for it.
     pub(super) readable: Signal,
     pub(super) node_changed: Signal,
 }
 
-/// A lockspace.
+/// A lockspace of two nodes.
 pub(super) struct Space {
     state: Mutex<State>,
-    /// Steps are on their way.
-    on_the_way: Signal,
+    /// The lockspace goes on.
+    goes_on: Condvar,
+    /// Messages are on their way.
+    traffic: Signal,
     /// No more will come.
     last: Signal,
+    /// What keeps its open devices apart.
+    pub(super) node_is_locked: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
-    locks: Locks,
-    /// What another node decides, in the order in which it hears of it.
-    on_the_way: VecDeque<(u64, Step)>,
-    opens: Vec<Arc<Open>>,
-    /// Owners whose device is being read from.
-    reading: Vec<Arc<Open>>,
-    removed: bool,
+    engine: Engine,
+    minor: Minor,
+    opens: Vec<(Arc<Open>, Session)>,
+    /// What keeps masters on the other node.
+    keeper: Option<SessionId>,
+    /// The resources that had a request.
+    names: Vec<Vec<u8>>,
+    refusals: Vec<Refusal>,
+    watches_first_requests: bool,
+    is_removed: bool,
+}
+
+/// What a kernel refuses for a while.
+struct Refusal {
+    count: usize,
+    errno: Errno,
+    concerns: fn(&Request<'_>) -> bool,
 }
 
 impl fmt::Debug for Space {
@@ -60,115 +86,173 @@ impl Space {
 
     pub(super) fn new() -> Arc<Self> {
         let signal = || Signal::new().expect("nothing to fail");
-        Arc::new(Self { state: Mutex::default(), on_the_way: signal(), last: signal() })
+        Arc::new(Self {
+            state: Mutex::new(State::new()),
+            goes_on: Condvar::new(),
+            traffic: signal(),
+            last: signal(),
+            node_is_locked: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn open(&self) -> Arc<Open> {
         let signal = || Signal::new().expect("nothing to fail");
-        let open = Arc::new(Open { readable: signal(), node_changed: signal() });
-        lock(&self.state).opens.push(Arc::clone(&open));
+        let mut state = lock(&self.state);
+        let minor = state.minor;
+        let mut session = Session::open(&mut state.engine, HERE, minor).expect("it exists");
+        if state.watches_first_requests {
+            session = session.first_requests_apart();
+        }
+        let id = session.id();
+        let open = Arc::new(Open { id, readable: signal(), node_changed: signal() });
+        state.opens.push((Arc::clone(&open), session));
         open
     }
 
     pub(super) fn close(&self, open: &Arc<Open>) {
-        let mut state = lock(&self.state);
-        state.opens.retain(|other| !Arc::ptr_eq(other, open));
-        state.locks.remove_of(open);
-        state.locks.results.retain(|(owner, ..)| !Arc::ptr_eq(owner, open));
-        state.tell();
+        let mut state = self.await_running(lock(&self.state), open.id);
+        let place = state.opens.iter().position(|(other, _)| Arc::ptr_eq(other, open));
+        let (_, mut session) = state.opens.swap_remove(place.expect("it is closed once"));
+        allowed(session.close(&mut state.engine));
+        state.went_on(self);
     }
 
     /// Somebody removes the lockspace by force.
     pub(super) fn remove(&self) {
         let mut state = lock(&self.state);
-        state.removed = true;
-        state.opens.iter().for_each(|open| open.node_changed.set());
+        let remove = Request::RemoveLockspace { minor: state.minor, flags: RemoveFlags::FORCEFREE };
+        state.control(HERE, &remove);
+        state.is_removed = true;
+        state.opens.iter().for_each(|(open, _)| open.node_changed.set());
+        state.went_on(self);
     }
 
     pub(super) fn is_removed(&self) -> bool {
-        lock(&self.state).removed
+        lock(&self.state).is_removed
+    }
+
+    /// The master of a resource that had no request yet is on the other node.
+    pub(super) fn keep_elsewhere(&self, name: &str) {
+        lock(&self.state).keep(name.as_bytes());
+    }
+
+    /// The other node stands still, or goes on.
+    pub(super) fn freeze(&self, is_frozen: bool) {
+        let mut state = lock(&self.state);
+        if is_frozen {
+            state.engine.freeze(THERE)
+        } else {
+            state.engine.thaw(THERE)
+        }
+        state.went_on(self);
+    }
+
+    /// The lockspace of the program is stopped, or goes on.
+    pub(super) fn stop(&self, is_stopped: bool) {
+        let mut state = lock(&self.state);
+        let minor = state.minor;
+        if is_stopped {
+            state.engine.stop(HERE, minor);
+        } else {
+            state.engine.start(HERE, minor);
+        }
+        state.went_on(self);
+        self.goes_on.notify_all();
+    }
+
+    /// The next requests of a kind are refused with this, as many as that.
+    pub(super) fn refuse(&self, count: usize, errno: Errno, concerns: fn(&Request<'_>) -> bool) {
+        lock(&self.state).refusals.push(Refusal { count, errno, concerns });
+    }
+
+    /// Requests are still to be refused.
+    pub(super) fn refuses(&self) -> bool {
+        lock(&self.state).refusals.iter().any(|refusal| refusal.count > 0)
+    }
+
+    /// What is opened from now on may not have first requests at the same time.
+    pub(super) fn watch_first_requests(&self) {
+        lock(&self.state).watches_first_requests = true;
     }
 
     pub(super) fn submit(
         &self,
-        owner: &Arc<Open>,
+        open: &Open,
         command: Command,
         bytes: &[u8],
     ) -> Result<Accepted, Error> {
-        let request = Request::decode(ABI, bytes).expect("a request that a kernel understands");
-        let refuse = |errno| Err(Error::os(Call::Submit(command), errno));
+        let fail = |errno| Error::os(Call::Submit(command), errno);
         let mut state = lock(&self.state);
-        let (key, step, answer) = match request {
-            Request::Lock(asked) if !asked.flags.contains(LockFlags::CONVERT) => {
-                let lock = state.locks.insert(owner, asked.name, asked.cookies);
-                let step = Step::Grant { mode: known(asked.mode), flags: asked.flags };
-                (lock.key, step, Accepted::Lock(lock.id))
-            }
-            Request::Lock(asked) => {
-                let lock = state.addressed(owner, asked.lock, Some(asked.cookies));
-                if lock.queue == Queue::Granted && lock.on_the_way > 0 && lock.cancelled {
-                    // A cancel that came too late is not answered yet.
-                    return refuse(Errno::EBUSY);
-                }
-                if lock.queue != Queue::Granted || lock.on_the_way > 0 {
-                    World::violation("a conversion of a lock that is busy");
-                }
-                lock.cookies = asked.cookies;
-                lock.cancelled = false;
-                let step = Step::Grant { mode: known(asked.mode), flags: asked.flags };
-                (lock.key, step, Accepted::Done)
-            }
-            Request::Unlock(asked) if asked.flags.contains(LockFlags::CANCEL) => {
-                let lock = state.addressed(owner, asked.lock, Some(asked.cookies));
-                (lock.cancel(), Step::Cancel(LockStatus::Cancelled), Accepted::Done)
-            }
-            Request::Deadlock { lock, .. } => {
-                let lock = state.addressed(owner, lock, None);
-                (lock.cancel(), Step::Cancel(LockStatus::Deadlock), Accepted::Done)
-            }
-            Request::Unlock(asked) => {
-                let lock = state.addressed(owner, asked.lock, Some(asked.cookies));
-                let by_force = asked.flags.contains(LockFlags::FORCEUNLOCK);
-                if lock.forced || (lock.on_the_way > 0 && !by_force) {
-                    World::violation("an unlock of a lock that is busy");
-                }
-                lock.forced = true;
-                (lock.key, Step::Unlock, Accepted::Done)
-            }
-            _ => return refuse(Errno::EINVAL),
-        };
-        state.send(self, key, step);
-        Ok(answer)
+        let request = Request::decode(ABI, bytes).expect("a request that a kernel understands");
+        if let Some(errno) = state.refusal(&request) {
+            let (_, session) = state.split(open);
+            let ticket = allowed(session.strict().begin_write(bytes));
+            drop(state);
+            let mut state = lock(&self.state);
+            let (_, session) = state.split(open);
+            session.strict().end_write(ticket, Err(dlm_engine::Errno(errno.raw())));
+            return Err(fail(errno));
+        }
+        state.choose_master(&request);
+        let (engine, session) = state.split(open);
+        let mut write = allowed(session.begin_write(engine, bytes));
+        while write.is_held_up() {
+            state = self.await_running(state, open.id);
+            let (engine, session) = state.split(open);
+            session.go_on(engine, &mut write);
+        }
+        if thread_rng().r#gen() {
+            state.engine.settle();
+        }
+        state.went_on(self);
+        drop(state);
+        // Here others read the results, and write.
+        let mut state = lock(&self.state);
+        let (_, session) = state.split(open);
+        match session.end_write(write) {
+            Ok(0) => Ok(Accepted::Done),
+            Ok(id) => Ok(Accepted::Lock(LockId(u32::try_from(id).expect("an id")))),
+            Err(errno) => Err(fail(Errno::from_raw(errno.0))),
+        }
     }
 
-    /// The oldest result that was not read.
-    pub(super) fn read(&self, open: &Arc<Open>) -> Option<Vec<u8>> {
-        {
-            let mut state = lock(&self.state);
-            if state.reading.iter().any(|other| Arc::ptr_eq(other, open)) {
-                World::violation("two threads read at the same time: a 6.1 kernel mixes results");
-            }
-            state.reading.push(Arc::clone(open));
+    fn await_running<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        id: SessionId,
+    ) -> MutexGuard<'a, State> {
+        while state.engine.stopped(id) {
+            state = self.goes_on.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        state
+    }
+
+    /// The next result that is to be read.
+    pub(super) fn read(&self, open: &Open, buffer: &mut [u8; MAX_RESULT_LEN]) -> Option<usize> {
+        let reading = {
+            let mut state = lock(&self.state);
+            let (engine, session) = state.split(open);
+            allowed(session.begin_read(engine, buffer.len()))
+        };
         let mut state = lock(&self.state);
-        state.reading.retain(|other| !Arc::ptr_eq(other, open));
-        let is_theirs = |(owner, ..): &(Arc<Open>, _, _)| Arc::ptr_eq(owner, open);
-        let index = state.locks.results.iter().position(is_theirs)?;
-        let result = state.locks.results.remove(index);
-        if !state.locks.results.iter().any(is_theirs) {
+        let (engine, session) = state.split(open);
+        let len = session.end_read(engine, reading, buffer).ok();
+        if !engine.is_readable(open.id) {
             open.readable.clear();
         }
-        result.map(|(.., bytes)| bytes)
+        len
     }
 
-    /// Lets other nodes decide, each time that the scheduler lets this thread run, until there is
-    /// nothing left and nothing more to come.
+    /// Delivers messages, each time that the scheduler lets this thread run, until there is none left
+    /// and no more will come.
     pub(super) fn run(&self) {
         loop {
-            let [some, last, ..] =
-                wait_any(&[self.on_the_way.as_fd(), self.last.as_fd()], None).expect("no failure");
+            let sources = [self.traffic.as_fd(), self.last.as_fd()];
+            let [some, last, ..] = wait_any(&sources, None).expect("no failure");
             if some {
-                lock(&self.state).decide(self);
+                let mut state = lock(&self.state);
+                state.engine.step();
+                state.went_on(self);
             } else if last {
                 return;
             }
@@ -176,87 +260,108 @@ impl Space {
     }
 
     /// Ends [`Space::run`].
-    pub(super) fn stop(&self) {
+    pub(super) fn finish(&self) {
         self.last.set();
     }
 
-    /// Lets other nodes decide now. Tells whether anything was left to decide.
+    /// Delivers all messages now. Tells whether nothing is held, waits, or is unread.
     pub(super) fn settle(&self) -> bool {
         let mut state = lock(&self.state);
-        let any = !state.on_the_way.is_empty();
-        while !state.on_the_way.is_empty() {
-            state.decide(self);
+        if let Some(keeper) = state.keeper.take() {
+            state.engine.close(keeper);
         }
-        any
-    }
-
-    /// Nothing is held, waits or is unread.
-    pub(super) fn is_empty(&self) -> bool {
-        let state = lock(&self.state);
-        state.locks.is_empty() && state.locks.results.is_empty() && state.on_the_way.is_empty()
-    }
-}
-
-impl Lock {
-    fn cancel(&mut self) -> u64 {
-        if std::mem::replace(&mut self.cancelled, true) {
-            World::violation("a second cancel");
-        }
-        self.key
+        state.engine.settle();
+        state.went_on(self);
+        let State { engine, opens, is_removed, .. } = &*state;
+        let is_read = opens.iter().all(|(open, _)| !engine.is_readable(open.id));
+        let lockspaces = if *is_removed && opens.is_empty() { 1 } else { 2 };
+        is_read && engine.size() == lockspaces
     }
 }
 
 impl State {
-    /// The lock that a request is about, which must be the one that its sender means.
-    fn addressed(&mut self, owner: &Arc<Open>, id: LockId, cookies: Option<Cookies>) -> &mut Lock {
-        let lock = self.locks.by_id(id);
-        let is_meant = |lock: &&mut Lock| {
-            let same = |words: Cookies| words.completion_param == lock.cookies.completion_param;
-            Arc::ptr_eq(&lock.owner, owner) && cookies.is_none_or(same)
+    fn new() -> Self {
+        let profile = Profile::ALL[thread_rng().gen_range(0..Profile::ALL.len())];
+        let config = Config { profile, abi: ABI, seed: thread_rng().r#gen(), nodes: 2 };
+        let mut state = Self {
+            engine: Engine::new(config),
+            minor: Minor(0),
+            opens: Vec::new(),
+            keeper: None,
+            names: Vec::new(),
+            refusals: Vec::new(),
+            watches_first_requests: false,
+            is_removed: false,
         };
-        match lock.filter(is_meant) {
-            Some(lock) => lock,
-            None => World::violation("a request for a lock that is gone, or is another's by now"),
-        }
+        let create = Request::CreateLockspace { name: b"model", flags: LockspaceFlags::empty() };
+        let [minor, there] = [HERE, THERE].map(|node| state.control(node, &create));
+        state.minor = Minor(minor);
+        state.keeper = Some(state.engine.open(THERE, Minor(there)).expect("it exists"));
+        state
     }
 
-    /// Decides at once, as the master of the resource, or has another node decide later.
-    fn send(&mut self, space: &Space, key: u64, step: Step) {
-        let Some(lock) = self.locks.by_key(key) else { return };
-        // The steps of one lock keep their order.
-        if lock.on_the_way > 0 || thread_rng().r#gen() {
-            lock.on_the_way += 1;
-            self.on_the_way.push_back((key, step));
-            space.on_the_way.set();
+    fn control(&mut self, node: NodeId, request: &Request<'_>) -> u32 {
+        let mut bytes = [0; MAX_REQUEST_LEN];
+        let bytes = request.encode(ABI, &mut bytes).expect("it fits");
+        let answer = self.engine.control(node, bytes).expect("nothing to refuse");
+        u32::try_from(answer).expect("a minor number")
+    }
+
+    /// The engine and the session of an open device.
+    fn split(&mut self, open: &Open) -> (&mut Engine, &mut Session) {
+        let session = self.opens.iter_mut().find(|(other, _)| other.id == open.id);
+        (&mut self.engine, &mut session.expect("it is open").1)
+    }
+
+    /// Decides where the master of a resource is, before the first request for it.
+    fn choose_master(&mut self, request: &Request<'_>) {
+        let Request::Lock(asked) = request else { return };
+        if asked.flags.contains(LockFlags::CONVERT) || self.names.iter().any(|it| it == asked.name)
+        {
+            return;
+        }
+        if thread_rng().r#gen() {
+            self.keep(asked.name);
         } else {
-            self.locks.perform(key, step);
-            self.tell();
+            self.names.push(asked.name.to_vec());
         }
     }
 
-    fn decide(&mut self, space: &Space) {
-        if let Some((key, step)) = self.on_the_way.pop_front() {
-            if let Some(lock) = self.locks.by_key(key) {
-                lock.on_the_way -= 1;
-            }
-            self.locks.perform(key, step);
-            self.tell();
-        }
-        if self.on_the_way.is_empty() {
-            space.on_the_way.clear();
-        }
+    fn keep(&mut self, name: &[u8]) {
+        let Some(keeper) = self.keeper else { return };
+        let cookies = Cookies::for_token(Token::new(0, 0), 1);
+        let request = Request::Lock(LockRequest::new(name, Mode::Nl, cookies));
+        let mut bytes = [0; MAX_REQUEST_LEN];
+        let bytes = request.encode(ABI, &mut bytes).expect("it fits");
+        self.engine.write(keeper, bytes).expect("it is granted at once");
+        self.names.push(name.to_vec());
     }
 
-    /// Makes readable what has something to read.
-    fn tell(&self) {
-        for open in &self.opens {
-            if self.locks.results.iter().any(|(owner, ..)| Arc::ptr_eq(owner, open)) {
+    fn refusal(&mut self, request: &Request<'_>) -> Option<Errno> {
+        let meant = |refusal: &&mut Refusal| refusal.count > 0 && (refusal.concerns)(request);
+        let refusal = self.refusals.iter_mut().find(meant)?;
+        refusal.count -= 1;
+        Some(refusal.errno)
+    }
+
+    /// After something has happened: makes readable what has something to read.
+    fn went_on(&mut self, space: &Space) {
+        if self.engine.next_event().is_some() {
+            space.traffic.set();
+        } else {
+            space.traffic.clear();
+        }
+        for (open, session) in &mut self.opens {
+            allowed(session.check(&self.engine));
+            if self.engine.is_readable(open.id) {
                 open.readable.set();
             }
         }
     }
 }
 
-fn known(mode: dlm_proto::ModeCode) -> Mode {
-    mode.known().expect("a mode")
+/// What the monitor says, which must be nothing.
+#[track_caller]
+fn allowed<T>(answer: Result<T, Violation>) -> T {
+    answer.unwrap_or_else(|violation| World::violation(&violation.to_string()))
 }

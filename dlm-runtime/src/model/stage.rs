@@ -108,29 +108,31 @@ impl Stage {
 
     /// Lets everything end that has begun, and checks that nothing is left.
     pub(super) fn finish(self, lockspaces: &[&Lockspace]) {
-        self.space.stop();
+        self.space.finish();
         self.node.join().unwrap();
         // What ends a lock may take another round, and a thread that writes takes its time.
         for _ in 0..1000 {
-            let settled = !self.space.settle();
             for lockspace in lockspaces {
                 let _ = lockspace.dispatch();
             }
             let is_done = lockspaces.iter().all(|lockspace| lockspace.lock_count() == 0);
-            if settled && is_done && self.space.is_empty() {
+            if self.space.settle() && is_done {
                 break;
             }
             thread::yield_now();
         }
         for lockspace in lockspaces {
-            let shared = lockspace.shared();
             assert_eq!(lockspace.locks(), [], "locks are left in the table");
-            assert_eq!(shared.interest.load(Ordering::Relaxed), 0, "interest");
-            assert_eq!(shared.expected.load(Ordering::Relaxed), 0, "expected");
+            let state = lockspace.driver().state();
+            assert_eq!(state.interest(), 0, "interest");
+            assert_eq!(state.core.expected(), 0, "expected");
+            assert_eq!(state.core.released(), 0, "released");
+            assert_eq!(state.observers.len(), 0, "observers");
+            drop(state);
             let panics = lockspace.counters().callback_panics;
             assert_eq!(panics, self.panics, "callbacks panicked");
         }
-        assert!(self.space.is_empty(), "something is left in the lockspace");
+        assert!(self.space.settle(), "something is left in the lockspace");
     }
 }
 
@@ -148,8 +150,8 @@ impl Dispatcher {
         let thread = thread::spawn(move || {
             loop {
                 let sources = [stopped.as_fd(), {
-                    let shared = lockspace.shared();
-                    shared.lookout.source(&shared.slot)
+                    let driver = lockspace.driver();
+                    driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap()
                 }];
                 let [stopped, readable, ..] = wait_any(&sources, None).unwrap();
                 if readable {

@@ -1,5 +1,5 @@
 // What by_hand.c needs of a C library, for linking it without one, as the Rust program is linked:
-// src/start.rs, src/calls.rs and src/memory.rs in C. x86-64 Linux only.
+// src/start.rs and src/memory.rs in C, and the system calls of dlm-sys. x86-64 Linux only.
 
 #include <errno.h>
 #include <fcntl.h>

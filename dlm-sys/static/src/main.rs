@@ -16,7 +16,6 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-mod calls;
 mod memory;
 mod space;
 mod start;

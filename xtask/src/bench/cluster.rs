@@ -1,11 +1,13 @@
 //! Locks between the nodes of a cluster.
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use std::time::Duration;
 
-use super::race::{Clock, FOLDER, Library, OPERATIONS, Race, Row, Turn, head, printed};
-use super::{Choice, guest};
+use super::choice::Choice;
+use super::file::ResultFile;
+use super::library::{FOLDER, Library};
+use super::race::{Clock, Race, Row, Turn, printed};
+use super::{beside, guest};
 use crate::cluster::{Cluster, Options, Peer, is_known_warning};
 use crate::vm::Command;
 
@@ -14,12 +16,16 @@ use Library::{CapiLt, LibdlmLt, Runtime};
 /// The libraries that need no thread of their own.
 const LIBRARIES: &[Library] = &[Runtime, LibdlmLt, CapiLt];
 
-/// The rows, and how many nodes do the work of each.
-pub(super) const ROWS: &[(Row, u8)] = &[
-    (Row { name: "cross-node", libraries: LIBRARIES }, 1),
-    (Row { name: "handover", libraries: LIBRARIES }, 2),
-    (Row { name: "value-exchange", libraries: LIBRARIES }, 2),
+/// The rows in which two nodes take turns.
+const ROWS: &[Row] = &[
+    Row { name: "handover", libraries: LIBRARIES },
+    Row { name: "value-exchange", libraries: LIBRARIES },
 ];
+
+/// The names of all rows.
+pub(super) fn rows() -> impl Iterator<Item = &'static str> {
+    [beside::ROW].into_iter().chain(ROWS.iter().map(|row| row.name))
+}
 
 /// The name of all rows together.
 pub(super) const ALL: &str = "cluster";
@@ -28,44 +34,47 @@ pub(super) const ALL: &str = "cluster";
 const KEEPER: u8 = 3;
 
 /// Many short turns: what else the machine does changes from second to second.
-const CLOCK: Clock = Clock { name: "wall", rounds: 41, pairs: 60 };
+const CLOCK: Clock = Clock { name: "wall", counts_instructions: false, rounds: 41, pairs: 60 };
 const QUICK_ROUNDS: usize = 9;
 
 /// For all rows. Usual are two minutes.
 const LIMIT: Duration = Duration::from_secs(1200);
 
-/// Measures and prints, and returns the rows for the file.
-pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
+/// Measures and prints, and adds the rows to the file.
+pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
     let mut clock = CLOCK;
     if choice.quick {
         clock.rounds = QUICK_ROUNDS;
     }
     // First what a fresh machine lacks: compilers are among it.
     drop(crate::cluster::image::prepare(&choice.kernel)?);
-    let folder = guest::build()?;
+    let folder = guest::programs()?;
     let kernel = choice.kernel.clone();
     let cluster = Cluster::start(&Options { kernel, time_limit: LIMIT, ..Options::default() })?;
-    let rows = cluster
+    cluster
         .add_dir(&folder, FOLDER.as_ref())
-        .and_then(|()| all(&cluster, choice, clock))
+        .and_then(|()| all(&cluster, choice, clock, file))
         .map_err(|error| cluster.explain(&error))?;
     println!();
-    Ok(rows)
+    Ok(())
 }
 
-fn all(cluster: &Cluster, choice: &Choice, clock: Clock) -> Result<Vec<Value>> {
-    let vm = cluster.node(KEEPER)?;
-    let kernel = vm.kernel();
-    println!("Three nodes with Linux {kernel}, wall time; medians of {} rounds", clock.rounds);
-    println!("{}", head());
-    let mut rows = Vec::new();
+fn all(cluster: &Cluster, choice: &Choice, clock: Clock, file: &mut ResultFile) -> Result<()> {
+    let kernel = cluster.node(KEEPER)?.kernel().to_owned();
     let _keepers = stay(cluster)?;
-    for (row, nodes) in ROWS.iter().filter(|(row, _)| choice.has(row.name)) {
-        let race = Race::of(row, clock.rounds, |library| {
-            turn(cluster, &library.command(row.name, clock.pairs), *nodes, clock.pairs)
+    if choice.has(beside::ROW) {
+        file.add(beside::run(&*cluster.node(1)?, choice)?)?;
+    }
+    if ROWS.iter().any(|row| choice.has(row.name)) {
+        println!("Three nodes with Linux {kernel}, wall time; medians of {} rounds", clock.rounds);
+        println!("{}", clock.head());
+    }
+    for row in ROWS.iter().filter(|row| choice.has(row.name)) {
+        let race = Race::of(row.name, &choice.libraries_of(row), clock, |library| {
+            turn(cluster, &library.command(row.name, clock.pairs), clock.pairs)
         })?;
         print!("{race}");
-        rows.extend(race.json(clock, kernel));
+        file.add(race.json(&kernel))?;
     }
     for node in cluster.numbers() {
         let vm = cluster.node(node)?;
@@ -74,7 +83,7 @@ fn all(cluster: &Cluster, choice: &Choice, clock: Clock) -> Result<Vec<Value>> {
             bail!("the kernel of node {node} complained, so these numbers mean nothing: {line}");
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Keeps the lockspace on all nodes, so that a program which begins or ends does not stop it.
@@ -89,21 +98,20 @@ fn stay(cluster: &Cluster) -> Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// The same command on one node, which does pairs, or on two at the same time, which take turns.
-fn turn(cluster: &Cluster, command: &Command, nodes: u8, pairs: u32) -> Result<Turn> {
-    let per_node = if nodes == 1 { pairs * OPERATIONS } else { pairs };
+/// The same command on two nodes at the same time, which take turns.
+fn turn(cluster: &Cluster, command: &Command, pairs: u32) -> Result<Turn> {
     let turns: Vec<Result<Turn>> = std::thread::scope(|scope| {
         let run = |node| move || printed(&*cluster.node(node)?, command.clone());
-        let threads: Vec<_> = (1..=nodes).map(|node| scope.spawn(run(node))).collect();
+        let threads: Vec<_> = (1..=2).map(|node| scope.spawn(run(node))).collect();
         let ended = threads.into_iter().map(|thread| {
             let printed = thread.join().unwrap_or_else(|_| bail!("a thread panicked"))?;
-            Turn::of(&printed, f64::from(per_node))
+            Turn::of(&printed, f64::from(pairs))
         });
         ended.collect()
     });
     let turns = turns.into_iter().collect::<Result<Vec<_>>>()?;
-    // Each node does as many turns, so what all did is limited by the slower one.
-    let slowest = turns.iter().map(|turn| turn.rate).min_by(f64::total_cmp).context("no nodes")?;
+    // Each node does as many turns, so what both did is limited by the slower one.
+    let slowest = turns.iter().map(|turn| turn.cost).max_by(f64::total_cmp).context("no nodes")?;
     let allocations = turns.first().and_then(|turn| turn.allocations);
-    Ok(Turn { rate: slowest * f64::from(nodes), allocations })
+    Ok(Turn { cost: slowest / 2.0, allocations })
 }

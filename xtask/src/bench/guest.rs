@@ -5,28 +5,36 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Choice;
-use super::libdlm;
-use super::race::{Clock, FOLDER, Library, Race, Row, head, number, printed};
+use super::choice::Choice;
+use super::file::ResultFile;
+use super::library::{FOLDER, Library};
+use super::race::{Clock, Race, Row, number, printed};
+use super::{libdlm, waits};
 use crate::cargo;
 use crate::vm::progress::slow;
 use crate::vm::store::workspace_root;
 use crate::vm::{Command, Vm, VmOptions};
 
-use Library::{Capi, CapiLt, Floor, Libdlm, LibdlmLt, Runtime, Sys};
+use Library::{Capi, CapiLt, Floor, FloorInline, Libdlm, LibdlmLt, Runtime, RuntimeGuarded, Sys};
 
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
 ///
 /// libdlm can wait for a lock only with its thread, and libdlm_lt has none.
 pub(super) const ROWS: &[Row] = &[
-    Row { name: "blocking", libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt] },
-    Row { name: "blocking-with-thread", libraries: &[Floor, Runtime, Libdlm, Capi] },
+    Row {
+        name: "blocking",
+        libraries: &[Floor, FloorInline, Sys, Runtime, RuntimeGuarded, LibdlmLt, CapiLt],
+    },
+    Row { name: "blocking-with-thread", libraries: &[Floor, FloorInline, Runtime, Libdlm, Capi] },
     Row {
         name: "poll-dispatch",
-        libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
+        libraries: &[Floor, FloorInline, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
     },
     Row { name: "waiting-dispatch", libraries: &[Floor, Runtime] },
-    Row { name: "in-flight", libraries: &[Floor, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi] },
+    Row {
+        name: "in-flight",
+        libraries: &[Floor, FloorInline, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
+    },
     Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];
 
@@ -37,44 +45,47 @@ const LIMIT: Duration = Duration::from_secs(900);
 struct Reading {
     title: &'static str,
     clock: Clock,
-    quick_rounds: usize,
     cpus: u32,
     icount: bool,
 }
 
 /// Counted time repeats, so a few rounds show that it does; wall time takes its quality from their
 /// number.
-const READINGS: [Reading; 2] = [
-    Reading {
-        title: "instruction-counted time, one processor",
-        clock: Clock { name: "icount", rounds: 5, pairs: 5000 },
-        quick_rounds: 2,
-        cpus: 1,
-        icount: true,
-    },
-    Reading {
-        title: "wall time, two processors",
-        clock: Clock { name: "wall", rounds: 15, pairs: 5000 },
-        quick_rounds: 5,
-        cpus: 2,
-        icount: false,
-    },
-];
+const COUNTED: Reading = Reading {
+    title: "instructions, one processor",
+    clock: Clock { name: "icount", counts_instructions: true, rounds: 5, pairs: 5000 },
+    cpus: 1,
+    icount: true,
+};
+const WALL: Reading = Reading {
+    title: "wall time, two processors",
+    clock: Clock { name: "wall", counts_instructions: false, rounds: 15, pairs: 5000 },
+    cpus: 2,
+    icount: false,
+};
 
-/// Measures and prints, and returns the rows for the file.
-pub(super) fn run(choice: &Choice) -> Result<Vec<Value>> {
+/// Measures and prints, and adds the rows to the file.
+pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
     // First what a fresh machine lacks: compilers are among it.
     drop(crate::vm::prepare(&choice.kernel)?);
-    let folder = build()?;
-    let mut json = Vec::new();
-    for reading in &READINGS {
-        json.extend(read(reading, choice, &folder)?);
+    let folder = programs()?;
+    if ROWS.iter().any(|row| choice.has(row.name)) {
+        if choice.quick {
+            let clock = Clock { rounds: 1, ..COUNTED.clock };
+            read(&Reading { clock, ..COUNTED }, choice, &folder, file)?;
+        } else {
+            read(&COUNTED, choice, &folder, file)?;
+            read(&WALL, choice, &folder, file)?;
+        }
     }
-    Ok(json)
+    if choice.has(waits::ROW) {
+        file.add(waits::run(choice, &folder)?)?;
+    }
+    Ok(())
 }
 
 /// Builds the programs, into one folder.
-pub(super) fn build() -> Result<PathBuf> {
+pub(super) fn programs() -> Result<PathBuf> {
     let folder = workspace_root().join("target/bench");
     let _slow = slow("building the benchmark's programs");
     libdlm::build(&folder)?;
@@ -86,33 +97,34 @@ pub(super) fn build() -> Result<PathBuf> {
 }
 
 /// Takes one reading of the rows, in a machine of its own.
-fn read(reading: &Reading, choice: &Choice, folder: &Path) -> Result<Vec<Value>> {
-    let Reading { title, mut clock, quick_rounds, cpus, icount } = *reading;
-    if choice.quick {
-        clock.rounds = quick_rounds;
-    }
+fn read(reading: &Reading, choice: &Choice, folder: &Path, file: &mut ResultFile) -> Result<()> {
+    let Reading { title, clock, cpus, icount } = *reading;
     let kernel = choice.kernel.clone();
     let options = VmOptions { kernel, time_limit: LIMIT, cpus, icount, ..VmOptions::default() };
     let vm = Vm::start(&options)?;
     vm.add_dir(folder, FOLDER)?;
     println!("Linux {}, {title}; medians of {} rounds", vm.kernel(), clock.rounds);
-    println!("{}", head());
-    let mut json = Vec::new();
+    println!("{}", clock.head());
     for row in ROWS.iter().filter(|row| choice.has(row.name)) {
-        let race = Race::run(&vm, row, clock)?;
+        let race = Race::run(&vm, row.name, &choice.libraries_of(row), clock)?;
         print!("{race}");
-        json.extend(race.json(clock, vm.kernel()));
+        file.add(race.json(vm.kernel()))?;
     }
     println!();
     // The size is the same by any clock.
     if icount && choice.has("in-flight") {
-        json.push(memory(&vm)?);
+        file.add([memory(&vm)?])?;
     }
+    check_log(&vm)
+}
+
+/// Fails if the kernel had something to complain about.
+pub(super) fn check_log(vm: &Vm) -> Result<()> {
     let log = vm.kernel_log_since(vm.log_start())?;
     if !log.is_clean() {
         bail!("the kernel complained, so these numbers mean nothing:\n{}", log.text);
     }
-    Ok(json)
+    Ok(())
 }
 
 /// How big a lock in flight is.

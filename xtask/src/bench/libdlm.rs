@@ -14,8 +14,7 @@ use crate::vm::unpacked;
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// Programs to build: their names, which are those of the libraries, and what it takes beside that.
-const PROGRAMS: [(&str, &[&str]); 2] =
-    [("libdlm_lt", &[]), ("libdlm", &["-DTHREADED", "-pthread"])];
+const PROGRAMS: [(&str, &[&str]); 2] = [("libdlm_lt", &[]), ("libdlm", &["-DTHREADED"])];
 
 /// Puts the programs into a folder, and the libraries into its folder `lib`.
 pub(super) fn build(folder: &Path) -> Result<()> {
@@ -26,7 +25,7 @@ pub(super) fn build(folder: &Path) -> Result<()> {
     for (name, more) in PROGRAMS {
         output(
             Command::new("cc")
-                .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"])
+                .args(["-std=gnu11", "-O2", "-pthread", "-Wall", "-Wextra", "-Werror"])
                 .args(more)
                 .arg("-I")
                 .arg(&headers)

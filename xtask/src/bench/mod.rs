@@ -1,75 +1,81 @@
 //! `cargo xtask bench`
 
+mod beside;
+mod choice;
 mod cluster;
 mod codec;
 mod engine;
+mod file;
 mod guest;
 mod libdlm;
+mod library;
 mod race;
 mod samples;
+mod waits;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::vm::store::{Store, workspace_root};
-use crate::vm::{VmOptions, kernels, provision};
+use crate::vm::provision;
+use crate::vm::store::Store;
+use choice::Choice;
+use file::ResultFile;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask bench [--kernel NAME] [--quick] [ROW]...
+usage: cargo xtask bench [--kernel NAME] [--quick] [--only NAME]...
 
-Measures what this workspace costs, and writes target/bench.json:
+Measures what this workspace costs, and writes target/bench.json after each reading:
 
     codec                 encoding and decoding a record, on this machine
     engine                a lock and its unlock on dlm-engine, beside 10 to 100,000 others
 
 and, in virtual machines with a real DLM, uncontended EX locks and their unlocks, which are an
-operation each: by the floor, which only writes prepared requests and reads results; by dlm-sys,
-which encodes and decodes them; by dlm-runtime; and by a program in C with libdlm_lt and libdlm, the
-originals and ours:
+operation each:
 
     blocking              the thread waits for each
-    blocking-with-thread  the same while a thread waits for callbacks
+    blocking-with-thread  the same while another thread exists: the one that runs callbacks
     poll-dispatch         with callbacks: request, poll, dispatch
     waiting-dispatch      with callbacks: request, one call that waits and dispatches
     in-flight             1,000 locks under way, then their 1,000 unlocks
     futures               awaited in one task; C, which has none, polls and dispatches
 
-Those are measured in instruction-counted guest time on one processor, where a nanosecond is
-an instruction and runs repeat to a percent, and in wall time on two. And between the nodes of a
-cluster of three, in wall time; a third node is master of the resource:
+by these:
 
-    cross-node            locks and unlocks, an operation each
+    floor                 writes prepared requests and reads results, by the C library's functions
+    floor-inline          the same by the system calls of dlm-sys
+    dlm-sys               the same, and encodes and decodes each record
+    dlm-runtime           this crate
+    dlm-runtime-guarded   the same with first requests kept apart
+    libdlm_lt             the C library without threads
+    libdlm                the C library with its thread
+    our-libdlm_lt         the same program with our library
+    our-libdlm            the same program with our library
+
+They are measured in instructions, on one processor: the number for an operation in the chunk of ten
+pairs (in-flight: of 1,000) at the tenth percentile, which repeats to 0.1 %, and how many that is
+over the floor in the same row. And in wall time, on two processors. Then:
+
+    waits                 the system calls of a thread whose lock has to wait, and of its unlock
+
+And between the nodes of a cluster of three, in wall time; a third node is master of the resource:
+
+    cross-node            locks and unlocks, an operation each, by dlm-runtime, libdlm_lt and
+                          our-libdlm_lt in one process, which take turns pair by pair
     handover              two nodes hold a lock in turn, each until a blocking AST tells that the other
                           wants it; each change of the holder is an operation
     value-exchange        the same by conversions, with a number in the value block
     cluster               these three
 
-    ROW             only these rows
+    --only NAME     only this row or this library, beside the floor (may be given several times)
     --kernel NAME   6.1 (default) or 6.12
-    --quick         fewer rounds
+    --quick         one round, no wall time but between nodes, and there fewer rounds
 ";
 
 /// The rows that need no virtual machine.
 const CODEC: &str = "codec";
 const ENGINE: &str = "engine";
-
-/// What to measure.
-#[derive(Debug, PartialEq, Eq)]
-struct Choice {
-    kernel: String,
-    quick: bool,
-    /// Empty: all.
-    rows: Vec<String>,
-}
-
-impl Choice {
-    fn has(&self, row: &str) -> bool {
-        self.rows.is_empty() || self.rows.iter().any(|chosen| chosen == row)
-    }
-}
 
 /// Runs the subcommand.
 ///
@@ -77,87 +83,26 @@ impl Choice {
 ///
 /// [`crate::Usage`] for wrong arguments; what keeps it from measuring.
 pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let Some(choice) = parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))? else {
+    let choice = Choice::parse(arguments).map_err(|error| crate::Usage::new(&error, USAGE))?;
+    let Some(choice) = choice else {
         print!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     };
-    let mut rows = Vec::new();
+    let mut file = ResultFile::create()?;
     if choice.has(CODEC) {
         provision::ensure_for_counting(&Store::open()?)?;
-        rows.extend(codec::run()?);
+        file.add(codec::run()?)?;
     }
     if choice.has(ENGINE) {
-        rows.extend(engine::run(choice.quick)?);
+        file.add(engine::run(choice.quick)?)?;
     }
-    if guest::ROWS.iter().any(|row| choice.has(row.name)) {
-        rows.extend(guest::run(&choice)?);
+    let in_guest = guest::ROWS.iter().map(|row| row.name).chain([waits::ROW]);
+    if in_guest.into_iter().any(|row| choice.has(row)) {
+        guest::run(&choice, &mut file)?;
     }
-    if cluster::ROWS.iter().any(|(row, _)| choice.has(row.name)) {
-        rows.extend(cluster::run(&choice)?);
+    if cluster::rows().any(|row| choice.has(row)) {
+        cluster::run(&choice, &mut file)?;
     }
-    let path = workspace_root().join("target/bench.json");
-    std::fs::write(&path, format!("{:#}\n", Value::Array(rows)))
-        .with_context(|| format!("cannot write {}", path.display()))?;
     println!("Written to target/bench.json.");
     Ok(ExitCode::SUCCESS)
-}
-
-/// `None` when help was asked for.
-fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
-    use lexopt::prelude::*;
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let kernel = VmOptions::default().kernel;
-    let mut choice = Choice { kernel, quick: false, rows: Vec::new() };
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(None),
-            Long("kernel") => choice.kernel = kernels::named(&parser.value()?.string()?)?,
-            Long("quick") => choice.quick = true,
-            Value(row) => choice.rows.extend(known(row.string()?)?),
-            other => return Err(other.unexpected()),
-        }
-    }
-    Ok(Some(choice))
-}
-
-/// The rows that a word means.
-fn known(row: String) -> Result<Vec<String>, String> {
-    let on_cluster = || cluster::ROWS.iter().map(|(row, _)| row.name);
-    let mut names =
-        guest::ROWS.iter().map(|row| row.name).chain([CODEC, ENGINE]).chain(on_cluster());
-    if row == cluster::ALL {
-        Ok(on_cluster().map(str::to_owned).collect())
-    } else if names.any(|name| name == row) {
-        Ok(vec![row])
-    } else {
-        Err(format!("no row {row}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_to_measure_can_be_chosen() {
-        let parse = |words: &str| parse(words.split_whitespace().map(OsString::from).collect());
-        let all = parse("").unwrap().unwrap();
-        assert_eq!((all.kernel.as_str(), all.quick), ("6.1", false));
-        assert!(all.has(CODEC) && all.has(ENGINE) && all.has("in-flight"));
-        let some = parse("--quick --kernel 6.12 in-flight").unwrap().unwrap();
-        assert_eq!((some.kernel.as_str(), some.quick), ("6.12", true));
-        assert!(some.has("in-flight") && !some.has(CODEC));
-        let cluster = parse("cluster").unwrap().unwrap();
-        assert!(cluster.has("handover") && cluster.has("cross-node") && !cluster.has("blocking"));
-        assert!(parse("--help").unwrap().is_none());
-        for bad in ["--kernel 9", "--slow", "walk"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn every_row_is_explained() {
-        let rows = guest::ROWS.iter().chain(cluster::ROWS.iter().map(|(row, _)| row));
-        assert!(rows.map(|row| row.name).all(|name| USAGE.contains(&format!("\n    {name} "))));
-    }
 }

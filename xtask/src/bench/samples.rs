@@ -1,37 +1,37 @@
 //! What was measured of the contestants of one row, and what that says.
 
-/// Measurements of one contestant, one for each round, in operations per second.
+/// Measurements of one contestant, one for each round, in nanoseconds per operation.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Samples(Vec<f64>);
 
 impl Samples {
-    pub(super) fn add(&mut self, rate: f64) {
-        self.0.push(rate);
+    pub(super) fn add(&mut self, cost: f64) {
+        self.0.push(cost);
     }
 
-    /// The rate in the middle: outliers of a busy machine do not move it.
+    /// The cost in the middle: outliers of a busy machine do not move it.
     pub(super) fn median(&self) -> f64 {
         median(self.0.clone())
     }
 
-    /// From the slowest to the fastest, as a part of the median.
+    /// From the lowest to the highest, as a part of the median.
     pub(super) fn spread(&self) -> f64 {
-        let slowest = self.0.iter().copied().fold(f64::INFINITY, f64::min);
-        let fastest = self.0.iter().copied().fold(0.0, f64::max);
-        (fastest - slowest) / self.median()
+        let lowest = self.0.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = self.0.iter().copied().fold(0.0, f64::max);
+        (highest - lowest) / self.median()
     }
 
     /// How many times as fast as the other: the median over the rounds, each compared with what
     /// the other did in the same round. What slows the machine down for longer than a round slows
     /// both.
-    pub(super) fn ratio_to(&self, other: &Self) -> f64 {
-        median(self.0.iter().zip(&other.0).map(|(ours, theirs)| ours / theirs).collect())
+    pub(super) fn speed_beside(&self, other: &Self) -> f64 {
+        median(self.0.iter().zip(&other.0).map(|(ours, theirs)| theirs / ours).collect())
     }
 }
 
 /// The fastest of some contestants.
 pub(super) fn fastest<'a>(samples: impl Iterator<Item = &'a Samples>) -> Option<&'a Samples> {
-    samples.max_by(|a, b| a.median().total_cmp(&b.median()))
+    samples.min_by(|a, b| a.median().total_cmp(&b.median()))
 }
 
 /// Of an even number of values the mean of the middle two; NaN of none.
@@ -52,8 +52,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
 
-    fn samples(rates: &[f64]) -> Samples {
-        Samples(rates.to_vec())
+    fn samples(costs: &[f64]) -> Samples {
+        Samples(costs.to_vec())
     }
 
     #[test]
@@ -73,15 +73,15 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         // The machine is half as fast in the second round, for both.
-        let (ours, theirs) = (samples(&[200.0, 100.0, 210.0]), samples(&[100.0, 50.0, 100.0]));
-        assert_eq!(ours.ratio_to(&theirs), 2.0);
-        assert_eq!(ours.ratio_to(&ours), 1.0);
+        let (ours, theirs) = (samples(&[50.0, 100.0, 40.0]), samples(&[100.0, 200.0, 100.0]));
+        assert_eq!(ours.speed_beside(&theirs), 2.0);
+        assert_eq!(ours.speed_beside(&ours), 1.0);
     }
 
     #[test]
     fn the_fastest_is_found() {
-        let all = [samples(&[1.0]), samples(&[3.0]), samples(&[2.0])];
-        assert_eq!(fastest(all.iter()).unwrap().median(), 3.0);
+        let all = [samples(&[3.0]), samples(&[1.0]), samples(&[2.0])];
+        assert_eq!(fastest(all.iter()).unwrap().median(), 1.0);
         assert!(fastest([].iter()).is_none());
     }
 }

@@ -3,11 +3,12 @@
 use super::packages;
 use crate::vm::cpio::Archive;
 use crate::vm::elf::Libraries;
-use crate::vm::image::{self, Image, brings, merged};
+use crate::vm::image::{self, Image, brings};
 use crate::vm::kernels::{self, Kernel};
 use crate::vm::modules;
 use crate::vm::start::Prepared;
 use crate::vm::store::{Access, Key, Store};
+use crate::vm::unpacked::place_in_guest;
 use crate::vm::{prepare as prepare_guest, provision};
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -131,8 +132,7 @@ fn programs(archive: &mut Archive, packages: &Path) -> Result<()> {
     }
     let sbin = packages.join("usr/sbin");
     for library in libraries.seen().filter(|path| !brings(path) && !path.starts_with(&sbin)) {
-        let name = library.strip_prefix(packages).map(|path| Path::new("/").join(path));
-        let path = merged(&name.unwrap_or_else(|_| library.to_path_buf()));
+        let path = place_in_guest(packages, library);
         if !archive.contains(&path) {
             archive.file(&path, 0o755, fs::read(library)?);
         }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
+use super::udev::{self, WANTS_UDEV};
 use crate::cargo::{self, Program};
 use crate::vm::{Command, Vm, VmOptions};
 
@@ -137,6 +138,9 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
     vm.add_program(&program.path, &inside)?;
     for example in beside {
         vm.add_program(&example.path, format!("/examples/{}", example.name))?;
+    }
+    if program.name.starts_with(WANTS_UDEV) {
+        udev::add(&vm)?;
     }
     let operations = std::env::var(OPERATIONS.0).unwrap_or_else(|_| OPERATIONS.1.into());
     let mut command = Command::new(&inside).args(["--ignored"]).args(filter);

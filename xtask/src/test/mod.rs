@@ -8,6 +8,7 @@ mod host;
 mod libraries;
 mod sanitizer;
 mod tally;
+mod udev;
 
 use anyhow::Result;
 use std::ffi::OsString;

@@ -3,10 +3,11 @@
 
 use anyhow::Result;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::vm::apt::{self, Apt, output};
+use crate::vm::image::merged;
 use crate::vm::progress::slow;
 use crate::vm::store::{Access, Store, remove_all};
 
@@ -61,6 +62,13 @@ pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathB
     fs::rename(tree, &folder)?;
     remove_all(&work)?;
     Ok(folder)
+}
+
+/// Where a guest has a library of packages that were unpacked into this folder, or one of this
+/// machine.
+pub(crate) fn place_in_guest(packages: &Path, library: &Path) -> String {
+    let own = library.strip_prefix(packages).map(|path| Path::new("/").join(path));
+    merged(&own.unwrap_or_else(|_| library.to_path_buf()))
 }
 
 /// C libdlm of Debian: its libraries, its header, and its manual.

@@ -188,7 +188,7 @@ fn a_lock_that_the_kernel_does_not_know_is_gone() {
             assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
             assert_eq!(number(&rig.refuse(errno).user), Some(2));
             assert_eq!((rig.core.mode(token), rig.core.by_id(LockId(5))), (None, None));
-            assert!(!rig.core.has_granted(b"disk0"));
+            assert!(!rig.core.knows_resource(b"disk0"));
             assert_eq!(rig.settle(token), Some(Face(Some(1))));
             rig.assert_empty();
         });

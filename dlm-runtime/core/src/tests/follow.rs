@@ -171,7 +171,7 @@ fn a_lock_whose_cancel_finds_none_is_gone() {
         rig.converting(token, Mode::Pr);
         assert_eq!(rig.cancel(token, false), CancelStep::Write);
         rig.refuse(ENOENT);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         let report = rig.ended(token, LockStatus::Granted);
         assert_eq!((report.ended.mode, rig.core.mode(token)), (None, None));
         rig.settle(token);
@@ -240,7 +240,7 @@ fn a_refused_unlock_of_a_lock_that_nobody_wants_is_written_again() {
                 let refused = rig.refuse(errno);
                 assert_eq!((number(&refused.user), numbers(&refused.lost)), (None, [None, None]));
                 assert_eq!((rig.core.left_over(), rig.core.expected()), (1, 0));
-                assert!(rig.core.has_granted(b"disk0"));
+                assert!(rig.core.knows_resource(b"disk0"));
                 rig.follow_does_nothing(token);
                 rig.now = rig.core.next_alarm().unwrap();
                 assert_eq!(rig.expired(), [Expired::Retry(token)]);
@@ -332,7 +332,7 @@ fn an_unlock_after_a_conversion_without_a_message_buffer_spoils_no_block() {
         rig.converting(token, Mode::Pw);
         rig.ended(token, LockStatus::Granted);
         let lvb = crate::UnlockLvb::Write(ValueBlock([7; 32]));
-        let unlock = Unlocking { lvb, force: false };
+        let unlock = Unlocking { lvb, ..Unlocking::default() };
         assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
         rig.refuse(ENOBUFS);
         assert!(matches!(rig.release(token).follow, Follow::Write));

@@ -255,7 +255,7 @@ impl Rig {
     #[track_caller]
     fn assert_empty(&self) {
         assert_eq!((self.core.len(), self.core.expected(), self.core.left_over()), (0, 0, 0));
-        assert!(!self.core.has_granted(b"disk0"));
+        assert!(!self.core.knows_resource(b"disk0"));
     }
 }
 

@@ -99,7 +99,7 @@ fn each_end_of_a_request_says_what_is_held() {
             let report = rig.ended(token, status);
             assert_eq!((report.ended.status, report.ended.mode), (status, mode));
             assert_eq!(rig.core.mode(token), mode);
-            assert_eq!(rig.core.has_granted(b"disk0"), mode.is_some());
+            assert_eq!(rig.core.knows_resource(b"disk0"), mode.is_some());
             assert_eq!(rig.core.by_id(LockId(5)), mode.map(|_| token));
             assert_eq!(rig.settle(token).is_some(), mode.is_none());
             let counts = rig.core.counts();
@@ -127,7 +127,7 @@ fn each_end_of_a_conversion_says_what_is_held() {
             let report = rig.ended(token, status);
             assert_eq!((report.kind, report.serial), (crate::Kind::Convert, 1));
             assert_eq!((report.ended.status, report.ended.mode), (status, mode));
-            assert_eq!(rig.core.has_granted(b"disk0"), mode.is_some());
+            assert_eq!(rig.core.knows_resource(b"disk0"), mode.is_some());
         });
     }
 }

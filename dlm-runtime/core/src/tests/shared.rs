@@ -5,7 +5,7 @@ use super::*;
 fn shared() -> (Rig, Token) {
     let mut rig = Rig::new(Rules::AsAsked);
     let token = rig.held(5);
-    rig.core.set_shared(PROCESS, false);
+    rig.core.set_shared();
     (rig, token)
 }
 
@@ -113,7 +113,8 @@ fn a_forked_child_goes_on_with_locks_that_its_parent_was_writing_for() {
     let mut rig = Rig::new(Rules::AsAsked);
     let token = rig.held(5);
     rig.convert(token, Mode::Pr).unwrap();
-    rig.core.set_shared(PROCESS + 1, true);
+    let (users, faces) = rig.call(|core, _| core.set_child(PROCESS + 1));
+    assert!(users.is_empty() && faces.is_empty());
     assert_eq!(rig.unlock(token), Ok(Queueing::Write));
     let Request::Unlock(unlock) = Request::decode(Abi::V6_64, rig.out.bytes()).unwrap() else {
         panic!()
@@ -125,4 +126,59 @@ fn a_forked_child_goes_on_with_locks_that_its_parent_was_writing_for() {
     let lksb = u64::from(PROCESS + 1);
     let result = LockResult { lksb, ..rig.completion(token, LockStatus::Unlocked) };
     assert!(matches!(rig.receive(&result), Received::Ended(_)));
+}
+
+#[test]
+fn a_conversion_goes_over_a_request_whose_grant_another_process_has_read() {
+    let (mut rig, _) = shared();
+    let token = rig.waiting(6);
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    assert_eq!(rig.core.mode(token), None);
+    // It waits: all is as before.
+    let refused = rig.refuse(EBUSY);
+    assert_eq!((number(&refused.user), numbers(&refused.lost)), (Some(3), [None, None]));
+    assert_eq!(rig.core.mode(token), None);
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    assert!(rig.accept(None));
+    assert_eq!(rig.core.mode(token), Some(Mode::Ex));
+    assert_eq!(lost(&mut rig, token), (Some(2), 0));
+    let report = rig.ended(token, LockStatus::Granted);
+    assert_eq!((number(&report.user), report.ended.mode), (Some(4), Some(Mode::Pr)));
+}
+
+#[test]
+fn a_conversion_over_a_request_that_was_refused_finds_no_lock() {
+    let (mut rig, _) = shared();
+    let token = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+    rig.accept(Some(6));
+    assert_eq!(rig.convert(token, Mode::Pr), Ok(Queueing::Write));
+    let refused = rig.refuse(ENOENT);
+    assert_eq!((number(&refused.user), numbers(&refused.lost)), (Some(3), [Some(2), None]));
+    assert!(rig.settle(token).is_some());
+}
+
+#[test]
+fn a_forked_child_leaves_to_its_parent_what_that_was_about_to_do() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    let held = rig.held(5);
+    rig.convert(held, Mode::Pr).unwrap();
+    let queued = rig.unlock(held).unwrap();
+    assert!(matches!(queued, Queueing::Queued { .. }));
+    let being_written = rig.lock();
+    let released = rig.waiting(6);
+    rig.release(released);
+    let waiting = rig.waiting(7);
+    rig.core.set_deadline(Time::ZERO, waiting, 0);
+    let (users, faces) = rig.call(|core, _| core.set_child(PROCESS + 1));
+    let mut users: Vec<_> = users.iter().map(|user| user.0).collect();
+    users.sort_unstable();
+    // The unlock, and the request that is being written.
+    assert_eq!((users, faces.len()), ([3, 4].into(), 2));
+    assert!(rig.core.view(being_written).is_none() && rig.core.view(released).is_none());
+    assert_eq!(rig.expired(), []);
+    let mut left = Vec::new();
+    rig.core.for_each_user(|user| left.push(user.0));
+    assert_eq!(left, [2, 6]);
+    rig.follow_does_nothing(held);
+    assert_eq!((rig.core.left_over(), rig.core.released()), (0, 0));
 }

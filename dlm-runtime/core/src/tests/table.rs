@@ -51,19 +51,19 @@ fn an_id_passes_to_the_next_lock_that_has_it() {
 #[test]
 fn a_resource_is_known_while_a_lock_on_it_is_granted() {
     Rig::each(|mut rig| {
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         let first = rig.waiting(5);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         rig.ended(first, LockStatus::Granted);
-        assert!(rig.core.has_granted(b"disk0") && !rig.core.has_granted(b"disk1"));
+        assert!(rig.core.knows_resource(b"disk0") && !rig.core.knows_resource(b"disk1"));
         let second = rig.held_as(6, Mode::Nl, NONE);
         rig.release(first);
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
         rig.unlock(second).unwrap();
         // It may be gone as soon as that is written.
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         rig.refuse(EBUSY);
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
     });
 }
 
@@ -82,7 +82,7 @@ fn what_is_not_wanted_is_not_kept() {
     // The kernel refuses a process of 0: it is 1.
     let mine = LockResult { lksb: 1, ..rig.completion(token, LockStatus::Granted) };
     assert!(matches!(rig.receive(&mine), Received::Ended(_)));
-    assert_eq!((rig.core.by_id(LockId(5)), rig.core.has_granted(b"disk0")), (None, false));
+    assert_eq!((rig.core.by_id(LockId(5)), rig.core.knows_resource(b"disk0")), (None, false));
     rig.unlock(token).unwrap();
     rig.refuse(EBUSY);
     assert_eq!(rig.core.mode(token), Some(Mode::Ex));

@@ -16,7 +16,7 @@ fn an_unlock_writes_the_value_block_only_if_it_is_asked_to() {
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         rig.assert_writes(6, NONE);
         let token = rig.held_as(7, Mode::Ex, LockFlags::VALBLK);
-        let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), force: false };
+        let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), ..Unlocking::default() };
         assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Write));
         let written = Unlock { id: 7, flags: LockFlags::VALBLK, lvb: BLOCK };
         assert_eq!(rig.written(), written);
@@ -28,15 +28,15 @@ fn an_unlock_takes_the_id_from_its_lock_before_it_is_written() {
     Rig::each(|mut rig| {
         let token = rig.held(5);
         assert_eq!(rig.core.by_id(LockId(5)), Some(token));
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         assert_eq!(rig.core.by_id(LockId(5)), None);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         // A refusal gives it back.
         let refused = rig.refuse(EBUSY);
         assert_eq!((number(&refused.user), refused.follow), (Some(2), false));
         assert_eq!(rig.core.by_id(LockId(5)), Some(token));
-        assert!(rig.core.has_granted(b"disk0"));
+        assert!(rig.core.knows_resource(b"disk0"));
         assert_eq!((rig.core.mode(token), rig.core.expected()), (Some(Mode::Ex), 1));
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         rig.accept(None);
@@ -86,7 +86,7 @@ fn an_unlock_may_go_over_what_is_in_flight_and_ends_it() {
         rig.accept(None);
         let report = rig.ended(token, LockStatus::Unlocked);
         assert_eq!((report.kind, number(&report.user)), (crate::Kind::Unlock, Some(unlock)));
-        let (owner, ended) = report.overtaken.unwrap();
+        let (_, owner, ended) = report.overtaken.unwrap();
         assert_eq!((owner.0, ended.status), (under, LockStatus::Unlocked));
         assert!(rig.settle(token).is_some());
         rig.assert_empty();
@@ -106,7 +106,7 @@ fn what_an_unlock_was_written_over_may_end_first() {
         assert!(report.overtaken.is_none());
         // It is being unlocked: its id, and the resource, may be others' any moment.
         assert_eq!(rig.core.by_id(LockId(5)), None);
-        assert!(!rig.core.has_granted(b"disk0"));
+        assert!(!rig.core.knows_resource(b"disk0"));
         let report = rig.ended(token, LockStatus::Unlocked);
         assert_eq!((report.serial, number(&report.user)), (serial, Some(unlock)));
         assert!(rig.settle(token).is_some());
@@ -122,7 +122,7 @@ fn an_unlock_ends_with_a_request_that_fails_under_it() {
     let report = rig.ended(token, LockStatus::Cancelled);
     assert_eq!((report.kind, number(&report.user)), (crate::Kind::Unlock, Some(2)));
     assert_eq!((report.serial, report.ended.status), (1, LockStatus::Unlocked));
-    let (owner, ended) = report.overtaken.unwrap();
+    let (_, owner, ended) = report.overtaken.unwrap();
     assert_eq!((owner.0, ended.status), (1, LockStatus::Cancelled));
     assert!(rig.settle(token).is_some());
     rig.assert_empty();
@@ -233,7 +233,7 @@ fn whether_an_unlock_that_waited_may_write_is_seen_when_its_turn_comes() {
     let token = rig.held_as(5, Mode::Ex, LockFlags::VALBLK);
     rig.converting(token, Mode::Pr);
     rig.give_up(token, 1);
-    let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), force: false };
+    let unlock = Unlocking { lvb: UnlockLvb::Write(BLOCK), ..Unlocking::default() };
     assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Queued { serial: 2 }));
     assert!(rig.ended(token, LockStatus::Granted).follow);
     // The kernel would not store it.
@@ -265,4 +265,32 @@ fn who_waits_for_what_an_unlock_was_written_over_can_give_up() {
             rig.assert_writes(5, LockFlags::FORCEUNLOCK);
         }
     }
+}
+
+#[test]
+fn an_unlock_can_wait_for_a_request_that_ends_by_itself() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    for (status, is_held) in [(LockStatus::Granted, true), (LockStatus::Again, false)] {
+        let token = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
+        rig.accept(Some(5));
+        assert_eq!(rig.unlock(token), Err(Rejected::InFlight));
+        let unlock = Unlocking { waits: true, ..Unlocking::default() };
+        assert_eq!(rig.unlock_with(token, &unlock), Ok(Queueing::Queued { serial: 1 }));
+        let made = rig.made;
+        assert_eq!(rig.unlock_with(token, &unlock), Err(Rejected::InFlight));
+        rig.follow_does_nothing(token);
+        assert!(rig.ended(token, status).follow);
+        if is_held {
+            rig.follow_writes(token);
+            rig.assert_writes(5, NONE);
+            rig.accept(None);
+            assert_eq!(number(&rig.ended(token, LockStatus::Unlocked).user), Some(made));
+        } else {
+            let Follow::Failed { user, failure, .. } = rig.follow(token) else { panic!() };
+            assert_eq!(number(&user), Some(made));
+            assert_eq!(failure, crate::Failure::Rejected(Rejected::LockGone));
+        }
+        assert!(rig.settle(token).is_some());
+    }
+    rig.assert_empty();
 }

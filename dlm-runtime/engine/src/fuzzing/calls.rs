@@ -101,6 +101,8 @@ impl Iterator for Calls<'_> {
             Kind::Deadlock | Kind::Cancel => LockFlags::CANCEL,
             _ => pick(&FLAGS, flags)? | pick(&FLAGS, flags >> 4)?,
         };
+        // An orphan that converts is then granted beside others, on kernels as here: see the crate.
+        let flags = if kind == Kind::Adopt { flags - LockFlags::EXPEDITE } else { flags };
         let mode = match mode {
             255 => ModeCode(6),
             mode => pick(&Mode::ALL, mode)?.into(),

@@ -66,6 +66,8 @@ impl Strict {
                 }
                 if lock.flags.contains(LockFlags::CONVERT) {
                     self.convert(serial, mode, lock)
+                } else if lock.flags.contains(LockFlags::ORPHAN | LockFlags::EXPEDITE) {
+                    Err(Violation::ExpediteOnOrphan)
                 } else if lock.flags.contains(LockFlags::ORPHAN) {
                     Ok(self.lock(serial, mode, lock, None))
                 } else {

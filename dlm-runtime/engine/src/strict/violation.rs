@@ -26,6 +26,8 @@ pub enum Violation {
     SecondReader,
     /// FORCEUNLOCK among the flags of a LOCK or CONVERT.
     ForceOnLock,
+    /// EXPEDITE among the flags of an adoption.
+    ExpediteOnOrphan,
     /// A second CANCEL without a LOCK or CONVERT since the first.
     SecondCancel(LockId),
     /// A second FORCEUNLOCK.
@@ -99,6 +101,7 @@ impl Violation {
             Self::Malformed(_) => "2.5",
             Self::UnknownMode(_) => "3.2",
             Self::SecondReader => "5.2",
+            Self::ExpediteOnOrphan => "3.3",
             Self::ForceOnLock => "H-2",
             Self::SecondCancel(_) | Self::SecondForce(_) | Self::IllegalQuecvt { .. } => "H-3",
             Self::UnknownLock(_) => "H-4",
@@ -142,6 +145,10 @@ impl fmt::Display for Violation {
             Self::ForceOnLock => f.write_str(
                 "FORCEUNLOCK on a LOCK or CONVERT: the lock could not be unlocked by force any more, \
                  and would outlive its device; leave the flag to UNLOCK",
+            ),
+            Self::ExpediteOnOrphan => f.write_str(
+                "EXPEDITE on the adoption of an orphan: if it is being converted the kernel grants \
+                 that whatever others hold; adopt without EXPEDITE",
             ),
             Self::SecondCancel(lock) => write!(
                 f,

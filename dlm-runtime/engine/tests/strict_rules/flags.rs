@@ -39,6 +39,14 @@ fn h2_forceunlock_belongs_to_unlocks() {
 }
 
 #[test]
+fn an_orphan_is_adopted_without_expedite() {
+    let mut it = Program::new();
+    it.begin(&lock(1, Mode::Nl, LockFlags::ORPHAN | LockFlags::EXPEDITE)).unwrap_err();
+    it.reported(Violation::ExpediteOnOrphan, "3.3");
+    it.whole(&lock(1, Mode::Nl, LockFlags::EXPEDITE), Ok(1)).unwrap();
+}
+
+#[test]
 fn h3_one_cancel_for_an_operation() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);

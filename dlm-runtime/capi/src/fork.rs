@@ -1,0 +1,87 @@
+//! A program that forks while threads are in the library.
+//!
+//! The thread that forks holds, over the fork, what the child needs: the table of handles and what is
+//! in each open lockspace. The child gets lockspaces of its own for the same handles; see
+//! `dlm_runtime::driver::Frozen`.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+use dlm_runtime::driver::Frozen;
+
+use crate::face::{CFace, Session};
+use crate::handles::{self, Held};
+
+/// What is held over a fork.
+struct Fork {
+    handles: Held,
+    /// In the order of `sessions`, which they belong to.
+    frozen: Vec<Frozen<'static, CFace>>,
+    sessions: Vec<Arc<Session>>,
+}
+
+thread_local! {
+    static FORK: RefCell<Option<Fork>> = const { RefCell::new(None) };
+}
+
+/// Has forks noticed from now on.
+pub(crate) fn notice() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Its handler comes before ours, as it is there first.
+        dlm_sys::fork_count();
+        // SAFETY: the handlers are functions that stay as long as this library is loaded, and the C
+        // library drops them when it is not. Each expects to be called as `pthread_atfork` says.
+        // Out of memory is the only failure: forked children then share what their parents have.
+        let _ = unsafe { libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child)) };
+    });
+}
+
+/// Calls what must not let a panic through.
+fn quietly(body: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(body));
+}
+
+unsafe extern "C" fn prepare() {
+    quietly(|| {
+        let handles = handles::hold();
+        let sessions: Vec<Arc<Session>> = handles.sessions().cloned().collect();
+        let frozen = sessions.iter().map(|session| {
+            // SAFETY: `Fork` keeps the session for as long as what is frozen of it, which is dropped, or
+            // given up for ever in the child, before.
+            let session: &'static Session = unsafe { &*Arc::as_ptr(session) };
+            session.freeze()
+        });
+        let frozen = frozen.collect();
+        // A thread that is ending holds nothing: its child has what is there.
+        let _ = FORK.try_with(|fork| fork.replace(Some(Fork { handles, frozen, sessions })));
+    });
+}
+
+/// What this thread has held.
+fn take() -> Option<Fork> {
+    FORK.try_with(RefCell::take).ok().flatten()
+}
+
+unsafe extern "C" fn in_parent() {
+    quietly(|| {
+        if let Some(Fork { handles, frozen, sessions }) = take() {
+            frozen.into_iter().for_each(Frozen::thaw);
+            drop((handles, sessions));
+        }
+    });
+}
+
+unsafe extern "C" fn in_child() {
+    quietly(|| {
+        if let Some(Fork { mut handles, frozen, sessions }) = take() {
+            let new: Vec<_> = frozen.into_iter().map(Frozen::in_child).collect();
+            for (place, session) in handles.sessions_mut().zip(new) {
+                // What other threads have locked in the old one stays locked.
+                std::mem::forget(std::mem::replace(place, session));
+            }
+            std::mem::forget(sessions);
+        }
+    });
+}

@@ -1,0 +1,317 @@
+//! Unlocks and cancels.
+
+use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+use dlm_core::{CancelKind, CancelStep, Kind, Rejected, Submission, UnlockLvb, Unlocking};
+use dlm_proto::{LockFlags, LockId, NodeId, Request, Token};
+use dlm_runtime::ErrorKind;
+use dlm_runtime::driver::{Begun, Notify, OthersEnd, Prepared, State};
+use libc::{EINVAL, ENOENT};
+
+use crate::errno::Errno;
+use crate::face::{CFace, LockData, Session};
+use crate::lksb::{Ast, CallerLksb};
+use crate::lock::{catching_up, tell};
+
+/// Flags of an unlock that the kernel knows.
+const OF_UNLOCK: LockFlags = LockFlags::CANCEL
+    .union(LockFlags::VALBLK)
+    .union(LockFlags::IVVALBLK)
+    .union(LockFlags::FORCEUNLOCK);
+
+/// How long an unlock waits for a request that ends by itself, if another process may have read its
+/// end.
+const SHARED_PATIENCE: Duration = Duration::from_millis(300);
+
+/// An unlock or cancel call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UnlockCall {
+    pub(crate) id: u32,
+    pub(crate) flags: LockFlags,
+    pub(crate) lksb: CallerLksb,
+    /// Replaces that of the lock's AST.
+    pub(crate) argument: Option<NonNull<c_void>>,
+}
+
+impl UnlockCall {
+    /// Whether it is a cancel.
+    fn check(&self) -> Result<bool, Errno> {
+        let flags = self.flags - LockFlags::WAIT;
+        let is_cancel = flags.contains(LockFlags::CANCEL);
+        let both = is_cancel && flags.contains(LockFlags::FORCEUNLOCK);
+        if self.id == 0 || !OF_UNLOCK.contains(flags) || both {
+            return Err(Errno(EINVAL));
+        }
+        Ok(is_cancel)
+    }
+
+    fn unlocking(&self, is_first: bool) -> Unlocking {
+        let lvb = match self.lksb.read_lvb() {
+            _ if self.flags.contains(LockFlags::IVVALBLK) => UnlockLvb::Invalidate,
+            Some(block) if self.flags.contains(LockFlags::VALBLK) => UnlockLvb::Write(block),
+            _ => UnlockLvb::Keep,
+        };
+        let force = self.flags.contains(LockFlags::FORCEUNLOCK);
+        Unlocking { lvb, force, waits: !is_first }
+    }
+}
+
+/// What a refused call puts back.
+#[derive(Debug, Clone, Copy)]
+struct Former {
+    token: Token,
+    ast: Option<Ast>,
+    calls: u64,
+    status: c_int,
+}
+
+impl Former {
+    /// Takes the status block, and gives the lock's AST another argument if there is one.
+    fn take(state: &mut State<CFace>, token: Token, call: &UnlockCall) -> Self {
+        let status = call.lksb.begin();
+        let mut none = LockData::default();
+        let lock = state.core.face_mut(token).unwrap_or(&mut none);
+        let (ast, calls) = (lock.ast, lock.calls);
+        if let (Some(ast), Some(argument)) = (ast, call.argument) {
+            lock.ast = Some(ast.with_argument(argument));
+        }
+        Self { token, ast, calls, status }
+    }
+
+    fn put_back(self, state: &mut State<CFace>, lksb: &CallerLksb) {
+        lksb.set_status(self.status);
+        let lock = state.core.face_mut(self.token).filter(|lock| lock.calls == self.calls);
+        if let Some(lock) = lock {
+            lock.ast = self.ast;
+        }
+    }
+}
+
+/// An unlock or cancel that does not wait.
+pub(crate) fn start(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
+    if call.check()? {
+        return Ok(Cancelling::begin(session, call, false).map(|_| ())?);
+    }
+    let mut former = None;
+    let mut user = None;
+    let begun = unlocking(session, call, |is_first| {
+        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+            *user = Some(Notify::Callback(call.lksb.without_lvb()));
+            prepare(state, call, is_first, &mut former, user, out)
+        };
+        session.call_start(prepare, &mut user, None)
+    });
+    match (begun, former) {
+        (Err(kind), former) => {
+            if let Some(former) = former.filter(|_| user.is_some()) {
+                former.put_back(&mut session.state(), &call.lksb);
+            }
+            Err(kind.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An unlock or cancel that waits. Returns the status.
+pub(crate) fn wait(session: &Session, call: &UnlockCall) -> Result<c_int, Errno> {
+    if call.check()? {
+        return Ok(wait_for_cancel(session, call)?);
+    }
+    let mut former = None;
+    let end = unlocking(session, call, |is_first| {
+        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+            prepare(state, call, is_first, &mut former, user, out)
+        };
+        session.call_wait(prepare, None)
+    });
+    match (end, former) {
+        (Err(kind), Some(former)) => {
+            former.put_back(&mut session.state(), &call.lksb);
+            Err(kind.into())
+        }
+        (end, _) => tell(end, (Kind::Unlock, LockId(call.id)), &call.lksb.without_lvb(), 0),
+    }
+}
+
+/// Begins an unlock, with the table locked.
+fn prepare(
+    state: &mut State<CFace>,
+    call: &UnlockCall,
+    is_first: bool,
+    former: &mut Option<Former>,
+    user: &mut Option<Notify<CFace>>,
+    out: &mut Submission,
+) -> Prepared {
+    let token = state.core.by_id(LockId(call.id)).ok_or(Rejected::LockGone)?;
+    if is_first && state.core.is_shared() && ends_by_itself(state, token).is_some() {
+        return Err(Rejected::InFlight);
+    }
+    let queueing = state.core.unlock(token, &call.unlocking(is_first), user, out)?;
+    *former = Some(Former::take(state, token, call));
+    Ok((Begun::of(token, queueing, out), queueing))
+}
+
+/// The request of a lock, if it is in flight and ends by itself: by then its id may be another's.
+fn ends_by_itself(state: &State<CFace>, token: Token) -> Option<Begun> {
+    let view = state.core.view(token).filter(|view| view.ends_by_itself)?;
+    Some(Begun { token, serial: view.serial })
+}
+
+/// Begins an unlock when the request of the lock is not in flight, if that ends by itself.
+fn unlocking<T>(
+    session: &Session,
+    call: &UnlockCall,
+    mut begin: impl FnMut(bool) -> Result<T, ErrorKind>,
+) -> Result<T, ErrorKind> {
+    catching_up(session, |is_first| {
+        if !is_first {
+            await_shared(session, call.id)?;
+        }
+        begin(is_first)
+    })
+}
+
+/// Waits for a moment, if another process may have read the end of the lock's request. Then the kernel
+/// is asked.
+fn await_shared(session: &Session, id: u32) -> Result<(), ErrorKind> {
+    let observed = {
+        let mut state = session.state();
+        let token = state.core.by_id(LockId(id)).filter(|_| state.core.is_shared());
+        let begun = token.and_then(|token| ends_by_itself(&state, token));
+        begun.map(|begun| state.observe(begun).quiet())
+    };
+    if let Some(observed) = observed {
+        let deadline = Instant::now().checked_add(SHARED_PATIENCE);
+        session.await_others(observed, deadline)?;
+    }
+    Ok(())
+}
+
+/// A cancel that was begun.
+#[derive(Debug)]
+struct Cancelling {
+    former: Former,
+    /// For the call that waits.
+    observed: Option<OthersEnd>,
+}
+
+impl Cancelling {
+    /// Begins a cancel. `None`: nothing is in flight.
+    fn begin(session: &Session, call: &UnlockCall, waits: bool) -> Result<Option<Self>, ErrorKind> {
+        let mut begun = None;
+        let step = session.cancel(|state, out| {
+            let token = state.core.by_id(LockId(call.id)).ok_or(ErrorKind::LockGone)?;
+            let step = state.core.cancel(token, None, CancelKind::Plain, false, out);
+            let lock = state.core.face_mut(token);
+            let is_twice = lock.is_some_and(|lock| lock.canceller.is_some());
+            match step {
+                CancelStep::Nothing => return Ok(step),
+                // The kernel would refuse it, with a warning.
+                CancelStep::Already => return Err(ErrorKind::NothingToCancel),
+                CancelStep::EndsByItself if is_twice => return Err(ErrorKind::NothingToCancel),
+                _ => {}
+            }
+            let former = Former::take(state, token, call);
+            let serial = state.core.view(token).map_or(0, |view| view.serial);
+            let observed = waits.then(|| state.observe(Begun { token, serial }));
+            if let Some(lock) = state.core.face_mut(token).filter(|_| !waits) {
+                lock.canceller = Some(call.lksb.without_lvb());
+            }
+            begun = Some(Self { former, observed });
+            Ok(step)
+        });
+        match (step, begun) {
+            (Ok(CancelStep::Nothing), None) => Ok(None),
+            (Ok(CancelStep::Nothing), Some(begun)) => {
+                // It has ended in the meantime: its end tells the canceller, unless somebody else has
+                // read it.
+                session.read_all()?;
+                if begun.is_told(session) {
+                    return Ok(Some(begun));
+                }
+                begun.undo(session, &call.lksb);
+                Err(ErrorKind::LockGone)
+            }
+            (Err(kind), Some(begun)) => {
+                if !begun.is_told(session) {
+                    begun.undo(session, &call.lksb);
+                }
+                Err(kind)
+            }
+            (Err(kind), None) => Err(kind),
+            (Ok(_), begun) => Ok(begun),
+        }
+    }
+
+    /// Whether what was cancelled has ended, and the canceller is told of that.
+    fn is_told(&self, session: &Session) -> bool {
+        let mut state = session.state();
+        match self.observed {
+            Some(observed) => state.has_ended(observed),
+            None => {
+                let lock = state.core.face_mut(self.former.token);
+                lock.is_none_or(|lock| lock.canceller.is_none())
+            }
+        }
+    }
+
+    fn undo(self, session: &Session, lksb: &CallerLksb) {
+        let mut state = session.state();
+        match self.observed {
+            Some(observed) => state.look_away(observed),
+            None => {
+                if let Some(lock) = state.core.face_mut(self.former.token) {
+                    lock.canceller = None;
+                }
+            }
+        }
+        self.former.put_back(&mut state, lksb);
+    }
+}
+
+fn wait_for_cancel(session: &Session, call: &UnlockCall) -> Result<c_int, Errno> {
+    let Some(begun) = Cancelling::begin(session, call, true)? else {
+        call.lksb.set_status(0);
+        return Ok(0);
+    };
+    let Some(observed) = begun.observed else { return Err(Errno(ENOENT)) };
+    let end = session.await_others(observed, None);
+    let kind = if end.as_ref().is_ok_and(|end| end.is_some_and(|end| end.mode.is_none())) {
+        Kind::Request
+    } else {
+        Kind::Convert
+    };
+    let end = end.and_then(|end| end.ok_or(ErrorKind::LockGone));
+    tell(end, (kind, LockId(call.id)), &call.lksb.without_lvb(), begun.former.status)
+}
+
+/// Ends what a lock waits for, with EDEADLK. Also locks of other processes: that is what it is for, and
+/// the kernel tells their owners.
+pub(crate) fn cancel_deadlock(session: &Session, id: u32, flags: LockFlags) -> Result<(), Errno> {
+    if id == 0 || !OF_UNLOCK.contains(flags) {
+        return Err(Errno(EINVAL));
+    }
+    let mut is_ours = false;
+    let step = session.cancel(|state, out| {
+        let Some(token) = state.core.by_id(LockId(id)) else { return Ok(CancelStep::Nothing) };
+        is_ours = true;
+        match state.core.cancel(token, None, CancelKind::Deadlock, false, out) {
+            CancelStep::Already => Err(ErrorKind::NothingToCancel),
+            step => Ok(step),
+        }
+    });
+    step?;
+    if !is_ours {
+        // Without CANCEL a granted lock would keep a mark that spoils its next cancel.
+        let flags = flags | LockFlags::CANCEL;
+        session.submit_other(&Request::Deadlock { lock: LockId(id), flags })?;
+    }
+    Ok(())
+}
+
+/// Removes orphans.
+pub(crate) fn purge(session: &Session, node: u32, task: u32) -> Result<(), Errno> {
+    Ok(session.purge(NodeId(node), task)?)
+}

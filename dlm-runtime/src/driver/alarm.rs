@@ -1,0 +1,129 @@
+//! Deadlines of operations that end in a callback or wake a task, and second attempts.
+
+use std::time::Instant;
+
+use dlm_core::{CancelKind, Expired, Failure, Kind};
+use dlm_proto::{LockId, LockStatus};
+
+use super::Driver;
+use super::call::Begun;
+use super::face::{Due, Face, Notify};
+use super::wait::CANCEL_GRACE;
+use crate::error::ErrorKind;
+use crate::event::Completion;
+
+impl<F: Face> Driver<F> {
+    /// Sets the deadline of an operation.
+    pub(crate) fn set_deadline(&self, at: Instant, begun: Begun) {
+        let at = self.time(at);
+        let is_next = {
+            let mut state = self.state();
+            let next = state.core.next_alarm();
+            state.core.set_deadline(at, begun.token, begun.serial);
+            next.is_none_or(|next| at < next)
+        };
+        if is_next {
+            self.set_alarms();
+        }
+    }
+
+    /// When something is overdue.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        let next = self.state().core.next_alarm()?;
+        self.instant(next)
+    }
+
+    /// Whether something is overdue.
+    pub(crate) fn has_overdue(&self) -> bool {
+        let next = self.state().core.next_alarm();
+        next.is_some_and(|next| next <= self.time_now())
+    }
+
+    /// Tells those who sleep of the next alarm.
+    pub(crate) fn set_alarms(&self) {
+        self.readiness.set_alarm(|| self.next_alarm());
+        self.delivery.tell_of_alarm();
+        self.readiness.stir();
+        self.waits.stir();
+    }
+
+    /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not answered.
+    pub(crate) fn serve_alarms(&self) -> Result<(), ErrorKind> {
+        let mut served = false;
+        loop {
+            let now = self.time_now();
+            let mut state = self.state();
+            if state.core.next_alarm().is_none_or(|next| next > now) {
+                break;
+            }
+            let expired = state.core.expired(now);
+            drop(state);
+            served = true;
+            match expired {
+                None => break,
+                Some(Expired::Retry(token)) => self.follow_up(token),
+                Some(Expired::Deadline { token, serial }) => {
+                    self.serve_deadline(Begun { token, serial });
+                }
+            }
+        }
+        if served {
+            self.set_alarms();
+        }
+        Ok(())
+    }
+
+    /// The deadline of an operation has passed, for the first time or, after its cancel, again.
+    fn serve_deadline(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        let is_first = {
+            let mut state = self.state();
+            state.core.mark_timed_out(token, serial);
+            state.core.want_cancel(token, serial, CancelKind::Plain)
+        };
+        if is_first {
+            let again = self.time_now().saturating_add(CANCEL_GRACE);
+            self.state().core.set_deadline(again, token, serial);
+            self.follow_up(token);
+            return;
+        }
+        let (user, kind) = {
+            let mut state = self.state();
+            let kind = state.core.view(token).and_then(|view| view.op).map(|op| op.kind);
+            let user = state.core.give_up(token, serial);
+            state.handed_out(user.as_ref());
+            (user, kind)
+        };
+        self.tell_given_up(begun);
+        self.tell_of_time_out(begun, user, kind.unwrap_or(Kind::Request));
+        self.release_given_up(token);
+        self.see_to_left_overs();
+    }
+
+    fn tell_of_time_out(&self, begun: Begun, user: Option<Notify<F>>, kind: Kind) {
+        let Begun { token, .. } = begun;
+        match user {
+            Some(Notify::Callback(callback)) => {
+                let due = {
+                    let mut state = self.state();
+                    let (mode, id) = match kind {
+                        Kind::Request => (None, LockId(0)),
+                        _ => (state.core.mode(token), state.core.id(token)),
+                    };
+                    let completion = Completion {
+                        status: LockStatus::TimedOut,
+                        flags: dlm_proto::StatusFlags::empty(),
+                        mode,
+                        lvb: None,
+                    };
+                    let face = state.core.face_mut(token);
+                    face.and_then(|face| F::ended(face, kind, Some(callback), &completion, id))
+                };
+                if let Some(due) = due {
+                    self.leave_due(Due::Completion(token, due));
+                }
+            }
+            user => self.fail(begun, user, Failure::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Running callbacks.
+
+use std::time::Instant;
+
+use super::Driver;
+use super::face::{Due, Face};
+use super::read::{Read, Role};
+use super::wait::earliest;
+use crate::error::ErrorKind;
+use crate::sync::atomic::Ordering;
+use crate::sync::time_left;
+
+/// The fewest results that one turn reads if they are there. More are read as long as they can have
+/// been there when the turn began; a flood of later ones leaves the caller time for other things.
+const READ_BUDGET: usize = 256;
+
+impl<F: Face> Driver<F> {
+    /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
+    /// meanwhile than it reads, the descriptor becomes readable again.
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or a read that failed.
+    pub fn dispatch(&self) -> Result<usize, ErrorKind> {
+        let mut ran = 0;
+        if let Err(kind) = self.readiness.check() {
+            // It may be that there is nothing left to watch.
+            self.check_removed()?;
+            return Err(kind);
+        }
+        if self.has_overdue() {
+            self.serve_alarms()?;
+        }
+        self.do_chores();
+        let mut budget = READ_BUDGET;
+        let mut turn = 0;
+        while turn < budget {
+            if self.check_fork().is_err() {
+                // A callback has forked, and this is the child.
+                return Ok(ran);
+            }
+            if let Some(due) = self.due.pop() {
+                self.run(due);
+                ran += 1;
+                turn += 1;
+                continue;
+            }
+            let expected = self.state().core.expected();
+            if turn == 0 {
+                budget = budget.max(2 * expected);
+            } else if expected == 0 {
+                // Saves the read that would only say that nothing is left.
+                return Ok(self.end_turn(ran));
+            }
+            match self.read(Role::Other) {
+                Ok(Read::Effects(effects)) => {
+                    if let Some(due) = self.apply(*effects, true) {
+                        self.run(due);
+                        ran += 1;
+                    }
+                }
+                Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Empty) => {
+                    if turn == 0 {
+                        self.check_removed()?;
+                    }
+                    return Ok(self.end_turn(ran));
+                }
+                // Those that were due before the end are run first.
+                Err(_) if !self.due.is_empty() => {}
+                Err(kind) => return if ran > 0 { Ok(ran) } else { Err(kind) },
+            }
+            turn += 1;
+        }
+        // There may be more, and whoever waits for an edge must see one.
+        if self.check_fork().is_ok() {
+            self.readiness.raise_again();
+        }
+        Ok(ran)
+    }
+
+    fn end_turn(&self, ran: usize) -> usize {
+        let is_there = || !self.due.is_empty() || self.slot.get().is_err();
+        self.readiness.lower(is_there, || self.next_alarm());
+        ran
+    }
+
+    /// As [`Driver::dispatch`], once there is something to run.
+    pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
+        loop {
+            let ran = self.dispatch()?;
+            if ran > 0 || deadline.is_some_and(|at| time_left(at).is_zero()) {
+                return Ok(ran);
+            }
+            let device = self.slot.get()?;
+            self.readiness.sleepers.fetch_add(1, Ordering::SeqCst);
+            let until = earliest(deadline, self.next_alarm());
+            let slept = match self.readiness.work() {
+                Ok(work) => self.sleep(&device, true, &[work], until),
+                Err(kind) => Err(kind),
+            };
+            self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
+            slept?;
+        }
+    }
+
+    /// Runs a callback. Nothing is locked meanwhile.
+    pub(crate) fn run(&self, due: Due<F>) {
+        match due {
+            Due::Completion(token, due) => F::run(self, token, due),
+            Due::Blocking(token, mode) => F::run_blocking(self, token, mode),
+        }
+    }
+}

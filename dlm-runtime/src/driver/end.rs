@@ -1,0 +1,113 @@
+//! The end of an open lockspace: closed, removed, or lost.
+
+use std::task::Waker;
+
+use super::Driver;
+use super::device::Gone;
+use super::face::{Face, Notify};
+use crate::error::ErrorKind;
+use crate::sync::{Mutex, lock};
+
+/// The tasks that wait for the end.
+#[derive(Default)]
+pub(crate) struct EndWakers(Mutex<Vec<Waker>>);
+
+impl EndWakers {
+    /// One more; it looks again after this.
+    pub(crate) fn register(&self, waker: Waker) {
+        let mut wakers = lock(&self.0);
+        if wakers.iter().any(|known| known.will_wake(&waker)) {
+            drop(wakers);
+            return drop(waker);
+        }
+        wakers.push(waker);
+    }
+
+    fn take(&self) -> Vec<Waker> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
+
+impl<F: Face> Driver<F> {
+    /// Looks whether the lockspace was removed, after its watch became readable.
+    pub(crate) fn check_removed(&self) -> Result<(), ErrorKind> {
+        let removed = {
+            let device = self.slot.get()?;
+            device.was_removed()?
+        };
+        if removed {
+            self.end(Gone::Removed);
+            return Err(ErrorKind::Removed);
+        }
+        Ok(())
+    }
+
+    /// Whoever reads for others cannot go on, for this reason. They would wait for ever: it is the end
+    /// of the lockspace.
+    pub(crate) fn end_reading(&self, why: &ErrorKind) {
+        if let ErrorKind::Device(error) = why {
+            self.end(Gone::Failed(*error));
+        }
+    }
+
+    /// Takes the device away, and tells everybody. Every lock is gone.
+    pub(crate) fn end(&self, why: Gone) {
+        let Some(device) = self.slot.empty(why) else { return };
+        let users = {
+            let mut state = self.state();
+            let users = state.core.end();
+            state.delivered = 0;
+            users
+        };
+        let (mut threads, mut tasks, mut callbacks) = (Vec::new(), Vec::new(), Vec::new());
+        for (token, _, user) in users {
+            match user {
+                Notify::Thread(waiter) => threads.extend(waiter),
+                Notify::Task(waker) => tasks.push(waker),
+                Notify::Callback(callback) => callbacks.push((token, callback)),
+            }
+        }
+        {
+            let mut state = self.state();
+            threads.extend(state.observers.iter_mut().filter_map(|other| other.waiter.take()));
+        }
+        for waiter in &threads {
+            self.waits.wake(waiter);
+        }
+        for (token, callback) in callbacks {
+            // He who closes a lockspace gives its callbacks up with it.
+            if why == Gone::Closed {
+                self.guarded(move || drop(callback));
+            } else {
+                self.fail_callback(token, callback, nix::libc::ENODEV);
+            }
+        }
+        let tokens = self.state().core.tokens();
+        for token in tokens {
+            // Those that were released are gone now.
+            self.follow_up(token);
+        }
+        self.notice_waiters.wake_all(&self.waits);
+        self.readiness.raise();
+        self.delivery.tell_of_end();
+        self.settler.stop();
+        for waker in
+            tasks.into_iter().chain(self.take_notice_wakers()).chain(self.end_wakers.take())
+        {
+            self.guarded(|| waker.wake());
+        }
+        self.flush.wake(self);
+        // Last: closing may block.
+        drop(device);
+    }
+
+    /// The wakers of tasks that wait for notices of locks.
+    fn take_notice_wakers(&self) -> Vec<Waker> {
+        let mut state = self.state();
+        let tokens = state.core.tokens();
+        tokens
+            .into_iter()
+            .filter_map(|token| state.core.face_mut(token).and_then(F::take_waker))
+            .collect()
+    }
+}

@@ -1,0 +1,102 @@
+//! What differs between the faces of a driver: the Rust API and the C libraries.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use dlm_core::Kind;
+use dlm_proto::{LockId, Mode, Token};
+
+use super::Driver;
+use super::wait_queue::Waiter;
+use crate::event::Completion;
+
+/// A face of a driver: what it keeps for locks and operations, and how its callbacks are run.
+///
+/// The functions that are given a `&mut Self::Lock` are called with the table of locks locked. They
+/// must not run foreign code: they take what is to be run or dropped out, and return it.
+pub trait Face: Sized + Send + Sync + 'static {
+    /// What is kept for an operation that ends in a callback.
+    type Callback: Send;
+    /// What is kept for a lock.
+    type Lock: Default + Send;
+    /// A completion callback that is due, with all that it is told.
+    type Due: Send;
+
+    /// Whether a thread that waits in a call runs callbacks that are due, if no delivery thread does.
+    const RUNS_IN_WAITS: bool;
+
+    /// Whether each lock has a handle, whose drop releases it.
+    const HAS_HANDLES: bool;
+
+    /// The kernel has accepted the request for a lock, as one of this id. Called for faces without
+    /// handles, with the table locked, unless the request has ended already.
+    fn learned(_callback: &Self::Callback, _id: LockId) {}
+
+    /// An operation of a lock has ended. `callback`: what was kept for it, unless a thread or task
+    /// waits for the end. Returns the callback that is due by this.
+    fn ended(
+        lock: &mut Self::Lock,
+        kind: Kind,
+        callback: Option<Self::Callback>,
+        completion: &Completion,
+        id: LockId,
+    ) -> Option<Self::Due>;
+
+    /// An unlock was written over an operation that ends in a callback, and has ended it.
+    fn overtaken(callback: Self::Callback, completion: &Completion) -> Option<Self::Due>;
+
+    /// Whether nothing of foreign code is kept for a lock.
+    fn is_vacant(lock: &Self::Lock) -> bool;
+
+    /// Somebody waits for a lock.
+    fn noticed(lock: &mut Self::Lock, mode: Mode) -> Notice;
+
+    /// The waker of the task that waits for notices of a lock.
+    fn take_waker(lock: &mut Self::Lock) -> Option<Waker>;
+
+    /// Runs a completion callback, in a thread of which nothing is held.
+    fn run(driver: &Driver<Self>, token: Token, due: Self::Due);
+
+    /// Runs the blocking callback of a lock, in the same way.
+    fn run_blocking(driver: &Driver<Self>, token: Token, mode: Mode);
+
+    /// The completion of an operation that has failed without a result, for its callback; an error
+    /// number (positive).
+    fn failed(lock: &mut Self::Lock, callback: Self::Callback, errno: i32) -> Option<Self::Due>;
+}
+
+/// What a blocking notice leads to.
+#[derive(Debug)]
+pub enum Notice {
+    /// Nothing.
+    Nothing,
+    /// The blocking callback is due.
+    Callback,
+    /// A task waits for it.
+    Wake(Waker),
+}
+
+/// Who is told that an operation has ended.
+pub enum Notify<F: Face> {
+    /// A thread that waits in a call, once it sleeps. It finds the outcome in the core.
+    Thread(Option<Arc<Waiter>>),
+    /// A task; it finds the outcome as a thread does.
+    Task(Waker),
+    /// A callback.
+    Callback(F::Callback),
+}
+
+impl<F: Face> Notify<F> {
+    /// Whether somebody must read the completion who is not the one that waits for it.
+    pub(crate) const fn needs_delivery(&self) -> bool {
+        !matches!(self, Self::Thread(_))
+    }
+}
+
+/// Something for whoever runs callbacks.
+pub enum Due<F: Face> {
+    /// A completion callback.
+    Completion(Token, F::Due),
+    /// The blocking callback of a lock.
+    Blocking(Token, Mode),
+}

@@ -1,0 +1,134 @@
+//! Opening and closing a lockspace for a face.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
+
+use super::device::Gone;
+use super::face::Face;
+use super::{Driver, DriverOptions};
+use crate::control::{self, Manager};
+use crate::error::ErrorKind;
+use crate::sync::now;
+
+/// How long a device node may take to appear.
+const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<F: Face> Driver<F> {
+    /// Opens a lockspace that exists on this node.
+    ///
+    /// # Errors
+    ///
+    /// A bad name, no such lockspace, no permission for its device.
+    pub fn open(
+        manager: &Manager,
+        name: &[u8],
+        options: &DriverOptions,
+    ) -> Result<Arc<Self>, ErrorKind> {
+        Self::attach(manager, LockspaceName::new(name)?, None, options)
+    }
+
+    /// Creates a lockspace on this node, or takes one more reference of it, and opens it. Waits for
+    /// the cluster as long as it takes. `permissions` are given to the node of a lockspace that did
+    /// not exist; those of one in use stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockspaceOptions::create`](crate::LockspaceOptions::create). What was created is removed
+    /// again when it cannot be opened.
+    pub fn create(
+        manager: &Manager,
+        name: &[u8],
+        flags: LockspaceFlags,
+        permissions: u32,
+        options: &DriverOptions,
+    ) -> Result<Arc<Self>, ErrorKind> {
+        let name = LockspaceName::new(name)?;
+        let create = |flags| control::create(manager, name.clone(), flags, Duration::MAX);
+        // Only who made it may change its node: others may have it open.
+        let (minor, is_new) = match create(flags | LockspaceFlags::NEWEXCL) {
+            Ok(minor) => (minor, true),
+            Err(kind) if exists(&kind) && !flags.contains(LockspaceFlags::NEWEXCL) => {
+                (create(flags)?, false)
+            }
+            Err(kind) => return Err(kind),
+        };
+        let opened = Self::attach(manager, name.clone(), Some(minor), options).and_then(|driver| {
+            if is_new {
+                driver.set_permissions(permissions)?;
+            }
+            Ok(driver)
+        });
+        opened.inspect_err(|_| {
+            // Nobody else would give back the reference.
+            let _ = control::remove(manager, minor, RemoveFlags::empty(), NODE_TIMEOUT);
+        })
+    }
+
+    fn attach(
+        manager: &Manager,
+        name: LockspaceName,
+        minor: Option<Minor>,
+        options: &DriverOptions,
+    ) -> Result<Arc<Self>, ErrorKind> {
+        let device = manager.open(&name, minor, NODE_TIMEOUT)?;
+        Self::new(name, device, manager.clone(), options)
+    }
+
+    /// The name.
+    pub const fn name(&self) -> &LockspaceName {
+        &self.name
+    }
+
+    /// The minor number of the device.
+    pub const fn minor(&self) -> Minor {
+        self.minor
+    }
+
+    /// The descriptor that is readable while there is something to dispatch. It is made at the first
+    /// call.
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub fn descriptor(&self) -> Result<RawFd, ErrorKind> {
+        let source = self.readiness.source(&self.slot, || self.next_alarm())?;
+        Ok(source.as_raw_fd())
+    }
+
+    /// The same, if it was made.
+    pub fn made_descriptor(&self) -> Option<RawFd> {
+        self.readiness.made().map(|source| source.as_raw_fd())
+    }
+
+    /// Stops the delivery thread after the callback that it runs, and waits for that, at most for
+    /// `timeout`, unless this is that thread.
+    pub fn stop_delivery(&self, timeout: Duration) {
+        if let Some(control) = self.delivery.take() {
+            let _ = control.stop(timeout);
+        }
+    }
+
+    /// Takes the lockspace from its users. `false`: a call of another thread has not returned from the
+    /// kernel within `timeout`, and the device is closed when it does.
+    pub fn close(&self, timeout: Duration) -> bool {
+        self.end(Gone::Closed);
+        self.slot.wait_closed(now().checked_add(timeout))
+    }
+
+    /// Gives back a reference of the lockspace, after it was closed. Waits until everybody has closed
+    /// it, if that reference is the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Device`]: EPERM, EBUSY (locks are left, the reference is kept), ENOENT.
+    pub fn give_back(&self, flags: RemoveFlags) -> Result<(), ErrorKind> {
+        control::remove(&self.manager, self.minor, flags, Duration::MAX)
+    }
+}
+
+fn exists(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Device(error) if error.errno() == Some(dlm_sys::Errno::EEXIST))
+}

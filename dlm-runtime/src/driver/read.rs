@@ -1,0 +1,332 @@
+//! Reading a result, and its way to whoever waits for it.
+
+use std::sync::Arc;
+
+use dlm_core::{Ended, Moved, Own, Received, Report, Ticket};
+use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
+
+use super::device::Device;
+use super::effects::Effects;
+use super::face::{Due, Face, Notice, Notify};
+use super::{Driver, State, Waiter};
+use crate::error::ErrorKind;
+use crate::event::Completion;
+use crate::sync::{MutexGuard, lock};
+use crate::trace::Note;
+
+/// Who reads, and takes at once what is meant for him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The thread or task that waits for this operation of a lock.
+    Waiter(Token, u64),
+    /// One that waits for something else, or runs callbacks.
+    Other,
+}
+
+/// What reading one result led to.
+pub(crate) enum Read<F: Face> {
+    /// Nothing to read now.
+    Empty,
+    /// Nothing that is left to do.
+    Handled,
+    /// The end of the operation that the reader waits for. Nobody else is told. What comes with it is
+    /// dropped when the reader has given up its place.
+    Mine(Completion, Left<F>),
+    /// What is left to do. The reader gives up its place first, and then calls `apply`.
+    Effects(Box<Effects<F>>),
+}
+
+/// What is left of an operation that its owner has read himself.
+pub(crate) struct Left<F: Face> {
+    /// His waker, if he has one.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    user: Option<Notify<F>>,
+    /// What was kept for a lock that is gone.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    lock: Option<Box<F::Lock>>,
+}
+
+impl<F: Face> Driver<F> {
+    /// Reads one result, if there is one, and routes it.
+    pub(crate) fn read(&self, role: Role) -> Result<Read<F>, ErrorKind> {
+        let device = self.slot.get()?;
+        self.read_from(&device, role, None)
+    }
+
+    /// As [`Driver::read`], for who has the device in hand. `accepted`: a submission that the kernel
+    /// has just accepted, which the core is told under the same lock.
+    #[inline]
+    pub(crate) fn read_from(
+        &self,
+        device: &Device,
+        role: Role,
+        accepted: Option<(&Ticket, Option<LockId>)>,
+    ) -> Result<Read<F>, ErrorKind> {
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let len = device.read_result(&mut buffer);
+        let mut state = self.state();
+        let mut follow = None;
+        if let Some((ticket, id)) = accepted {
+            if state.core.accepted(ticket, id) {
+                follow = Some(ticket.token);
+            }
+        }
+        let len = match len {
+            Ok(Some(len)) => len,
+            nothing => {
+                drop(state);
+                drop(gate);
+                return self.read_nothing(nothing.map(|_| ()), follow);
+            }
+        };
+        let bytes = buffer.get(..len).unwrap_or(&buffer);
+        if let Role::Waiter(token, serial) = role {
+            if state.observers.is_empty() && follow.is_none() && self.flush.is_idle() {
+                if let Some(own) = state.core.receive_own(bytes, token, serial) {
+                    return Ok(self.route_own(state, gate, (token, serial), own));
+                }
+            }
+        }
+        let received = state.core.receive(bytes);
+        let read = match received {
+            Received::Ended(report) => self.route(&mut state, report),
+            Received::Blocking { token, mode } => self.route_notice(&mut state, token, mode),
+            Received::Dropped | Received::Nothing => Read::Handled,
+        };
+        drop(state);
+        drop(gate);
+        match follow {
+            None => Ok(read),
+            Some(token) => Ok(self.with_follow(read, token)),
+        }
+    }
+
+    /// Hands the plain end of an operation to the reader, whose operation it is.
+    #[inline]
+    fn route_own(
+        &self,
+        mut state: MutexGuard<'_, State<F>>,
+        gate: MutexGuard<'_, ()>,
+        (token, serial): (Token, u64),
+        own: Own<Notify<F>>,
+    ) -> Read<F> {
+        let Own { kind, ended, user } = own;
+        state.handed_out(user.as_ref());
+        let completion = state.completion(token, &ended);
+        let id = state.core.id(token);
+        let due = match state.core.face_mut(token) {
+            Some(face) => F::ended(face, kind, None, &completion, id),
+            None => None,
+        };
+        if due.is_some() {
+            let overtaken = None;
+            let report = Report { token, serial, kind, ended, user, overtaken, follow: false };
+            return self.route_any(&mut state, report, &completion, due);
+        }
+        let lock = if ended.mode.is_none() { state.core.settle(token) } else { None };
+        drop(state);
+        drop(gate);
+        let lock = lock.filter(|lock| !F::is_vacant(lock)).map(Box::new);
+        Read::Mine(completion, Left { user, lock })
+    }
+
+    #[cold]
+    fn with_follow(&self, read: Read<F>, token: Token) -> Read<F> {
+        match read {
+            Read::Effects(mut effects) if effects.follow.is_none() => {
+                effects.follow = Some(token);
+                Read::Effects(effects)
+            }
+            Read::Handled => {
+                let effects = Effects { follow: Some(token), ..Effects::default() };
+                Read::Effects(Box::new(effects))
+            }
+            // The thread that has just written has no place yet that others wait for.
+            read => {
+                self.follow_up(token);
+                read
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn read_nothing(
+        &self,
+        answer: Result<(), dlm_sys::Error>,
+        follow: Option<Token>,
+    ) -> Result<Read<F>, ErrorKind> {
+        if let Some(token) = follow {
+            self.follow_up(token);
+        }
+        match answer {
+            Ok(()) => Ok(Read::Empty),
+            Err(error) if is_passing(&error) => {
+                self.is_read_short.store(true, crate::sync::atomic::Ordering::Relaxed);
+                Ok(Read::Empty)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Hands the end of an operation to whoever asked for it.
+    fn route(&self, state: &mut State<F>, report: Report<Notify<F>>) -> Read<F> {
+        let Report { token, serial, kind, ended, user, overtaken, follow } = report;
+        state.handed_out(user.as_ref());
+        let completion = state.completion(token, &ended);
+        let id = state.core.id(token);
+        let (callback, user) = match user {
+            Some(Notify::Callback(callback)) => (Some(callback), None),
+            user => (None, user),
+        };
+        let face = state.core.face_mut(token);
+        let due = face.and_then(|face| F::ended(face, kind, callback, &completion, id));
+        let report = Report { token, serial, kind, ended, user, overtaken, follow };
+        self.route_any(state, report, &completion, due)
+    }
+
+    #[inline(never)]
+    fn route_any(
+        &self,
+        state: &mut State<F>,
+        report: Report<Notify<F>>,
+        completion: &Completion,
+        due: Option<F::Due>,
+    ) -> Read<F> {
+        let Report { token, serial, ended, user, overtaken, follow, .. } = report;
+        let mut effects = Effects::default();
+        // A lock that is gone stays in the table until its owner was told, and his callback has run.
+        let mut is_kept = due.is_some();
+        match user {
+            Some(Notify::Thread(waiter)) => {
+                if F::HAS_HANDLES {
+                    state.core.keep(token, serial, Ok(ended));
+                    is_kept = true;
+                } else {
+                    // Whoever has the lock's id may go on with it before this thread has woken.
+                    state.observers.push(Observer::of_end(token, serial, completion));
+                }
+                effects.threads.extend(waiter);
+            }
+            Some(Notify::Task(waker)) => {
+                state.core.keep(token, serial, Ok(ended));
+                is_kept = true;
+                effects.task = Some(waker);
+            }
+            other => effects.discard(other),
+        }
+        if let Some((serial, user, ended)) = overtaken {
+            let completion = state.completion(token, &ended);
+            state.tell_observers(token, serial, &completion, &mut effects.threads);
+            effects.overtaken = self
+                .route_overtaken(state, (token, serial), user, &completion, &mut effects)
+                .map(|due| Due::Completion(token, due));
+        }
+        effects.due = due.map(|due| Due::Completion(token, due));
+        state.tell_observers(token, serial, completion, &mut effects.threads);
+        if let Some(name) = state.core.name(token) {
+            effects.note = Note::ended(name, completion.status, completion.mode);
+        }
+        if ended.mode.is_none() && !is_kept && !follow {
+            effects.lock = state.core.settle(token);
+        }
+        effects.follow = follow.then_some(token);
+        effects.is_flushed = state.core.released() == 0 && !self.flush.is_idle();
+        Read::Effects(Box::new(effects))
+    }
+
+    /// Tells the owner of the operation that an unlock was written over.
+    fn route_overtaken(
+        &self,
+        state: &mut State<F>,
+        (token, serial): (Token, u64),
+        user: Notify<F>,
+        completion: &Completion,
+        effects: &mut Effects<F>,
+    ) -> Option<F::Due> {
+        state.handed_out(Some(&user));
+        match user {
+            Notify::Thread(waiter) => {
+                state.observers.push(Observer::of_end(token, serial, completion));
+                effects.threads.extend(waiter);
+                None
+            }
+            Notify::Callback(callback) => F::overtaken(callback, completion),
+            user @ Notify::Task(_) => {
+                effects.discard(Some(user));
+                None
+            }
+        }
+    }
+
+    /// Hands a blocking notice to whoever wants it.
+    #[inline(never)]
+    fn route_notice(&self, state: &mut State<F>, token: Token, mode: Mode) -> Read<F> {
+        let mut effects = Effects::default();
+        match state.core.face_mut(token).map(|face| F::noticed(face, mode)) {
+            None | Some(Notice::Nothing) => {}
+            Some(Notice::Callback) => effects.due = Some(Due::Blocking(token, mode)),
+            Some(Notice::Wake(waker)) => effects.task = Some(waker),
+        }
+        effects.is_noticed = Some(token);
+        if let Some(name) = state.core.name(token) {
+            effects.note = Note::blocking(name, mode);
+        }
+        Read::Effects(Box::new(effects))
+    }
+}
+
+/// A thread that waits for the end of an operation that is not its own, or for whom the end of its own
+/// cannot be kept with the lock, as that goes on without it.
+pub(crate) struct Observer {
+    pub(crate) token: Token,
+    pub(crate) serial: u64,
+    /// Tells the observers of an operation apart; 0 for the thread whose operation it is.
+    pub(crate) number: u64,
+    pub(crate) waiter: Option<Arc<Waiter>>,
+    pub(crate) end: Option<Completion>,
+}
+
+impl Observer {
+    fn of_end(token: Token, serial: u64, end: &Completion) -> Self {
+        Self { token, serial, number: 0, waiter: None, end: Some(*end) }
+    }
+}
+
+impl<F: Face> State<F> {
+    /// What is told of an end.
+    #[inline]
+    pub(crate) fn completion(&self, token: Token, ended: &Ended) -> Completion {
+        let lvb = if ended.moved == Moved::Nothing { None } else { self.core.lvb(token) };
+        Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
+    }
+
+    /// Tells the observers of an operation that it has ended.
+    pub(crate) fn tell_observers(
+        &mut self,
+        token: Token,
+        serial: u64,
+        completion: &Completion,
+        threads: &mut Vec<Arc<Waiter>>,
+    ) {
+        let of = |observer: &&mut Observer| observer.token == token && observer.serial == serial;
+        for observer in self.observers.iter_mut().filter(of) {
+            if observer.end.is_none() {
+                observer.end = Some(*completion);
+                threads.extend(observer.waiter.take());
+            }
+        }
+    }
+
+    /// Whether an operation has observers.
+    #[inline]
+    fn is_observed(&self, token: Token, serial: u64) -> bool {
+        self.observers.iter().any(|other| other.token == token && other.serial == serial)
+    }
+}
+
+/// Whether the same read can succeed a moment later: memory is short.
+fn is_passing(error: &dlm_sys::Error) -> bool {
+    use dlm_sys::Errno;
+    error.errno().is_some_and(|errno| [Errno::ENOMEM, Errno::EINTR, Errno::EAGAIN].contains(&errno))
+}

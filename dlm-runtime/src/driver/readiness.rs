@@ -1,0 +1,201 @@
+//! What a user polls: one descriptor for all that a lockspace has to report. Its parts are made when
+//! they are first needed.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use super::device::Slot;
+use super::lazy_signal::LazySignal;
+use super::signal::{AsFd, PollSet, Source, Timer};
+use crate::error::ErrorKind;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, lock, time_left};
+
+#[derive(Debug, Default)]
+struct State {
+    /// Something is there for whoever dispatches that the device does not show.
+    has_work: bool,
+    watches_device: bool,
+    /// The signal is in the set.
+    watches_work: bool,
+    watches_timer: bool,
+    /// When the timer goes off, or has gone off.
+    timer_at: Option<Instant>,
+    failure: Option<ErrorKind>,
+}
+
+/// A descriptor that is readable while a lockspace has something to report.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    state: Mutex<State>,
+    set: OnceLock<Arc<PollSet>>,
+    /// Readable while there is work.
+    work: LazySignal,
+    timer: OnceLock<Timer>,
+    /// Threads that sleep until there is work.
+    pub(crate) sleepers: AtomicUsize,
+}
+
+impl Readiness {
+    /// Uses this set, which somebody has made already.
+    pub(crate) fn use_set(&self, set: &Arc<PollSet>) {
+        let _ = self.set.set(Arc::clone(set));
+    }
+
+    /// That of a forked child: the same number, and nothing of the parent's behind it.
+    #[cfg(not(dlm_model))]
+    pub(crate) fn in_child(&self) -> Self {
+        let new = Self::default();
+        if let Some(set) = self.set.get().filter(|set| set.renew().is_ok()) {
+            new.use_set(set);
+        }
+        new
+    }
+
+    /// The descriptor to poll. It is made now if it was not before.
+    ///
+    /// What it shows is added at the first call: being looked at costs the kernel some work for each
+    /// result, which those who only make blocking calls need not pay.
+    pub(crate) fn source(
+        &self,
+        slot: &Slot,
+        next: impl FnOnce() -> Option<Instant>,
+    ) -> Result<Source<'_>, ErrorKind> {
+        let mut state = lock(&self.state);
+        if self.set.get().is_none() {
+            let _ = self.set.set(Arc::new(PollSet::new(&[])?));
+        }
+        let Some(set) = self.set.get() else { return Err(ErrorKind::Closed) };
+        if !state.watches_device {
+            // Without a device it is readable because of that.
+            if let Ok(device) = slot.get() {
+                set.add(&device.removal()?)?;
+                set.add(&device.results())?;
+            }
+            state.watches_device = true;
+            if state.has_work {
+                self.show_work(&mut state)?;
+            }
+            self.set_timer(&mut state, next())?;
+        }
+        Ok(set.as_fd())
+    }
+
+    /// The descriptor, if it was made.
+    pub(crate) fn made(&self) -> Option<Source<'_>> {
+        self.set.get().map(|set| set.as_fd())
+    }
+
+    /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
+    pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
+        if let Err(kind) = self.source(slot, next) {
+            // Whoever polls is told of it when he dispatches.
+            lock(&self.state).failure = Some(kind);
+            self.raise();
+        }
+    }
+
+    /// Readable while there is work for whoever dispatches: for threads that sleep at the device too.
+    pub(crate) fn work(&self) -> Result<Source<'_>, ErrorKind> {
+        let mut state = lock(&self.state);
+        let work = self.work.get()?;
+        if state.has_work {
+            work.set();
+        }
+        self.watch_work(&mut state)?;
+        Ok(work.as_fd())
+    }
+
+    /// There is work.
+    pub(crate) fn raise(&self) {
+        let mut state = lock(&self.state);
+        state.has_work = true;
+        if let Err(errno) = self.show_work(&mut state) {
+            state.failure = Some(errno.into());
+        }
+    }
+
+    /// There may be more work than was done: whoever waits for an edge sees one.
+    pub(crate) fn raise_again(&self) {
+        self.raise();
+    }
+
+    fn show_work(&self, state: &mut State) -> nix::Result<()> {
+        if self.set.get().is_some() {
+            self.work.get()?.set();
+            return self.watch_work(state);
+        }
+        self.work.set();
+        Ok(())
+    }
+
+    fn watch_work(&self, state: &mut State) -> nix::Result<()> {
+        if let Some(set) = self.set.get().filter(|_| !state.watches_work) {
+            set.add(&self.work.get()?.as_fd())?;
+            state.watches_work = true;
+        }
+        Ok(())
+    }
+
+    /// There is no more work, unless `is_there` says otherwise. `next`: the next alarm, if the last one
+    /// was seen to.
+    pub(crate) fn lower(
+        &self,
+        is_there: impl FnOnce() -> bool,
+        next: impl FnOnce() -> Option<Instant>,
+    ) {
+        let mut state = lock(&self.state);
+        if state.timer_at.is_some_and(|at| time_left(at).is_zero()) {
+            // Another thread has seen to the alarm, and has not come to this yet.
+            if let Err(errno) = self.set_timer(&mut state, next()) {
+                state.failure = Some(errno.into());
+            }
+        }
+        if state.has_work && !is_there() {
+            state.has_work = false;
+            self.work.clear();
+        }
+    }
+
+    /// Sets the time at which the descriptor becomes readable to what `next` says under the lock: who
+    /// sets it last has seen what the others have done.
+    pub(crate) fn set_alarm(&self, next: impl FnOnce() -> Option<Instant>) {
+        let mut state = lock(&self.state);
+        if self.set.get().is_some() {
+            if let Err(errno) = self.set_timer(&mut state, next()) {
+                state.failure = Some(errno.into());
+            }
+        }
+    }
+
+    fn set_timer(&self, state: &mut State, next: Option<Instant>) -> nix::Result<()> {
+        let Some(set) = self.set.get() else { return Ok(()) };
+        let timer = match self.timer.get() {
+            Some(timer) => timer,
+            None if next.is_none() => return Ok(()),
+            None => {
+                let timer = Timer::new()?;
+                self.timer.get_or_init(|| timer)
+            }
+        };
+        timer.set(next)?;
+        state.timer_at = next;
+        if !state.watches_timer {
+            set.add(&timer.as_fd())?;
+            state.watches_timer = true;
+        }
+        Ok(())
+    }
+
+    /// Gets threads that sleep at the device, beside the leader, to look again.
+    pub(crate) fn stir(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.raise();
+        }
+    }
+
+    /// Whether the descriptor shows what it should. An error is told once.
+    pub(crate) fn check(&self) -> Result<(), ErrorKind> {
+        lock(&self.state).failure.take().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,548 @@
+//! How threads wait in a call.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dlm_core::{CancelKind, Kind, Ticket};
+use dlm_proto::{LockId, LockStatus, StatusFlags, Token};
+use dlm_sys::Errno;
+
+use super::call::Begun;
+use super::device::Device;
+use super::face::{Face, Notify};
+use super::read::{Observer, Read, Role};
+use super::signal::{AsFd, Source, wait_any};
+use super::wait_queue::Seat;
+use super::{Driver, Waiter};
+use crate::error::ErrorKind;
+use crate::event::Completion;
+use crate::status::State as Condition;
+use crate::sync::{atomic::Ordering, now, time_left};
+
+/// How long a cancel may take to end an operation whose deadline has passed, before its caller is
+/// told that time ran out. One that has to go to another node can take longer; what comes of it is
+/// then seen to by others.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(50);
+
+/// How long an unlock that the kernel has accepted may take while the lockspace runs. Then its result
+/// is lost.
+const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a thread sleeps at most that cannot be woken for want of a descriptor, or cannot read
+/// results for want of memory.
+const SLICE: Duration = Duration::from_millis(20);
+
+/// How often a thread that cannot watch for it looks whether the lockspace was removed.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// What a thread waits for.
+pub(crate) trait Goal<F: Face> {
+    /// What it gets.
+    type Got;
+
+    /// The operation whose end it may read itself.
+    fn role(&self) -> Role {
+        Role::Other
+    }
+
+    /// Whether the thread may run callbacks meanwhile.
+    fn runs_callbacks(&self) -> bool {
+        true
+    }
+
+    /// Looks for it. If it is not there, has `waiter` woken when it is worth another look.
+    fn look(
+        &self,
+        driver: &Driver<F>,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<Option<Self::Got>, ErrorKind>;
+
+    /// What it gets when the thread has read the end of its operation itself.
+    fn read(&self, completion: Completion) -> Option<Self::Got>;
+}
+
+/// The end of an operation that the thread has begun.
+struct OwnEnd(Begun);
+
+impl<F: Face> Goal<F> for OwnEnd {
+    type Got = Completion;
+
+    fn role(&self) -> Role {
+        Role::Waiter(self.0.token, self.0.serial)
+    }
+
+    fn look(
+        &self,
+        driver: &Driver<F>,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<Option<Completion>, ErrorKind> {
+        let Begun { token, serial } = self.0;
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
+        }
+        let mut state = driver.state();
+        if let Some(Notify::Thread(known)) = state.core.user_mut(token, serial) {
+            if let Some(waiter) = waiter {
+                *known = Some(Arc::clone(waiter));
+            }
+            return Ok(None);
+        }
+        if let Some(end) = state.take_end(token, serial, 0) {
+            return Ok(Some(end));
+        }
+        drop(state);
+        // It may have come between the two looks.
+        if let Some(end) = driver.take_end(self.0) {
+            return end.map(Some);
+        }
+        // Nobody will ever say more.
+        Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from))
+    }
+
+    fn read(&self, completion: Completion) -> Option<Completion> {
+        Some(completion)
+    }
+}
+
+/// The end of an operation that somebody else has begun.
+#[derive(Debug, Clone, Copy)]
+pub struct OthersEnd {
+    begun: Begun,
+    /// Tells it from other observers of the same operation.
+    number: u64,
+    is_quiet: bool,
+}
+
+impl OthersEnd {
+    /// The thread that waits runs no callbacks meanwhile.
+    #[must_use]
+    pub const fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+}
+
+impl<F: Face> Goal<F> for OthersEnd {
+    type Got = Completion;
+
+    fn look(
+        &self,
+        driver: &Driver<F>,
+        waiter: Option<&Arc<Waiter>>,
+    ) -> Result<Option<Completion>, ErrorKind> {
+        let Begun { token, serial } = self.begun;
+        let mut state = driver.state();
+        if let Some(end) = state.take_end(token, serial, self.number) {
+            return Ok(Some(end));
+        }
+        if !state.core.is_in_flight(token, serial) {
+            drop(state);
+            // Nobody will ever say more.
+            return Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from));
+        }
+        if let (Some(waiter), Some(index)) = (waiter, state.observer(token, serial, self.number)) {
+            if let Some(observer) = state.observers.get_mut(index) {
+                observer.waiter = Some(Arc::clone(waiter));
+            }
+        }
+        Ok(None)
+    }
+
+    fn runs_callbacks(&self) -> bool {
+        !self.is_quiet
+    }
+
+    fn read(&self, _: Completion) -> Option<Completion> {
+        None
+    }
+}
+
+impl<F: Face> super::State<F> {
+    fn observer(&self, token: Token, serial: u64, number: u64) -> Option<usize> {
+        self.observers.iter().position(|other| {
+            other.number == number && other.token == token && other.serial == serial
+        })
+    }
+
+    /// Takes the end of an operation that was kept for an observer.
+    fn take_end(&mut self, token: Token, serial: u64, number: u64) -> Option<Completion> {
+        let index = self.observer(token, serial, number)?;
+        let end = self.observers.get(index)?.end?;
+        self.observers.swap_remove(index);
+        Some(end)
+    }
+
+    /// Watches the operation of this number, for [`Driver::await_others`], which must follow.
+    #[must_use]
+    pub fn observe(&mut self, begun: Begun) -> OthersEnd {
+        let Begun { token, serial } = begun;
+        self.last_observer += 1;
+        let number = self.last_observer;
+        self.observers.push(Observer { token, serial, number, waiter: None, end: None });
+        OthersEnd { begun, number, is_quiet: false }
+    }
+
+    /// Whether that operation has ended, and its end is there to be taken.
+    #[must_use]
+    pub fn has_ended(&self, observed: OthersEnd) -> bool {
+        let Begun { token, serial } = observed.begun;
+        let index = self.observer(token, serial, observed.number);
+        index.and_then(|index| self.observers.get(index)).is_some_and(|it| it.end.is_some())
+    }
+
+    /// Ends that.
+    pub fn look_away(&mut self, observed: OthersEnd) {
+        let Begun { token, serial } = observed.begun;
+        if let Some(index) = self.observer(token, serial, observed.number) {
+            self.observers.swap_remove(index);
+        }
+    }
+}
+
+impl<F: Face> Driver<F> {
+    /// Takes the end of an operation, if somebody has read it.
+    pub(crate) fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
+        let Begun { token, serial } = begun;
+        let (end, face, has_queued) = {
+            let mut state = self.state();
+            let outcome = state.core.take_outcome(token, serial)?;
+            let end = outcome.map(|(ended, lvb)| {
+                let completion = state.completion(token, &ended);
+                Completion { lvb, ..completion }
+            });
+            let face = state.core.settle(token);
+            let has_queued = state.core.view(token).is_some_and(|view| view.has_queued);
+            (end, face, has_queued)
+        };
+        self.guarded(move || drop(face));
+        if has_queued {
+            // It has waited for its predecessor's end to be taken.
+            self.follow_up(token);
+        }
+        Some(end.map_err(|failure| self.failed(failure)))
+    }
+
+    /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
+    /// cancelled, and an operation that was granted all the same is granted.
+    #[inline]
+    pub(crate) fn finish(
+        &self,
+        device: &Device,
+        ticket: &Ticket,
+        id: Option<LockId>,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
+        let begun = Begun { token: ticket.token, serial: ticket.serial };
+        let role = Role::Waiter(begun.token, begun.serial);
+        match self.read_from(device, role, Some((ticket, id))) {
+            Ok(Read::Mine(completion, _left)) => Ok(completion),
+            first => self.finish_slowly(begun, first, deadline),
+        }
+    }
+
+    #[inline(never)]
+    fn finish_slowly(
+        &self,
+        begun: Begun,
+        first: Result<Read<F>, ErrorKind>,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
+        match first {
+            Ok(Read::Effects(effects)) => {
+                self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
+            }
+            Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
+            Err(kind) => {
+                // Somebody else may have read it.
+                let end = self.take_end(begun);
+                self.abandon(begun);
+                return end.unwrap_or(Err(kind));
+            }
+        }
+        self.finish_queued(begun, deadline)
+    }
+
+    /// As [`Driver::finish`], for an operation that somebody else writes.
+    pub(crate) fn finish_queued(
+        &self,
+        begun: Begun,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
+        self.check_fork()?;
+        let end = self.await_end(begun, deadline);
+        if end.is_err() && self.check_fork().is_ok() {
+            self.abandon(begun);
+        }
+        end
+    }
+
+    fn await_end(&self, begun: Begun, deadline: Option<Instant>) -> Result<Completion, ErrorKind> {
+        let goal = OwnEnd(begun);
+        let is_unlock = self.is_unlock(begun);
+        if deadline.is_none() && is_unlock {
+            return self.await_unlock(begun);
+        }
+        if let Some(end) = self.wait_for(&goal, deadline)? {
+            return Ok(end);
+        }
+        if is_unlock {
+            return Err(ErrorKind::TimedOut("the unlock has not ended, and goes on by itself"));
+        }
+        self.cancel_overdue(begun);
+        match self.wait_for(&goal, now().checked_add(CANCEL_GRACE))? {
+            Some(end) if end.status == LockStatus::TimedOut => {
+                Err(ErrorKind::TimedOut("it was not granted in time"))
+            }
+            Some(end) => Ok(end),
+            None => Err(ErrorKind::TimedOut("it was not granted in time; it is being taken back")),
+        }
+    }
+
+    fn is_unlock(&self, begun: Begun) -> bool {
+        let state = self.state();
+        let view = state.core.view(begun.token);
+        view.is_some_and(|view| {
+            view.serial == begun.serial && view.op.is_some_and(|op| op.kind == Kind::Unlock)
+        })
+    }
+
+    /// Waits for an unlock as long as it takes, but not for a result that is lost.
+    fn await_unlock(&self, begun: Begun) -> Result<Completion, ErrorKind> {
+        loop {
+            let limit = now().checked_add(UNLOCK_PATIENCE);
+            if let Some(end) = self.wait_for(&OwnEnd(begun), limit)? {
+                return Ok(end);
+            }
+            // A lockspace that is stopped for a recovery completes nothing.
+            let condition = self.manager.status(&self.name).state;
+            if matches!(condition, Condition::Running | Condition::Unknown) {
+                return Err(ErrorKind::TimedOut(
+                    "the kernel has accepted the unlock, and does not report its end",
+                ));
+            }
+        }
+    }
+
+    /// An operation has not ended at its deadline: has it cancelled. This thread does not write the
+    /// cancel itself if it may have others do it, as the kernel may hold up every write.
+    fn cancel_overdue(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        {
+            let mut state = self.state();
+            state.core.mark_timed_out(token, serial);
+            state.core.want_cancel(token, serial, CancelKind::Plain);
+        }
+        self.settle_later(token);
+    }
+
+    /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
+    /// that is granted after all, the lock is unlocked.
+    pub(crate) fn abandon(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        let user = {
+            let mut state = self.state();
+            let user = state.core.give_up(token, serial);
+            state.handed_out(user.as_ref());
+            // The end may have come meanwhile.
+            let _ = state.core.take_outcome(token, serial);
+            let _ = state.take_end(token, serial, 0);
+            user
+        };
+        if user.is_some() {
+            self.tell_given_up(begun);
+        }
+        self.guarded(move || drop(user));
+        self.release_given_up(token);
+        self.see_to_left_overs();
+    }
+
+    /// Tells the observers of an operation that its owner has given it up.
+    pub(crate) fn tell_given_up(&self, begun: Begun) {
+        let Begun { token, serial } = begun;
+        let mut threads = Vec::new();
+        let mut state = self.state();
+        if state.observers.is_empty() {
+            return;
+        }
+        let completion = Completion {
+            status: LockStatus::TimedOut,
+            flags: StatusFlags::empty(),
+            mode: state.core.mode(token),
+            lvb: None,
+        };
+        state.tell_observers(token, serial, &completion, &mut threads);
+        drop(state);
+        threads.iter().for_each(|waiter| self.waits.wake(waiter));
+    }
+
+    /// Lets go of a lock whose request was given up, if it has no handle that does.
+    pub(crate) fn release_given_up(&self, token: Token) {
+        let is_given_up = || self.state().core.view(token).is_some_and(|view| view.is_released);
+        if !F::HAS_HANDLES && is_given_up() {
+            self.release(token);
+        }
+    }
+
+    /// Waits for the end of an operation that somebody else has begun, until the deadline: `None`.
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace, or of the lock.
+    pub fn await_others(
+        &self,
+        observed: OthersEnd,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Completion>, ErrorKind> {
+        let end = self.wait_for(&observed, deadline);
+        if !matches!(end, Ok(Some(_))) && self.check_fork().is_ok() {
+            self.state().look_away(observed);
+        }
+        end
+    }
+
+    /// Waits until a goal is reached, or until the deadline: `None`. The thread reads the device.
+    pub(crate) fn wait_for<G: Goal<F>>(
+        &self,
+        goal: &G,
+        deadline: Option<Instant>,
+    ) -> Result<Option<G::Got>, ErrorKind> {
+        let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
+        let mut seat: Option<Seat<'_>> = None;
+        loop {
+            // A callback may have forked, and this be the child.
+            self.check_fork()?;
+            if let Some(got) = goal.look(self, None)? {
+                return Ok(Some(got));
+            }
+            match self.read(goal.role()) {
+                Ok(Read::Mine(completion, left)) => {
+                    drop(seat);
+                    drop(left);
+                    return Ok(goal.read(completion));
+                }
+                Ok(Read::Handled) => continue,
+                Ok(Read::Effects(effects)) => {
+                    if let Some(seat) = seat.as_mut().filter(|_| effects.runs_foreign_code()) {
+                        seat.leave();
+                    }
+                    self.apply_in_wait(*effects, runs_callbacks);
+                    continue;
+                }
+                Ok(Read::Empty) => {}
+                Err(kind) => {
+                    drop(seat);
+                    // What has come before the end counts.
+                    return match goal.look(self, None) {
+                        Ok(Some(got)) => Ok(Some(got)),
+                        _ => Err(kind),
+                    };
+                }
+            }
+            if runs_callbacks {
+                if let Some(due) = self.due.pop() {
+                    if let Some(seat) = &mut seat {
+                        seat.leave();
+                    }
+                    self.run(due);
+                    continue;
+                }
+            }
+            if self.has_overdue() {
+                if let Some(seat) = &mut seat {
+                    seat.leave();
+                }
+                self.serve_alarms()?;
+                continue;
+            }
+            if deadline.is_some_and(|at| time_left(at).is_zero()) {
+                return Ok(None);
+            }
+            let seat = seat.get_or_insert_with(|| Seat::new(&self.waits));
+            let leads = seat.try_lead();
+            // Somebody else may have brought it before this thread could be told.
+            if let Some(got) = goal.look(self, Some(&seat.waiter))? {
+                return Ok(Some(got));
+            }
+            self.slot.get()?;
+            if leads { self.sleep_at_device(seat, deadline)? } else { seat.sleep(deadline) }
+        }
+    }
+
+    /// Whether this thread runs callbacks that are due while it waits.
+    fn runs_callbacks_in_waits(&self) -> bool {
+        F::RUNS_IN_WAITS && !self.delivery.is_elsewhere()
+    }
+
+    fn apply_in_wait(&self, effects: super::effects::Effects<F>, runs_callbacks: bool) {
+        if let Some(due) = self.apply(effects, runs_callbacks) {
+            self.run(due);
+        }
+    }
+
+    /// The leader sleeps until there is something to read, somebody wakes it, or time is up.
+    fn sleep_at_device(&self, seat: &Seat<'_>, deadline: Option<Instant>) -> Result<(), ErrorKind> {
+        let device = self.slot.get()?;
+        let nudge = self.waits.nudge.get().ok();
+        if !seat.lie_down() {
+            return Ok(());
+        }
+        let mut until = earliest(deadline, self.next_alarm());
+        if nudge.is_none() {
+            until = earliest(until, now().checked_add(SLICE));
+        }
+        let source = nudge.map(AsFd::as_fd);
+        let slept = self.sleep(&device, true, source.as_slice(), until);
+        seat.get_up();
+        if let (true, Some(nudge)) = (slept?, nudge) {
+            // It may have been set for a leader that was gone already.
+            nudge.clear();
+        }
+        Ok(())
+    }
+
+    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results of
+    /// the device, if they are wanted, and others. Tells whether the first of the others is.
+    pub(crate) fn sleep(
+        &self,
+        device: &Device,
+        wants_results: bool,
+        others: &[Source<'_>],
+        until: Option<Instant>,
+    ) -> Result<bool, ErrorKind> {
+        let mut sources = heapless::Vec::<Source<'_>, 6>::new();
+        let mut limit = None;
+        // Results that cannot be read for want of memory must not keep it from sleeping.
+        if self.is_read_short.swap(false, Ordering::Relaxed) {
+            limit = Some(SLICE);
+        } else if wants_results {
+            let _ = sources.push(device.results());
+        }
+        let first = sources.len();
+        let _ = sources.extend_from_slice(others);
+        let watch = sources.len();
+        match device.removal() {
+            Ok(removal) => _ = sources.push(removal),
+            // Without a descriptor for it, this looks from time to time.
+            Err(error) => {
+                if error.errno() == Some(Errno::ENODEV) {
+                    self.check_removed()?;
+                }
+                limit = limit.or(Some(LOOK_AROUND));
+            }
+        }
+        let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
+        let ready = wait_any(&sources, until)?;
+        let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
+        if watch == sources.len() || is_ready(watch) {
+            self.check_removed()?;
+        }
+        Ok(!others.is_empty() && is_ready(first))
+    }
+}
+
+/// The earlier one of two points in time.
+pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,210 @@
+//! The threads that sleep in a call, and which of them sleeps at the device.
+//!
+//! Each waiting thread first reads the device itself. When there is nothing to read, one of the
+//! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until they
+//! are woken: by whoever reads their completion, or by a leader that leaves, whose place one of them
+//! takes. A thread gives up the lead before it runs foreign code or writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lazy_signal::LazySignal;
+use crate::sync::{Condvar, Mutex, lock, thread_local, time_left, wait_until};
+
+/// A thread that waits. There is one for each wait: a callback inside a wait may wait, too.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    rest: Mutex<Rest>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    #[default]
+    Awake,
+    Asleep,
+    AtDevice,
+    Woken,
+}
+
+thread_local! {
+    /// The waiter of this thread while the thread does not wait.
+    static SPARE: std::cell::Cell<Option<Arc<Waiter>>> = std::cell::Cell::new(None);
+}
+
+impl Waiter {
+    /// A waiter for the calling thread.
+    pub(crate) fn take() -> Arc<Self> {
+        SPARE.try_with(std::cell::Cell::take).ok().flatten().unwrap_or_default()
+    }
+
+    /// Keeps it for the thread's next wait, unless somebody still has it in hand.
+    pub(crate) fn put_back(mut self: Arc<Self>) {
+        if let Some(waiter) = Arc::get_mut(&mut self) {
+            *waiter.rest.get_mut_inner() = Rest::Awake;
+            // A thread that is ending keeps nothing.
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
+    }
+
+    /// Sleeps until woken since the last sleep, or until the deadline.
+    fn sleep(&self, deadline: Option<Instant>) {
+        let mut rest = lock(&self.rest);
+        while *rest != Rest::Woken {
+            *rest = Rest::Asleep;
+            if deadline.is_some_and(|at| time_left(at).is_zero()) {
+                break;
+            }
+            rest = wait_until(&self.changed, rest, deadline);
+        }
+        *rest = Rest::Awake;
+    }
+}
+
+/// Gives the value of a mutex that nobody else can have locked.
+trait Inner<T> {
+    fn get_mut_inner(&mut self) -> &mut T;
+}
+
+#[cfg(not(dlm_model))]
+impl<T> Inner<T> for Mutex<T> {
+    fn get_mut_inner(&mut self) -> &mut T {
+        self.get_mut()
+    }
+}
+
+#[cfg(dlm_model)]
+impl<T> Inner<T> for Mutex<T> {
+    fn get_mut_inner(&mut self) -> &mut T {
+        self.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    leader: Option<Arc<Waiter>>,
+    followers: BTreeMap<u64, Arc<Waiter>>,
+    last: u64,
+}
+
+/// Who of the waiting threads sleeps at the device.
+#[derive(Debug, Default)]
+pub(crate) struct WaitQueue {
+    order: Mutex<Order>,
+    /// Gets the leader away from the device.
+    pub(crate) nudge: LazySignal,
+}
+
+impl WaitQueue {
+    /// Wakes a thread, if it sleeps. What it waits for was stored before.
+    pub(crate) fn wake(&self, waiter: &Waiter) {
+        let before = std::mem::replace(&mut *lock(&waiter.rest), Rest::Woken);
+        match before {
+            Rest::Asleep => _ = waiter.changed.notify_one(),
+            Rest::AtDevice => self.nudge.set(),
+            Rest::Awake | Rest::Woken => {}
+        }
+    }
+
+    /// Gets the leader, if there is one, to look again for what it does for all.
+    pub(crate) fn stir(&self) {
+        let leader = lock(&self.order).leader.clone();
+        if let Some(leader) = leader {
+            self.wake(&leader);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    None,
+    Leader,
+    Follower(u64),
+}
+
+/// A thread's place among the waiting.
+pub(crate) struct Seat<'a> {
+    queue: &'a WaitQueue,
+    pub(crate) waiter: Arc<Waiter>,
+    place: Place,
+}
+
+impl<'a> Seat<'a> {
+    pub(crate) fn new(queue: &'a WaitQueue) -> Self {
+        Self { queue, waiter: Waiter::take(), place: Place::None }
+    }
+
+    /// Takes the lead if nobody has it, or else a place among the followers.
+    pub(crate) fn try_lead(&mut self) -> bool {
+        let mut order = lock(&self.queue.order);
+        match self.place {
+            Place::Leader => true,
+            Place::Follower(_) if order.leader.is_some() => false,
+            Place::None if order.leader.is_some() => {
+                order.last += 1;
+                let ticket = order.last;
+                order.followers.insert(ticket, Arc::clone(&self.waiter));
+                self.place = Place::Follower(ticket);
+                false
+            }
+            place => {
+                if let Place::Follower(ticket) = place {
+                    order.followers.remove(&ticket);
+                }
+                order.leader = Some(Arc::clone(&self.waiter));
+                self.place = Place::Leader;
+                true
+            }
+        }
+    }
+
+    /// Gives up the place. One of the followers takes the lead if that was it.
+    pub(crate) fn leave(&mut self) {
+        if self.place == Place::None {
+            return;
+        }
+        let next = {
+            let mut order = lock(&self.queue.order);
+            match std::mem::replace(&mut self.place, Place::None) {
+                Place::None => return,
+                Place::Leader => order.leader = None,
+                // It may be the one that was to take over.
+                Place::Follower(ticket) => _ = order.followers.remove(&ticket),
+            }
+            if order.leader.is_some() {
+                None
+            } else {
+                order.followers.first_key_value().map(|(_, next)| Arc::clone(next))
+            }
+        };
+        if let Some(next) = next {
+            self.queue.wake(&next);
+        }
+    }
+
+    /// Sleeps among the followers.
+    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
+        self.waiter.sleep(deadline);
+    }
+
+    /// The leader lies down at the device. `false`: it was woken before.
+    pub(crate) fn lie_down(&self) -> bool {
+        let mut rest = lock(&self.waiter.rest);
+        let is_woken = *rest == Rest::Woken;
+        *rest = if is_woken { Rest::Awake } else { Rest::AtDevice };
+        !is_woken
+    }
+
+    /// The leader has got up.
+    pub(crate) fn get_up(&self) {
+        *lock(&self.waiter.rest) = Rest::Awake;
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.leave();
+        std::mem::take(&mut self.waiter).put_back();
+    }
+}

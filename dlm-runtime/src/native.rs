@@ -1,0 +1,104 @@
+//! The Rust API's face of a driver: callbacks as closures, notices for handles.
+
+use std::task::Waker;
+
+use dlm_core::Kind;
+use dlm_proto::{LockId, LockStatus, Mode, StatusFlags, Token};
+
+use crate::blocking::{BlockingSlot, Running};
+use crate::driver::{Driver, Face, Notice};
+use crate::event::{Completion, CompletionCallback};
+
+/// The Rust API.
+#[derive(Debug)]
+pub(crate) struct Native;
+
+/// What is kept for a lock.
+#[derive(Default)]
+pub(crate) struct LockData {
+    pub(crate) blocking: BlockingSlot,
+    /// The strongest mode that [`Lock::notices`](crate::Lock::notices) has not told yet.
+    pub(crate) unseen: Option<Mode>,
+    /// The task that waits for such notices.
+    pub(crate) notice_waker: Option<Waker>,
+    /// Callbacks that use the lock now; see [`BlockedLock`](crate::BlockedLock).
+    pub(crate) users: u32,
+    /// The handle is dropped.
+    pub(crate) is_dropped: bool,
+}
+
+impl Face for Native {
+    type Callback = CompletionCallback;
+    type Lock = LockData;
+    type Due = (CompletionCallback, Completion);
+
+    const RUNS_IN_WAITS: bool = false;
+    const HAS_HANDLES: bool = true;
+
+    #[inline]
+    fn ended(
+        _: &mut LockData,
+        _: Kind,
+        callback: Option<CompletionCallback>,
+        completion: &Completion,
+        _: LockId,
+    ) -> Option<Self::Due> {
+        callback.map(|callback| (callback, *completion))
+    }
+
+    fn overtaken(callback: CompletionCallback, completion: &Completion) -> Option<Self::Due> {
+        Some((callback, *completion))
+    }
+
+    #[inline]
+    fn is_vacant(lock: &LockData) -> bool {
+        matches!(lock.blocking, BlockingSlot::Unwanted | BlockingSlot::Noted)
+            && lock.notice_waker.is_none()
+    }
+
+    fn noticed(lock: &mut LockData, mode: Mode) -> Notice {
+        match &mut lock.blocking {
+            BlockingSlot::Idle(_) => return Notice::Callback,
+            BlockingSlot::Running(backlog) => backlog.push(mode),
+            BlockingSlot::Noted => {
+                lock.unseen = lock.unseen.max(Some(mode));
+                if let Some(waker) = lock.notice_waker.take() {
+                    return Notice::Wake(waker);
+                }
+            }
+            BlockingSlot::Unwanted => {}
+        }
+        Notice::Nothing
+    }
+
+    fn take_waker(lock: &mut LockData) -> Option<Waker> {
+        lock.notice_waker.take()
+    }
+
+    fn run(driver: &Driver<Self>, token: Token, (callback, completion): Self::Due) {
+        let is_gone = completion.mode.is_none();
+        let (is_wanted, lock) = {
+            let mut state = driver.state();
+            // The handle may have been dropped since the callback became due.
+            let is_wanted = !state.core.is_released(token)
+                && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
+            (is_wanted, if is_gone { state.core.settle(token) } else { None })
+        };
+        driver.guarded(move || drop(lock));
+        if is_wanted {
+            callback.run(completion);
+        } else {
+            driver.guarded(move || drop(callback));
+        }
+    }
+
+    fn run_blocking(driver: &Driver<Self>, token: Token, mode: Mode) {
+        Running::run(driver, token, mode);
+    }
+
+    fn failed(_: &mut LockData, callback: CompletionCallback, errno: i32) -> Option<Self::Due> {
+        let status = LockStatus::from_raw(errno.saturating_neg());
+        let completion = Completion { status, flags: StatusFlags::empty(), mode: None, lvb: None };
+        Some((callback, completion))
+    }
+}

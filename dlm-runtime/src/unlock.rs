@@ -1,0 +1,133 @@
+//! Unlocks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dlm_core::{UnlockLvb, Unlocking};
+use dlm_proto::ValueBlock;
+
+use crate::driver::{Begun, Notify, call};
+use crate::error::{Error, ErrorKind, Operation, UnlockError};
+use crate::event::{Completion, CompletionCallback, CompletionHandler};
+use crate::lock::Lock;
+use crate::native::Native;
+use crate::sync::now;
+
+/// An unlock in the making; [`Lock::release`] starts one.
+///
+/// Without more, the lock value block stays as it is.
+#[derive(Debug)]
+#[must_use = "the lock is only dropped unless wait() or start() is called"]
+pub struct UnlockRequest {
+    lock: Lock,
+    lvb: UnlockLvb,
+    deadline: Option<Instant>,
+}
+
+impl UnlockRequest {
+    pub(crate) const fn new(lock: Lock) -> Self {
+        Self { lock, lvb: UnlockLvb::Keep, deadline: None }
+    }
+
+    /// Stores this lock value block in the resource. The lock must hold PW or EX, and must have
+    /// been requested or converted with its value block: the kernel writes none otherwise.
+    pub fn write_lvb(mut self, block: ValueBlock) -> Self {
+        self.lvb = UnlockLvb::Write(block);
+        self
+    }
+
+    /// Marks the resource's lock value block invalid. The lock must hold PW or EX.
+    pub fn invalidate_lvb(mut self) -> Self {
+        self.lvb = UnlockLvb::Invalidate;
+        self
+    }
+
+    /// Waits no longer than until this time. The unlock goes on by itself after that, as the kernel
+    /// has accepted it.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// Waits no longer than this; see [`deadline`](Self::deadline).
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        // A time that the clock cannot express is no deadline.
+        self.deadline = now().checked_add(timeout);
+        self
+    }
+
+    /// Unlocks and waits until that is done.
+    ///
+    /// # Errors
+    ///
+    /// [`UnlockError`] with the lock: an operation is in flight, the value block cannot be written
+    /// from this mode, or the kernel refused. With [`ErrorKind::TimedOut`] the kernel has accepted
+    /// the unlock, and the lock that comes with the error is only a name: the deadline has passed,
+    /// or the kernel has not reported the end for ten seconds although the lockspace runs.
+    pub fn wait(mut self) -> Result<(), UnlockError> {
+        let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
+        let driver = Arc::clone(self.lock.driver());
+        let unlock = || {
+            driver.check_fork()?;
+            driver.call_wait(call::unlock(self.lock.token(), &unlocking), self.deadline)
+        };
+        match unlock() {
+            Ok(_) => {
+                self.lock.set_released();
+                Ok(())
+            }
+            Err(kind) => Err(self.failed(kind)),
+        }
+    }
+
+    /// Unlocks and returns at once; `completion` is run when it is done, in
+    /// [`dispatch`](crate::Lockspace::dispatch) or in the delivery thread, and possibly before
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), for what is known at once; `completion` is then not run.
+    pub fn start(
+        self,
+        completion: impl FnOnce(Completion) + Send + 'static,
+    ) -> Result<(), UnlockError> {
+        self.start_under(CompletionCallback::Once(Box::new(completion)))
+    }
+
+    /// As [`start`](Self::start), but the completion goes to a handler that many operations share,
+    /// with a tag that tells them apart. Nothing is allocated for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(self, handler: &CompletionHandler, tag: u64) -> Result<(), UnlockError> {
+        self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
+    }
+
+    fn start_under(self, callback: CompletionCallback) -> Result<(), UnlockError> {
+        self.begin(Notify::Callback(callback)).map(|_| ())
+    }
+
+    /// Begins the unlock for a callback or a task. The lock is only a name then.
+    pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), UnlockError> {
+        let driver = Arc::clone(self.lock.driver());
+        let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
+        let begin = || {
+            driver.check_fork()?;
+            let prepare = call::unlock(self.lock.token(), &unlocking);
+            driver.call_start(prepare, &mut Some(notify), self.deadline)
+        };
+        match begin() {
+            Ok(begun) => {
+                self.lock.set_released();
+                Ok((self.lock, begun))
+            }
+            Err(kind) => Err(self.failed(kind)),
+        }
+    }
+
+    #[cold]
+    fn failed(self, kind: ErrorKind) -> UnlockError {
+        UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
+    }
+}
