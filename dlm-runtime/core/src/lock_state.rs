@@ -268,9 +268,16 @@ impl LockState {
             self.cancel_unanswered = false;
         }
         self.noted = LockFlags::empty();
-        // What it was written over has ended; a request, by a grant.
-        if let Some(under) = self.under.take() {
-            self.granted = self.granted.or(Some(under.op.mode));
+        if let Some(Under { op: under, .. }) = self.under.take() {
+            self.note_lost(kind, under);
+        }
+    }
+
+    /// The kernel has taken an operation over this one. If that is a conversion, this one has ended; a
+    /// request, by a grant.
+    fn note_lost(&mut self, kind: Kind, under: Operation) {
+        if kind == Kind::Convert && under.kind == Kind::Request {
+            self.granted = self.granted.or(Some(under.mode));
         }
     }
 
@@ -437,7 +444,9 @@ impl LockState {
             return self.complete_under(status, flags, lvb);
         }
         self.op = None;
-        self.under = None;
+        if let Some(Under { op: under, .. }) = self.under.take() {
+            self.note_lost(op.kind, under);
+        }
         let moved = self.settle(op, status, flags, lvb);
         Completed::Op(op, Ended { status, flags, mode: self.granted, moved })
     }
