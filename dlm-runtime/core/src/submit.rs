@@ -518,19 +518,21 @@ impl<O, L: Default> Entry<O, L> {
         let Conversion { mode, flags, write, persistent, .. } = *conversion;
         let flags = flags | LockFlags::CONVERT;
         if rules == Rules::AsAsked {
-            let from = core::iter::once(from).chain(self.state.possible_mode());
+            let from = core::iter::once(from).chain(self.state.other_modes());
             validate::harmless_conversion(from, mode, flags).map_err(Rejected::Illegal)?;
             return Ok(flags);
         }
-        validate::conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+        for from in core::iter::once(from).chain(self.state.other_modes()) {
+            validate::conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+        }
         let valblk = flags.contains(LockFlags::VALBLK);
         if valblk {
             validate::conversion_lvb(from, mode, write.is_some()).map_err(Rejected::Illegal)?;
         }
-        if self.state.possible_mode().is_some() && (valblk || flags.contains(LockFlags::QUECVT)) {
+        if self.state.is_uncertain() && (valblk || flags.contains(LockFlags::QUECVT)) {
             return Err(Rejected::Illegal(
-                "the mode is not known for certain after a cancelled CONVDEADLK conversion, or ALTPR \
-                 and ALTCW in place of PR: convert the lock once without value block and QUECVT",
+                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
+                 converted once more, without its value block and QUECVT",
             ));
         }
         let persistent = persistent || self.state.is_persistent();

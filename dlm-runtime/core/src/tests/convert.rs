@@ -116,6 +116,21 @@ fn what_makes_no_sense_is_refused_before_it_is_begun() {
     });
 }
 
+/// H-3: a remote master calls CW what this node's kernel calls PR.
+#[test]
+fn an_alternate_mode_counts_as_what_the_kernel_takes_it_for() {
+    Rig::each(|mut rig| {
+        let token = rig.lock_with(Mode::Pr, LockFlags::ALTPR | LockFlags::ALTCW);
+        rig.accept(Some(5));
+        let granted = rig.completion(token, LockStatus::Granted);
+        rig.receive(&LockResult { flags: StatusFlags::ALTMODE, ..granted });
+        assert_eq!(rig.core.mode(token), Some(Mode::Cw));
+        let up = |mode| conversion(mode, LockFlags::QUECVT);
+        assert!(matches!(rig.convert_with(token, &up(Mode::Pr)), Err(Rejected::Illegal(_))));
+        assert_eq!(rig.convert_with(token, &up(Mode::Ex)), Ok(Queueing::Write));
+    });
+}
+
 /// H-3: what the kernel refuses with a warning depends on the mode that it has for the lock.
 #[test]
 fn a_mode_that_is_not_known_for_certain_counts_as_both() {
