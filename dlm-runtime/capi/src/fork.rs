@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use dlm_runtime::driver::Frozen;
 
@@ -38,6 +38,13 @@ pub(crate) fn notice() {
     });
 }
 
+/// The lockspaces of the parent. They are never dropped: what its other threads have locked in them
+/// stays locked.
+fn left_behind() -> MutexGuard<'static, Vec<Arc<Session>>> {
+    static LEFT: Mutex<Vec<Arc<Session>>> = Mutex::new(Vec::new());
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Calls what must not let a panic through.
 fn quietly(body: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(body));
@@ -48,8 +55,8 @@ unsafe extern "C" fn prepare() {
         let handles = handles::hold();
         let sessions: Vec<Arc<Session>> = handles.sessions().cloned().collect();
         let frozen = sessions.iter().map(|session| {
-            // SAFETY: `Fork` keeps the session for as long as what is frozen of it, which is dropped, or
-            // given up for ever in the child, before.
+            // SAFETY: `Fork` keeps the session for as long as what is frozen of it; in the child it is
+            // kept for ever.
             let session: &'static Session = unsafe { &*Arc::as_ptr(session) };
             session.freeze()
         });
@@ -78,10 +85,9 @@ unsafe extern "C" fn in_child() {
         if let Some(Fork { mut handles, frozen, sessions }) = take() {
             let new: Vec<_> = frozen.into_iter().map(Frozen::in_child).collect();
             for (place, session) in handles.sessions_mut().zip(new) {
-                // What other threads have locked in the old one stays locked.
-                std::mem::forget(std::mem::replace(place, session));
+                *place = session;
             }
-            std::mem::forget(sessions);
+            left_behind().extend(sessions);
         }
     });
 }

@@ -1,6 +1,7 @@
 /*
  * Children that are forked while other threads are in the library: none hangs in a call of its own.
  *
+ * Not under valgrind: a child has no pointer to the memory of its parent's threads.
  * Libraries: libdlm libdlm_lt
  */
 
