@@ -8,6 +8,9 @@ pub(crate) use with_tracing::{Note, cancelled, requested, timed_write};
 #[cfg(not(feature = "tracing"))]
 pub(crate) use without_tracing::{Note, cancelled, requested, timed_write};
 
+/// Whether there are events at all.
+pub(crate) const IS_TRACED: bool = cfg!(feature = "tracing");
+
 #[cfg(feature = "tracing")]
 mod with_tracing {
     use std::time::{Duration, Instant};

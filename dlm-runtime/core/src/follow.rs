@@ -74,15 +74,9 @@ pub struct Refused<O> {
 impl<O, L: Default> Core<O, L> {
     /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
     /// [`Core::follow`] has something to do; the caller does it.
-    #[inline]
     pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
         let Ticket { token, what, .. } = *ticket;
-        match what {
-            What::Request | What::Adopt => self.counts.requests += 1,
-            What::Convert => self.counts.conversions += 1,
-            What::Unlock | What::Release => self.counts.unlocks += 1,
-            What::Cancel { .. } => self.counts.cancels += 1,
-        }
+        self.counts.count(what);
         let Some(entry) = self.table.get_mut(token) else { return false };
         entry.is_writing = false;
         match what {
