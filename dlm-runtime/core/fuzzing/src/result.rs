@@ -136,8 +136,7 @@ impl Driver {
     }
 
     pub(crate) fn take_in(&mut self, bytes: &[u8]) {
-        let received = self.call(|core, _| core.receive(bytes));
-        match received {
+        match self.call(|core, _| core.receive(bytes)) {
             Received::Ended(report) => self.report(report),
             Received::Blocking { token, .. } => {
                 assert!(self.core.view(token).is_some_and(|view| !view.is_released));
