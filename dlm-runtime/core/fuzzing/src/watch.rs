@@ -104,11 +104,12 @@ impl Watch {
             Request::Deadlock { lock, .. } => (lock, LockFlags::empty()),
             other => panic!("{other:?} is not for a lock"),
         };
-        // It was that of another lock. Also a call that is refused may replace the words of a result
-        // that is unread.
-        if let Some(other) = self.owner(id).filter(|&other| other != token) {
+        // It was that of another lock, which is left out from now on: also a call that is refused may
+        // replace the words of a result that is unread. So is this one, as its own result never comes.
+        let owner = self.owner(id);
+        if owner != Some(token) {
             assert!(book.is_tainted(token) || !knows, "H-5: {request:?} of {token:?}");
-            book.taint(other);
+            owner.into_iter().chain([token]).for_each(|token| book.taint(token));
         }
         // The kernel warns of an EINVAL, unless these flags make no sense by themselves.
         let is_plain = flags.contains(LockFlags::CONVDEADLK | LockFlags::NOQUEUE)
