@@ -317,12 +317,6 @@ impl<F: Face> State<F> {
             }
         }
     }
-
-    /// Whether an operation has observers.
-    #[inline]
-    fn is_observed(&self, token: Token, serial: u64) -> bool {
-        self.observers.iter().any(|other| other.token == token && other.serial == serial)
-    }
 }
 
 /// Whether the same read can succeed a moment later: memory is short.
