@@ -33,7 +33,8 @@ pub struct Conversion {
     pub mode: Mode,
     /// Flags for the kernel; CONVERT is added.
     pub flags: LockFlags,
-    /// The block to store, with VALBLK.
+    /// The block to store, with VALBLK. With [`Rules::AsAsked`] it is ignored if the conversion does
+    /// not store one.
     pub write: Option<ValueBlock>,
     /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say so.
     pub persistent: bool,
@@ -213,6 +214,7 @@ impl<O, L: Default> Core<O, L> {
         let Conversion { mode, write, .. } = *conversion;
         let xid = conversion.xid.unwrap_or(entry.state.xid());
         let notices = conversion.notices.unwrap_or(entry.has_notices);
+        let write = write.filter(|_| entry.state.writes(mode, flags));
         let block = write.unwrap_or_else(|| entry.state.carried_block());
         let id = entry.state.id();
         let cookies = self.cookies(token, notices)?;
