@@ -216,7 +216,7 @@ impl<F: Face> Driver<F> {
             Err(error) => error,
         };
         let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
-        let _ = self.core_refused(&submission.ticket(), errno);
+        let _ = self.core_refused(&submission.ticket(), errno, None);
         // For the next attempt.
         if let Some(kept) = self.state().core.settle(token) {
             *face = kept;
@@ -455,7 +455,14 @@ impl<F: Face> Driver<F> {
     /// Writes what is to be written next for a lock, and goes on as long as something follows.
     pub(crate) fn follow_up(&self, token: Token) {
         let mut submission = Submission::new();
-        let follow = self.state().core.follow(token, &mut submission);
+        let follow = {
+            let mut state = self.state();
+            let follow = state.core.follow(token, &mut submission);
+            if let Follow::Failed { user, serial, failure } = &follow {
+                state.fail(Begun { token, serial: *serial }, user.as_ref(), *failure);
+            }
+            follow
+        };
         match follow {
             Follow::Nothing if F::HAS_HANDLES => {}
             Follow::Nothing => {
@@ -465,9 +472,8 @@ impl<F: Face> Driver<F> {
             }
             Follow::Write if self.writer.is_some() => self.write_later(submission),
             Follow::Write => self.push(&mut submission),
-            Follow::Failed { user, serial, failure } => {
-                self.state().handed_out(user.as_ref());
-                self.fail(Begun { token, serial }, user, failure);
+            Follow::Failed { user, failure, .. } => {
+                self.tell_failure(token, user, failure);
                 // The lock itself may have to go.
                 self.follow_up(token);
             }
@@ -486,15 +492,12 @@ impl<F: Face> Driver<F> {
         if let ErrorKind::Device(error) = why {
             let _ = self.refusal(*error);
         }
-        let refused = self.core_refused(&ticket, errno);
-        if refused.user.is_some() {
-            let begun = Begun { token: ticket.token, serial: ticket.serial };
-            let failure = match why {
-                ErrorKind::TimedOut(_) => Failure::TimedOut,
-                _ => Failure::Refused(errno),
-            };
-            self.fail(begun, refused.user, failure);
-        }
+        let failure = match why {
+            ErrorKind::TimedOut(_) => Failure::TimedOut,
+            _ => Failure::Refused(errno),
+        };
+        let refused = self.core_refused(&ticket, errno, Some(failure));
+        self.tell_failure(ticket.token, refused.user, failure);
         for user in refused.lost.into_iter().flatten() {
             self.lose(ticket.token, user, errno);
         }
@@ -531,7 +534,7 @@ impl<F: Face> Driver<F> {
             ErrorKind::Device(error) => self.refusal(error),
             why => why,
         };
-        let refused = self.core_refused(ticket, errno);
+        let refused = self.core_refused(ticket, errno, None);
         let face = self.state().core.settle(ticket.token);
         self.guarded(move || drop(face));
         let dlm_core::Refused { user, lost, follow } = refused;
@@ -548,12 +551,22 @@ impl<F: Face> Driver<F> {
         why
     }
 
-    fn core_refused(&self, ticket: &Ticket, errno: i32) -> dlm_core::Refused<Notify<F>> {
+    /// `failure`: what is kept for the owner of the operation, unless he is told at once.
+    fn core_refused(
+        &self,
+        ticket: &Ticket,
+        errno: i32,
+        failure: Option<Failure>,
+    ) -> dlm_core::Refused<Notify<F>> {
         let refusal = Refusal::from_errno(errno);
         let now = self.time_now();
+        let begun = Begun { token: ticket.token, serial: ticket.serial };
         let mut state = self.state();
         let refused = state.core.refused(ticket, refusal, now);
-        state.handed_out(refused.user.as_ref());
+        match failure {
+            Some(failure) => state.fail(begun, refused.user.as_ref(), failure),
+            None => state.handed_out(refused.user.as_ref()),
+        }
         for user in &refused.lost {
             state.handed_out(user.as_ref());
         }
@@ -569,28 +582,15 @@ impl<F: Face> Driver<F> {
         found.err().unwrap_or(ErrorKind::Device(error))
     }
 
-    /// Tells the owner of an operation that it has failed without a result.
-    pub(crate) fn fail(&self, begun: Begun, user: Option<Notify<F>>, failure: Failure) {
-        let Begun { token, serial } = begun;
-        match user {
-            None => {}
-            Some(Notify::Thread(waiter)) => {
-                self.state().core.keep(token, serial, Err(failure));
-                if let Some(waiter) = waiter {
-                    self.waits.wake(&waiter);
-                }
-            }
-            Some(Notify::Task(waker)) => {
-                self.state().core.keep(token, serial, Err(failure));
-                self.guarded(|| waker.wake());
-            }
-            Some(Notify::Callback(callback)) => {
-                self.fail_callback(token, callback, errno_of(&failure));
-            }
+    /// Tells the owner of an operation that it has failed without a result, after [`State::fail`].
+    pub(crate) fn tell_failure(&self, token: Token, user: Option<Notify<F>>, failure: Failure) {
+        if let Some(user) = user {
+            self.lose(token, user, errno_of(&failure));
         }
     }
 
-    /// Tells the owner of an operation of a lock that is gone. Who waits for it finds that out.
+    /// Wakes the owner of an operation that has failed, or of a lock that is gone, or runs his
+    /// callback. Who waits finds out the reason.
     fn lose(&self, token: Token, user: Notify<F>, errno: i32) {
         match user {
             Notify::Thread(waiter) => {

@@ -48,7 +48,7 @@ pub(crate) use crate::model::signal;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use dlm_core::{Core, Options, Rules};
+use dlm_core::{Core, Failure, Options, Rules};
 use dlm_proto::{LockspaceName, Minor};
 
 use self::delivery::Delivery;
@@ -261,6 +261,15 @@ impl<F: Face> State<F> {
     pub(crate) fn handed_out(&mut self, user: Option<&Notify<F>>) {
         if user.is_some_and(Notify::needs_delivery) {
             self.delivered -= 1;
+        }
+    }
+
+    /// An operation has failed without a result, and what was kept for it was handed out just now. Its
+    /// end is kept for the thread or task that waits for it, which may look any moment.
+    pub(crate) fn fail(&mut self, begun: Begun, user: Option<&Notify<F>>, failure: Failure) {
+        self.handed_out(user);
+        if matches!(user, Some(Notify::Thread(_) | Notify::Task(_))) {
+            self.core.keep(begun.token, begun.serial, Err(failure));
         }
     }
 
