@@ -109,11 +109,11 @@ impl<F: Face> Driver<F> {
     ) -> Result<(Token, bool), ErrorKind> {
         let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
         let mut state = self.state();
-        let before = state.interest();
+        let before = state.awaited();
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
         let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
-        let after = state.interest();
+        let after = state.awaited();
         drop(state);
         if before == 0 && after > 0 {
             self.delivery.tell_of_interest();
@@ -267,7 +267,7 @@ impl<F: Face> Driver<F> {
         let mut submission = Submission::new();
         let (begun, queueing) = {
             let mut state = self.state();
-            let before = state.interest();
+            let before = state.awaited();
             let prepared = prepare(&mut state, user, &mut submission);
             let prepared = prepared.map_err(|why| self.rejected(why))?;
             state.delivered += 1;

@@ -277,6 +277,13 @@ impl<F: Face> State<F> {
     /// whoever dispatches.
     #[inline]
     pub(crate) fn interest(&self) -> usize {
-        self.delivered + self.core.noticed() + self.core.left_over()
+        self.awaited() + self.core.left_over()
+    }
+
+    /// The same without what is left over, which a thread of its own sees to: nobody else is told of
+    /// that, so it may be there while the others sleep.
+    #[inline]
+    pub(crate) fn awaited(&self) -> usize {
+        self.delivered + self.core.noticed()
     }
 }
