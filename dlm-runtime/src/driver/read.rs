@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dlm_core::{Ended, Kind, Lvb, Moved, Plain, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
+use super::call::Begun;
 use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
@@ -12,7 +13,7 @@ use super::{Driver, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
-use crate::trace::{self, Note};
+use crate::trace::{IS_ON, Note};
 
 /// Who reads, and takes at once what is meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +82,7 @@ fn route_others<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
         user => (None, user),
     };
     match F::ended(face, kind, callback, &completion, id) {
-        // What is traced is noted, too.
-        Some(due) if user.is_none() && !trace::IS_TRACED => {
-            Routed::Due(Due::Completion(token, due))
-        }
+        Some(due) if user.is_none() => Routed::Due(Due::Completion(token, due)),
         due => other(token, serial, kind, ended, user, completion, due),
     }
 }
@@ -198,7 +196,7 @@ impl<F: Face> Driver<F> {
         len: &Result<Option<usize>, dlm_sys::Error>,
         buffer: &'a [u8; MAX_RESULT_LEN],
     ) -> Option<&'a [u8]> {
-        let is_plain = state.observers.is_empty() && self.flush.is_idle();
+        let is_plain = !IS_ON && state.observers.is_empty() && self.flush.is_idle();
         match *len {
             Ok(Some(len)) if is_plain => Some(buffer.get(..len).unwrap_or(buffer)),
             _ => None,
@@ -341,8 +339,9 @@ impl<F: Face> Driver<F> {
         }
         effects.due = due.map(|due| Due::Completion(token, due));
         state.tell_observers(token, serial, completion, &mut effects.threads);
+        let waited = state.clock.end(Begun { token, serial });
         if let Some(name) = state.core.name(token) {
-            effects.note = Note::ended(name, completion.status, completion.mode);
+            effects.note = Note::ended(name, completion.status, completion.mode, waited);
         }
         if ended.mode.is_none() && !is_kept && !follow {
             effects.lock = state.core.settle(token);

@@ -114,17 +114,20 @@ impl Space {
         let place = state.opens.iter().position(|(other, _)| Arc::ptr_eq(other, open));
         let (_, mut session) = state.opens.swap_remove(place.expect("it is closed once"));
         allowed(session.close(&mut state.engine));
+        if state.is_removed && state.opens.is_empty() {
+            let flags = RemoveFlags::FORCEFREE;
+            let remove = Request::RemoveLockspace { minor: state.minor, flags };
+            state.control(HERE, &remove);
+        }
         state.went_on(self);
     }
 
-    /// Somebody removes the lockspace by force.
+    /// Somebody removes the lockspace by force: its node is gone, and the rest is done when the last
+    /// device is closed.
     pub(super) fn remove(&self) {
         let mut state = lock(&self.state);
-        let remove = Request::RemoveLockspace { minor: state.minor, flags: RemoveFlags::FORCEFREE };
-        state.control(HERE, &remove);
         state.is_removed = true;
         state.opens.iter().for_each(|(open, _)| open.node_changed.set());
-        state.went_on(self);
     }
 
     pub(super) fn is_removed(&self) -> bool {

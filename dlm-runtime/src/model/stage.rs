@@ -25,22 +25,25 @@ const SCHEDULES: usize = 2_000;
 /// More steps than any schedule of these scenarios takes, unless its threads run in circles.
 const MOST_STEPS: usize = 100_000;
 
+type Scenario = Arc<dyn Fn() + Send + Sync>;
+
 /// Runs a scenario under many schedules.
-pub(super) fn check(scenario: fn()) {
+pub(super) fn check(scenario: impl Fn() + Send + Sync + 'static) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/model/failed");
     std::fs::create_dir_all(&folder).unwrap();
+    let scenario: Scenario = Arc::new(scenario);
     if let Some(file) = std::env::var_os("DLM_SCHEDULE") {
-        run(ReplayScheduler::new_from_file(PathBuf::from(file)).unwrap(), &folder, scenario);
+        run(ReplayScheduler::new_from_file(PathBuf::from(file)).unwrap(), &folder, &scenario);
         return;
     }
     let count = std::env::var("DLM_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
     let begin = (Instant::now(), SystemTime::now());
     let all = || {
-        run(RandomScheduler::new(count), &folder, scenario);
+        run(RandomScheduler::new(count), &folder, &scenario);
         // Those with few changes between threads, at the places where it hurts.
-        run(PctScheduler::new(2, count), &folder, scenario);
-        run(PctScheduler::new(4, count), &folder, scenario);
+        run(PctScheduler::new(2, count), &folder, &scenario);
+        run(PctScheduler::new(4, count), &folder, &scenario);
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
         tell_how_to_repeat(&name, &folder, begin.1);
@@ -50,7 +53,8 @@ pub(super) fn check(scenario: fn()) {
     println!("{} schedules, {per_second:.0} per second", 3 * count);
 }
 
-fn run(scheduler: impl Scheduler + 'static, folder: &Path, scenario: fn()) {
+fn run(scheduler: impl Scheduler + 'static, folder: &Path, scenario: &Scenario) {
+    let scenario = Arc::clone(scenario);
     let mut config = Config::new();
     config.stack_size = 0x4_0000;
     config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
