@@ -17,7 +17,7 @@ pub(crate) use {
 
 #[cfg(dlm_model)]
 pub(crate) use {
-    crate::model::clock::{Condvar, lock, now, wait, wait_until},
+    crate::model::clock::{Condvar, lock, now, wait_until},
     shuttle::{
         sync::{Mutex, MutexGuard, atomic, mpsc},
         thread, thread_local,
@@ -43,14 +43,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
 }
 
-/// Waits for a change with the mutex unlocked.
-#[cfg(not(dlm_model))]
-pub(crate) fn wait<'a, T>(changed: &Condvar, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    changed.wait(&mut guard);
-    guard
-}
-
-/// As [`wait`], and not longer than until the deadline.
+/// Waits for a change with the mutex unlocked, not longer than until the deadline.
 #[cfg(not(dlm_model))]
 pub(crate) fn wait_until<'a, T>(
     changed: &Condvar,

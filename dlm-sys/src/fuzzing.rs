@@ -17,6 +17,16 @@ pub fn misc(bytes: &[u8]) {
     let (len, rest) = bytes.split_first().unwrap_or((&0, &[]));
     let (name, rest) = rest.split_at_checked(usize::from(len % 128)).unwrap_or((rest, &[]));
     let (minor, list) = rest.split_first_chunk().unwrap_or((&[0; 4], rest));
+    // As it stands in its documentation: no number from 10 to 63 is free, and none, or all, above.
+    let minors = list.split(|&byte| byte == b'\n').filter_map(misc::parse_line);
+    let mut counts = [0_u8; 128];
+    for (minor, _) in minors {
+        if let Some(count) = usize::try_from(minor).ok().and_then(|minor| counts.get_mut(minor)) {
+            *count = 1;
+        }
+    }
+    let sum = |from: usize, to: usize| counts.get(from..to).map_or(0, |c| c.iter().sum::<u8>());
+    assert_eq!(misc::is_full(list), sum(10, 64) == 54 && [0, 64].contains(&sum(64, 128)));
     let mut wanted = [None; 2];
     for line in list.split(|&byte| byte == b'\n') {
         let parsed = parse_another_way(line);

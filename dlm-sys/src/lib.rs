@@ -4,7 +4,8 @@
 //! knows file descriptors and paths, and it knows how each command's `write` is to be read. It
 //! does not know callbacks, threads or the rules of locking: those are in `dlm-runtime`.
 //!
-//! * [`ControlDevice`]: the device version; create and remove lockspaces.
+//! * [`ControlDevice`]: the device version; create and remove lockspaces, one at a time on a node
+//!   ([`LOCK_FILE`]).
 //! * [`LockspaceDevice`]: submit requests and read results.
 //! * [`misc`]: the kernel's list of misc devices, where lockspaces and their minor numbers stand.
 //!
@@ -18,8 +19,9 @@
 //! None of the calls is a point where a thread can be cancelled (pthread_cancel(3)).
 //!
 //! The default feature `std` adds what needs an allocator, nix or more of libc: waiting for device
-//! nodes ([`LockspaceDevice::open_within`]), noticing that a lockspace goes ([`RemovalWatch`]) or
-//! that the process was forked ([`fork_count`]), and conversions to the standard library's
+//! nodes ([`LockspaceDevice::open_within`]) and for udev ([`create_lockspace`]), noticing that a
+//! lockspace goes ([`RemovalWatch`]), that the process was forked ([`fork_count`]) or what the
+//! kernel does wrong ([`first_requests_can_meet`]), and conversions to the standard library's
 //! descriptors.
 //!
 //! # Errors

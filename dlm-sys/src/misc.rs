@@ -47,16 +47,15 @@ pub fn minor_of_lockspace(list: &[u8], lockspace: &[u8]) -> Option<u32> {
 /// above 255.
 #[must_use]
 pub fn is_full(list: &[u8]) -> bool {
-    let has = |minor: u32| lines(list).any(|(listed, _)| listed == minor);
-    let lower = (FIXED..HALF).all(has);
-    lower && ((HALF..DYNAMIC).all(has) || !(HALF..DYNAMIC).any(has))
+    let bit = |minor| 1_u128.checked_shl(minor).unwrap_or(0);
+    let listed = lines(list).fold(0, |listed, (minor, _)| listed | bit(minor));
+    let (lower, upper) = (listed & LOWER, listed & UPPER);
+    lower == LOWER && (upper == UPPER || upper == 0)
 }
 
-/// Minor numbers below this belong to certain devices.
-const FIXED: u32 = 10;
-/// Minor numbers below one of these are handed out.
-const HALF: u32 = 64;
-const DYNAMIC: u32 = 128;
+/// The minor numbers that are handed out, one bit for each: from 10 to 63, and from there to 127.
+const LOWER: u128 = (1 << 64) - (1 << 10);
+const UPPER: u128 = !((1 << 64) - 1);
 
 fn lines(list: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     list.split(|&byte| byte == b'\n').filter_map(parse_line)

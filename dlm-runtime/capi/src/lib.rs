@@ -29,6 +29,8 @@ mod lock;
 mod session;
 #[doc(hidden)]
 pub mod spaces;
+#[cfg(test)]
+mod tests;
 mod unlock;
 
 /// Which of the two libraries.

@@ -365,6 +365,7 @@ impl<O, L: Default> Core<O, L> {
             if is_new || entry.is_unwanted() {
                 left.push(token);
                 self.in_flight -= usize::from(entry.state.op().is_some());
+                self.in_flight -= usize::from(entry.queued.is_some());
                 users.extend(entry.take_users().into_iter().flatten());
             } else if let Some(queued) = entry.queued.take() {
                 self.in_flight -= 1;
@@ -469,14 +470,15 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// The request for a lock was accepted: its resource exists, unless the lock is gone again.
+    /// The request for a lock was accepted: its resource exists, unless the lock is gone again, or may
+    /// be any moment.
     #[inline]
     pub(crate) fn list_new(&mut self, token: Token) {
         if self.names.is_some() {
             let entry = self.table.get(token);
             let is_there = |entry: &Entry<O, L>| {
                 let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
-                !entry.is_finished() && !is_ending
+                !entry.is_gone() && !is_ending && !entry.state.ends_by_itself()
             };
             if entry.is_some_and(is_there) {
                 self.list(token);

@@ -194,11 +194,8 @@ impl<O, L: Default> Core<O, L> {
             self.noticed -= usize::from(entry.has_notices);
             entry.has_notices = entry.had_notices;
         } else {
-            let is_granted = entry.state.granted().is_some();
             self.restore_id(token);
-            if is_granted {
-                self.list(token);
-            }
+            self.list_new(token);
         }
         user
     }
@@ -329,8 +326,9 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Nobody waits for this operation any more, if it is still in flight. The lock of a request is
-    /// unlocked then if it is granted after all; it stays in the table until [`Core::release`]. A conversion or unlock goes on, and nobody
-    /// is told of its end. Returns what was kept for it; [`Core::follow`] may have something to do.
+    /// unlocked then if it is granted after all; it stays in the table until [`Core::release`]. A
+    /// conversion or unlock goes on, and nobody is told of its end. Returns what was kept for it;
+    /// [`Core::follow`] may have something to do.
     pub fn give_up(&mut self, token: Token, serial: u64) -> Option<O> {
         let entry = self.table.get_mut(token)?;
         if entry.queued.as_ref().is_some_and(|queued| queued.serial == serial) {

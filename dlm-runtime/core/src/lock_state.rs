@@ -64,10 +64,11 @@ pub(crate) struct LockState {
     lvb_to_write: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
-    /// The mode that the lock has if it has not the granted one. The kernel does not tell whether it
-    /// demoted the lock before the conversion was cancelled, and takes an alternate mode for another
-    /// one if the resource's master is another node.
+    /// The mode that the lock has if it is not NL: the kernel does not tell whether it demoted the
+    /// lock before the conversion was cancelled.
     possible_mode: Option<Mode>,
+    /// The mode that this node's kernel takes an alternate mode for, if the master is another node.
+    local_mode: Option<Mode>,
     /// The lock outlives its device. Each conversion must say so again.
     persistent: bool,
     /// The transaction id, which each conversion must repeat.
@@ -94,6 +95,7 @@ impl LockState {
         self.lvb_to_write = None;
         self.lvb_is_current = false;
         self.possible_mode = None;
+        self.local_mode = None;
         self.persistent = flags.contains(LockFlags::PERSISTENT);
         self.xid = xid;
     }
@@ -143,9 +145,14 @@ impl LockState {
         self.known_lvb
     }
 
-    /// The other mode that the lock may have, if its mode is not known for certain.
-    pub(crate) const fn possible_mode(&self) -> Option<Mode> {
-        self.possible_mode
+    /// Whether the mode is not known for certain.
+    pub(crate) const fn is_uncertain(&self) -> bool {
+        self.possible_mode.is_some()
+    }
+
+    /// The modes, beside the granted one, that the kernel may have for the lock.
+    pub(crate) fn other_modes(&self) -> impl Iterator<Item = Mode> {
+        self.possible_mode.into_iter().chain(self.local_mode)
     }
 
     pub(crate) const fn cancel(&self) -> Cancel {
@@ -261,9 +268,16 @@ impl LockState {
             self.cancel_unanswered = false;
         }
         self.noted = LockFlags::empty();
-        // What it was written over has ended; a request, by a grant.
-        if let Some(under) = self.under.take() {
-            self.granted = self.granted.or(Some(under.op.mode));
+        if let Some(Under { op: under, .. }) = self.under.take() {
+            self.note_lost(kind, under);
+        }
+    }
+
+    /// The kernel has taken an operation over this one. If that is a conversion, this one has ended; a
+    /// request, by a grant.
+    fn note_lost(&mut self, kind: Kind, under: Operation) {
+        if kind == Kind::Convert && under.kind == Kind::Request {
+            self.granted = self.granted.or(Some(under.mode));
         }
     }
 
@@ -379,6 +393,13 @@ impl LockState {
         }
     }
 
+    /// Whether a conversion may write a block that it is given.
+    pub(crate) fn writes(&self, mode: Mode, flags: LockFlags) -> bool {
+        let mut from = self.granted.into_iter().chain(self.other_modes());
+        flags.contains(LockFlags::VALBLK)
+            && from.any(|from| from.lvb_transfer(mode) == LvbTransfer::Write)
+    }
+
     /// Whether an unlock may write a block that it is given.
     fn can_write(&self) -> bool {
         let flying = self.op.is_some_and(|op| op.kind != Kind::Unlock && op.mode >= Mode::Pw);
@@ -430,7 +451,9 @@ impl LockState {
             return self.complete_under(status, flags, lvb);
         }
         self.op = None;
-        self.under = None;
+        if let Some(Under { op: under, .. }) = self.under.take() {
+            self.note_lost(op.kind, under);
+        }
         let moved = self.settle(op, status, flags, lvb);
         Completed::Op(op, Ended { status, flags, mode: self.granted, moved })
     }
@@ -480,10 +503,9 @@ impl LockState {
             (Kind::Request, LockStatus::Granted) => {
                 let mode = alternate(op, flags);
                 self.granted = Some(mode);
-                // A remote master grants CW in place of PR, and the kernel here takes that for PR.
+                // With both flags CW is granted in place of PR, which is taken for PR here.
                 let is_odd = mode != op.mode && op.mode == Mode::Pr;
-                self.possible_mode =
-                    Some(op.mode).filter(|_| is_odd && op.contains(LockFlags::ALTPR));
+                self.local_mode = Some(op.mode).filter(|_| is_odd && op.contains(LockFlags::ALTPR));
                 if valblk {
                     fetch(&mut self.known_lvb);
                 }
@@ -491,7 +513,8 @@ impl LockState {
             (Kind::Convert, LockStatus::Granted) => {
                 let mode = alternate(op, flags);
                 let from = self.granted.replace(mode);
-                self.possible_mode = Some(op.mode).filter(|&asked| asked != mode);
+                self.possible_mode = None;
+                self.local_mode = Some(op.mode).filter(|&asked| asked != mode);
                 self.lvb_is_current &= from.is_some_and(keeps_writers_out);
                 let transfer = from.map_or(LvbTransfer::None, |from| from.lvb_transfer(op.mode));
                 match transfer {

@@ -71,7 +71,7 @@ pub enum Moved {
     /// It left the block alone.
     #[default]
     Nothing,
-    /// It fetched the block; [`LockView::lvb`](crate::LockView::lvb) has it.
+    /// It fetched the block; [`Core::lvb`](crate::Core::lvb) has it.
     Read,
     /// It stored the block.
     Written,

@@ -33,7 +33,8 @@ pub struct Conversion {
     pub mode: Mode,
     /// Flags for the kernel; CONVERT is added.
     pub flags: LockFlags,
-    /// The block to store, with VALBLK.
+    /// The block to store, with VALBLK. With [`Rules::AsAsked`] it is ignored if the conversion does
+    /// not store one.
     pub write: Option<ValueBlock>,
     /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say so.
     pub persistent: bool,
@@ -213,6 +214,7 @@ impl<O, L: Default> Core<O, L> {
         let Conversion { mode, write, .. } = *conversion;
         let xid = conversion.xid.unwrap_or(entry.state.xid());
         let notices = conversion.notices.unwrap_or(entry.has_notices);
+        let write = write.filter(|_| entry.state.writes(mode, flags));
         let block = write.unwrap_or_else(|| entry.state.carried_block());
         let id = entry.state.id();
         let cookies = self.cookies(token, notices)?;
@@ -518,19 +520,21 @@ impl<O, L: Default> Entry<O, L> {
         let Conversion { mode, flags, write, persistent, .. } = *conversion;
         let flags = flags | LockFlags::CONVERT;
         if rules == Rules::AsAsked {
-            let from = core::iter::once(from).chain(self.state.possible_mode());
+            let from = core::iter::once(from).chain(self.state.other_modes());
             validate::harmless_conversion(from, mode, flags).map_err(Rejected::Illegal)?;
             return Ok(flags);
         }
-        validate::conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+        for from in core::iter::once(from).chain(self.state.other_modes()) {
+            validate::conversion(from, mode, flags).map_err(Rejected::Illegal)?;
+        }
         let valblk = flags.contains(LockFlags::VALBLK);
         if valblk {
             validate::conversion_lvb(from, mode, write.is_some()).map_err(Rejected::Illegal)?;
         }
-        if self.state.possible_mode().is_some() && (valblk || flags.contains(LockFlags::QUECVT)) {
+        if self.state.is_uncertain() && (valblk || flags.contains(LockFlags::QUECVT)) {
             return Err(Rejected::Illegal(
-                "the mode is not known for certain after a cancelled CONVDEADLK conversion, or ALTPR \
-                 and ALTCW in place of PR: convert the lock once without value block and QUECVT",
+                "after a cancelled CONVDEADLK conversion the mode is known only when the lock was \
+                 converted once more, without its value block and QUECVT",
             ));
         }
         let persistent = persistent || self.state.is_persistent();

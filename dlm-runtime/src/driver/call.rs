@@ -21,7 +21,7 @@ use crate::trace;
 const READ_BUDGET: usize = 64;
 
 /// An operation that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// The lock.
     pub token: Token,
@@ -109,11 +109,12 @@ impl<F: Face> Driver<F> {
     ) -> Result<(Token, bool), ErrorKind> {
         let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
         let mut state = self.state();
-        let before = state.interest();
+        let before = state.awaited();
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
+        state.clock.begin(Begun { token, serial: out.ticket().serial });
         let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
-        let after = state.interest();
+        let after = state.awaited();
         drop(state);
         if before == 0 && after > 0 {
             self.delivery.tell_of_interest();
@@ -238,8 +239,13 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
-        let prepared = prepare(&mut self.state(), &mut user, &mut submission);
-        let (begun, queueing) = prepared.map_err(|why| self.rejected(why))?;
+        let (begun, queueing) = {
+            let mut state = self.state();
+            let prepared = prepare(&mut state, &mut user, &mut submission);
+            let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
+            prepared
+        };
         if queueing != Queueing::Write {
             return self.finish_queued(begun, deadline);
         }
@@ -267,9 +273,10 @@ impl<F: Face> Driver<F> {
         let mut submission = Submission::new();
         let (begun, queueing) = {
             let mut state = self.state();
-            let before = state.interest();
+            let before = state.awaited();
             let prepared = prepare(&mut state, user, &mut submission);
             let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
             state.delivered += 1;
             drop(state);
             if before == 0 {
@@ -562,6 +569,10 @@ impl<F: Face> Driver<F> {
         let now = self.time_now();
         let begun = Begun { token: ticket.token, serial: ticket.serial };
         let mut state = self.state();
+        if !ticket.is_cancel() {
+            let Ticket { token, serial, .. } = *ticket;
+            state.clock.end(Begun { token, serial });
+        }
         let refused = state.core.refused(ticket, refusal, now);
         match failure {
             Some(failure) => state.fail(begun, refused.user.as_ref(), failure),

@@ -35,7 +35,7 @@ enum Kind {
     /// The device and the watch for its removal, which is made when somebody first sleeps.
     Kernel(LockspaceDevice, LazyRemovalWatch),
     #[cfg(not(dlm_model))]
-    Other(Box<dyn BackendDevice>),
+    Other(Arc<dyn BackendDevice>),
 }
 
 /// Calls the same thing on either kind.
@@ -56,7 +56,7 @@ impl Device {
 
     #[cfg(not(dlm_model))]
     pub(crate) fn of_other(device: Box<dyn BackendDevice>) -> Self {
-        Self::of(Kind::Other(device))
+        Self::of(Kind::Other(device.into()))
     }
 
     fn of(kind: Kind) -> Self {
@@ -68,13 +68,12 @@ impl Device {
     #[cfg(not(dlm_model))]
     pub(crate) fn in_child(this: Arc<Self>) -> Arc<Self> {
         let taken = match &this.kind {
-            Kind::Kernel(device, _) => Signal::new().ok().and_then(|nothing| {
-                let device = device.take_out(nothing.as_fd()).ok()?;
-                Some(Arc::new(Self::of_kernel(device)))
-            }),
-            Kind::Other(_) => None,
+            Kind::Kernel(device, _) => Signal::new()
+                .ok()
+                .and_then(|nothing| Some(Self::of_kernel(device.take_out(nothing.as_fd()).ok()?))),
+            Kind::Other(other) => Some(Self::of(Kind::Other(Arc::clone(other)))),
         };
-        taken.unwrap_or(this)
+        taken.map_or(this, Arc::new)
     }
 
     pub(crate) fn abi(&self) -> Abi {

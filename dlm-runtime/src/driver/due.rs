@@ -58,8 +58,4 @@ impl<F: Face> DueQueue<F> {
     pub(crate) fn is_empty(&self) -> bool {
         self.len.load(Ordering::SeqCst) == 0
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::SeqCst)
-    }
 }

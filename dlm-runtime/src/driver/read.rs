@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dlm_core::{Ended, Moved, Own, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
+use super::call::Begun;
 use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
@@ -12,7 +13,7 @@ use super::{Driver, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
-use crate::trace::Note;
+use crate::trace::{IS_ON, Note};
 
 /// Who reads, and takes at once what is meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl<F: Face> Driver<F> {
         };
         let bytes = buffer.get(..len).unwrap_or(&buffer);
         if let Role::Waiter(token, serial) = role {
-            if state.observers.is_empty() && follow.is_none() && self.flush.is_idle() {
+            if !IS_ON && state.observers.is_empty() && follow.is_none() && self.flush.is_idle() {
                 if let Some(own) = state.core.receive_own(bytes, token, serial) {
                     return Ok(self.route_own(state, gate, (token, serial), own));
                 }
@@ -224,8 +225,9 @@ impl<F: Face> Driver<F> {
         }
         effects.due = due.map(|due| Due::Completion(token, due));
         state.tell_observers(token, serial, completion, &mut effects.threads);
+        let waited = state.clock.end(Begun { token, serial });
         if let Some(name) = state.core.name(token) {
-            effects.note = Note::ended(name, completion.status, completion.mode);
+            effects.note = Note::ended(name, completion.status, completion.mode, waited);
         }
         if ended.mode.is_none() && !is_kept && !follow {
             effects.lock = state.core.settle(token);
@@ -316,12 +318,6 @@ impl<F: Face> State<F> {
                 threads.extend(observer.waiter.take());
             }
         }
-    }
-
-    /// Whether an operation has observers.
-    #[inline]
-    fn is_observed(&self, token: Token, serial: u64) -> bool {
-        self.observers.iter().any(|other| other.token == token && other.serial == serial)
     }
 }
 

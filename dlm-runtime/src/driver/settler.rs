@@ -191,7 +191,7 @@ impl<F: Face> Drop for Driver<F> {
 fn settle<F: Face>(driver: &Weak<Driver<F>>, bell: &Signal) {
     while let Some(strong) = driver.upgrade() {
         let Some((device, until)) = strong.settle_once() else { return };
-        let is_short = strong.is_read_short.swap(false, crate::sync::atomic::Ordering::Relaxed);
+        let is_short = strong.is_read_short.swap(false, Ordering::Relaxed);
         // The driver may go while this thread sleeps.
         drop(strong);
         let slice = if is_short { now().checked_add(SLICE) } else { None };

@@ -30,6 +30,7 @@ enum Rest {
 
 thread_local! {
     /// The waiter of this thread while the thread does not wait.
+    #[allow(clippy::missing_const_for_thread_local, reason = "shuttle's macro takes no const")]
     static SPARE: std::cell::Cell<Option<Arc<Waiter>>> = std::cell::Cell::new(None);
 }
 

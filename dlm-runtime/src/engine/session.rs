@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use dlm_engine::SessionId;
 use dlm_proto::{Abi, Command, LockId, MAX_RESULT_LEN, Minor};
-use dlm_sys::{Accepted, Call, Cause, Error};
+use dlm_sys::{Accepted, Call, Cause, Errno, Error};
 
 use super::hub::{Hub, Open, Place, Signals, State};
 use super::node::refused;
 use crate::backend::BackendDevice;
 use crate::driver::signal::{AsFd, Signal};
+use crate::sync::MutexGuard;
 
 thread_local! {
     static TASK: u32 = nix::unistd::gettid().as_raw().try_into().unwrap_or(0);
@@ -52,6 +53,16 @@ impl Session {
         state.opens.insert(id, open);
         Ok(Self { hub: Arc::clone(hub), id, place, signals, forks: dlm_sys::fork_count() })
     }
+
+    /// The engine. A child uses its own copy, unless the mutex was held at the time of the fork: by
+    /// whom is not here to give it back.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        if self.forks == dlm_sys::fork_count() {
+            Some(self.hub.lock())
+        } else {
+            self.hub.try_lock()
+        }
+    }
 }
 
 impl BackendDevice for Session {
@@ -65,7 +76,7 @@ impl BackendDevice for Session {
 
     fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error> {
         let call = Call::Submit(command);
-        let mut state = self.hub.lock();
+        let mut state = self.state().ok_or(Error::os(call, Errno::ENODEV))?;
         let value = loop {
             // Its task is what a purge asks for.
             match state.engine.write_as(self.id, task(), request) {
@@ -86,7 +97,7 @@ impl BackendDevice for Session {
     }
 
     fn read_result(&self, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<Option<usize>, Error> {
-        let mut state = self.hub.lock();
+        let Some(mut state) = self.state() else { return Ok(None) };
         let State { engine, opens, .. } = &mut *state;
         let answer = engine.read(self.id, buffer);
         if let Some(open) = opens.get_mut(self.id) {
@@ -103,11 +114,12 @@ impl BackendDevice for Session {
     }
 
     fn results(&self) -> BorrowedFd<'_> {
-        let mut state = self.hub.lock();
-        let State { engine, opens, .. } = &mut *state;
-        if let Some(open) = opens.get_mut(self.id).filter(|open| !open.is_watched) {
-            open.is_watched = true;
-            open.show(engine.is_readable(self.id));
+        if let Some(mut state) = self.state() {
+            let State { engine, opens, .. } = &mut *state;
+            if let Some(open) = opens.get_mut(self.id).filter(|open| !open.is_watched) {
+                open.is_watched = true;
+                open.show(engine.is_readable(self.id));
+            }
         }
         self.signals.results.as_fd()
     }
@@ -118,24 +130,17 @@ impl BackendDevice for Session {
 
     fn was_removed(&self) -> Result<bool, Error> {
         self.signals.removed.clear();
-        let state = self.hub.lock();
-        Ok(state.engine.removed(self.id) || !state.opens.contains(self.id))
+        let is_there =
+            |state: &State| !state.engine.removed(self.id) && state.opens.contains(self.id);
+        Ok(!self.state().is_some_and(|state| is_there(&state)))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let mut state;
-        if self.forks == dlm_sys::fork_count() {
-            state = self.hub.lock();
-            while state.engine.stopped(self.id) {
-                self.hub.wait(&mut state);
-            }
-        } else {
-            // A child closes it in its own copy of the engine, unless the mutex was held at the
-            // time of the fork: by whom is not here to give it back.
-            let Some(copy) = self.hub.try_lock() else { return };
-            state = copy;
+        let Some(mut state) = self.state() else { return };
+        while self.forks == dlm_sys::fork_count() && state.engine.stopped(self.id) {
+            self.hub.wait(&mut state);
         }
         state.opens.remove(self.id);
         state.engine.close(self.id);

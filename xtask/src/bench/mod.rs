@@ -54,8 +54,8 @@ by these:
     our-libdlm            the same program with our library
 
 They are measured in instructions, on one processor: the number for an operation in the chunk of ten
-pairs (in-flight: of 1,000) at the tenth percentile, which repeats to 0.1 %, and how many that is
-over the floor in the same row. And in wall time, on two processors. Then:
+pairs at the tenth percentile, which repeats to 0.1 % (in-flight: of 1,000 pairs, and 1 %), and how
+many that is over the floor in the same row. And in wall time, on two processors. Then:
 
     waits                 the system calls of a thread whose lock has to wait, and of its unlock
 

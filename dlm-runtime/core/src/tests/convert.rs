@@ -86,11 +86,32 @@ fn a_conversion_carries_the_block_that_is_known() {
         rig.accept(None);
         let report = rig.ended(token, LockStatus::Granted);
         assert_eq!(report.ended.moved, crate::Moved::Nothing);
+        rig.converting(token, Mode::Ex);
+        rig.ended(token, LockStatus::Granted);
         let other = ValueBlock([9; 32]);
-        let write = Conversion { write: Some(other), ..conversion(Mode::Ex, NONE) };
+        let write = Conversion { write: Some(other), ..conversion(Mode::Pr, LockFlags::VALBLK) };
         assert_eq!(rig.convert_with(token, &write), Ok(Queueing::Write));
         assert_eq!(written(&rig).lvb, other);
     });
+}
+
+/// H-18, and if the resource has no block the kernel would take it for that.
+#[test]
+fn a_block_that_is_not_stored_is_not_carried() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    let token = rig.held_as(5, Mode::Nl, NONE);
+    let given = |mode, flags| Conversion { write: Some(BLOCK), ..conversion(mode, flags) };
+    for (mode, flags, lvb) in [
+        (Mode::Pr, LockFlags::VALBLK, ValueBlock::ZERO),
+        (Mode::Ex, NONE, ValueBlock::ZERO),
+        (Mode::Pr, LockFlags::VALBLK, BLOCK),
+    ] {
+        assert_eq!(rig.convert_with(token, &given(mode, flags)), Ok(Queueing::Write));
+        assert_eq!(written(&rig).lvb, lvb, "{mode}");
+        rig.accept(None);
+        let moved = rig.ended(token, LockStatus::Granted).ended.moved;
+        assert_eq!(moved == crate::Moved::Written, lvb == BLOCK);
+    }
 }
 
 #[test]
@@ -113,6 +134,21 @@ fn what_makes_no_sense_is_refused_before_it_is_begun() {
         } else {
             assert!(!try_(&mut rig, Mode::Pr, LockFlags::VALBLK));
         }
+    });
+}
+
+/// H-3: a remote master calls CW what this node's kernel calls PR.
+#[test]
+fn an_alternate_mode_counts_as_what_the_kernel_takes_it_for() {
+    Rig::each(|mut rig| {
+        let token = rig.lock_with(Mode::Pr, LockFlags::ALTPR | LockFlags::ALTCW);
+        rig.accept(Some(5));
+        let granted = rig.completion(token, LockStatus::Granted);
+        rig.receive(&LockResult { flags: StatusFlags::ALTMODE, ..granted });
+        assert_eq!(rig.core.mode(token), Some(Mode::Cw));
+        let up = |mode| conversion(mode, LockFlags::QUECVT);
+        assert!(matches!(rig.convert_with(token, &up(Mode::Pr)), Err(Rejected::Illegal(_))));
+        assert_eq!(rig.convert_with(token, &up(Mode::Ex)), Ok(Queueing::Write));
     });
 }
 

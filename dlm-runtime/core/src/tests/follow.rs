@@ -155,15 +155,16 @@ fn a_lock_whose_cancel_finds_none_is_gone() {
         rig.refuse(ENOENT);
         assert_eq!(rig.give_up(token, 0), Some(rig.made));
         assert_eq!(rig.core.left_over(), 1);
-        rig.follow_removes(token);
+        rig.release_removes(token);
         rig.assert_empty();
 
         // Nobody waits any more.
         let token = rig.waiting(7);
         assert_eq!(rig.cancel(token, true), CancelStep::Write);
         rig.give_up(token, 0);
-        assert!(rig.refuse(ENOENT).follow);
-        rig.follow_removes(token);
+        rig.refuse(ENOENT);
+        assert_eq!(rig.core.left_over(), 0);
+        rig.release_removes(token);
         rig.assert_empty();
 
         // A conversion.
@@ -423,8 +424,9 @@ fn a_request_that_is_given_up_is_released() {
                 rig.assert_writes(5, LockFlags::FORCEUNLOCK);
                 rig.accept(None);
             }
-            assert!(rig.ended(token, LockStatus::Unlocked).follow);
-            assert_eq!(rig.follow_removes(token), Face(Some(owner)));
+            rig.ended(token, LockStatus::Unlocked);
+            assert_eq!(rig.core.left_over(), 0);
+            assert_eq!(rig.release_removes(token), Face(Some(owner)));
             rig.assert_empty();
         });
     }
@@ -439,8 +441,8 @@ fn a_request_that_is_given_up_while_it_is_written_is_released_by_its_writer() {
             rig.follow_does_nothing(token);
             if let Some(errno) = errno {
                 let refused = rig.refuse(errno);
-                assert_eq!((number(&refused.user), refused.follow), (None, true));
-                assert_eq!(rig.follow_removes(token), Face(Some(1)));
+                assert_eq!(number(&refused.user), None);
+                assert_eq!(rig.release_removes(token), Face(Some(1)));
                 rig.assert_empty();
                 return;
             }
@@ -496,7 +498,7 @@ fn an_unlock_that_waits_ends_a_request_that_is_given_up() {
             assert_eq!(number(&user), Some(2));
             assert_eq!(failure, crate::Failure::Rejected(Rejected::LockGone));
         }
-        rig.follow_removes(token);
+        rig.release_removes(token);
         rig.assert_empty();
     }
 }
@@ -517,7 +519,7 @@ fn an_unlock_that_is_refused_for_a_request_that_was_given_up_leaves_it_to_be_rel
     rig.follow_writes(token);
     rig.accept(None);
     rig.ended(token, LockStatus::Unlocked);
-    rig.follow_removes(token);
+    rig.release_removes(token);
     rig.assert_empty();
 }
 

@@ -182,3 +182,27 @@ fn a_forked_child_leaves_to_its_parent_what_that_was_about_to_do() {
     rig.follow_does_nothing(held);
     assert_eq!((rig.core.left_over(), rig.core.released()), (0, 0));
 }
+
+#[test]
+fn a_request_has_been_granted_if_the_kernel_has_taken_a_conversion_of_it() {
+    let (mut rig, _) = shared();
+    let token = rig.waiting(6);
+    let conversion = conversion(Mode::Pr, LockFlags::NOQUEUE);
+    assert_eq!(rig.convert_with(token, &conversion), Ok(Queueing::Write));
+    // The result is read before the write returns.
+    let report = rig.ended(token, LockStatus::Again);
+    assert_eq!((report.ended.mode, rig.core.mode(token)), (Some(Mode::Ex), Some(Mode::Ex)));
+    assert_eq!(lost(&mut rig, token), (Some(2), 0));
+    assert!(!rig.accept(None));
+    assert_eq!(rig.core.mode(token), Some(Mode::Ex));
+}
+
+#[test]
+fn a_forked_child_expects_nothing_of_what_its_parent_was_about_to_do() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    let token = rig.lock();
+    assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
+    let (users, faces) = rig.call(|core, _| core.set_child(PROCESS + 1));
+    assert_eq!((users.len(), faces.len()), (2, 1));
+    rig.assert_empty();
+}
