@@ -181,8 +181,9 @@ impl<O, L: Default> Core<O, L> {
         self.in_flight + self.noticed
     }
 
-    /// Locks that nobody wants any more and whose unlock the kernel has not accepted. Somebody must
-    /// read results and look at the alarms while there are any.
+    /// Locks that nobody wants any more and whose unlock the kernel has not accepted, and conversions
+    /// that were given up and have not ended. Somebody must read results and look at the alarms while
+    /// there are any.
     #[inline]
     #[must_use]
     pub const fn left_over(&self) -> usize {

@@ -69,7 +69,7 @@ pub(crate) struct Entry<O, L> {
     /// Its request was given up: it is unlocked like a released one, but stays in the table until it
     /// is released.
     pub(crate) is_given_up: bool,
-    /// It is released, and the kernel has not accepted its unlock.
+    /// It is released and the kernel has not accepted its unlock, or its conversion was given up.
     pub(crate) is_left_over: bool,
     /// The operation that was cancelled because its deadline has passed.
     pub(crate) timed_out: Option<u64>,
@@ -176,6 +176,7 @@ impl<O, L> Entry<O, L> {
             | self.lost.is_some()
             | self.is_released
             | self.is_given_up
+            | self.is_left_over
             | self.is_backing_off
             | self.timed_out.is_some();
         !is_odd && self.state.cancel() == crate::lock_state::Cancel::None

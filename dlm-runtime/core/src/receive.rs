@@ -125,7 +125,7 @@ impl<O, L: Default> Core<O, L> {
             }
         };
         let follow = entry.has_follow();
-        if entry.is_unwanted() {
+        if entry.is_unwanted() || entry.is_left_over {
             self.update_left_over(token);
         }
         self.note_end(token, id, op.kind, status, &ended);

@@ -22,7 +22,7 @@ use crate::sync::{atomic::Ordering, now, time_left};
 /// How long a cancel may take to end an operation whose deadline has passed, before its caller is
 /// told that time ran out. One that has to go to another node can take longer; what comes of it is
 /// then seen to by others.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(50);
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
 /// How long an unlock that the kernel has accepted may take while the lockspace runs. Then its result
 /// is lost.
