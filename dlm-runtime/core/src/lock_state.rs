@@ -393,6 +393,13 @@ impl LockState {
         }
     }
 
+    /// Whether a conversion may write a block that it is given.
+    pub(crate) fn writes(&self, mode: Mode, flags: LockFlags) -> bool {
+        let mut from = self.granted.into_iter().chain(self.other_modes());
+        flags.contains(LockFlags::VALBLK)
+            && from.any(|from| from.lvb_transfer(mode) == LvbTransfer::Write)
+    }
+
     /// Whether an unlock may write a block that it is given.
     fn can_write(&self) -> bool {
         let flying = self.op.is_some_and(|op| op.kind != Kind::Unlock && op.mode >= Mode::Pw);
@@ -432,7 +439,7 @@ impl LockState {
     }
 
     /// Takes in a completion.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(
         &mut self,
         status: LockStatus,
@@ -471,7 +478,7 @@ impl LockState {
     }
 
     /// Works out what the end of an operation makes of the lock.
-    #[inline]
+    #[inline(always)]
     fn settle(
         &mut self,
         op: Operation,

@@ -91,7 +91,7 @@ impl<F: Face> Driver<F> {
             let mut state = self.state();
             let kind = state.core.view(token).and_then(|view| view.op).map(|op| op.kind);
             let user = state.core.give_up(token, serial);
-            state.handed_out(user.as_ref());
+            state.fail(begun, user.as_ref(), Failure::TimedOut);
             (user, kind)
         };
         self.tell_given_up(begun);
@@ -123,7 +123,7 @@ impl<F: Face> Driver<F> {
                     self.leave_due(Due::Completion(token, due));
                 }
             }
-            user => self.fail(begun, user, Failure::TimedOut),
+            user => self.tell_failure(token, user, Failure::TimedOut),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::trace;
 const READ_BUDGET: usize = 64;
 
 /// An operation that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// The lock.
     pub token: Token,
@@ -81,7 +81,7 @@ impl<F: Face> Driver<F> {
 
     /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource, and
     /// such requests are kept apart.
-    #[inline]
+    #[inline(always)]
     fn write_new(
         &self,
         device: &Device,
@@ -89,12 +89,21 @@ impl<F: Face> Driver<F> {
         is_first: bool,
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
-        let _turn = if is_first {
-            let is_open = || self.check_removed();
-            self.first_requests.enter(device, &self.name, deadline, is_open)?
-        } else {
-            None
-        };
+        if is_first {
+            return self.write_first(device, submission, deadline);
+        }
+        Ok(self.write(device, submission)?)
+    }
+
+    #[inline(never)]
+    fn write_first(
+        &self,
+        device: &Device,
+        submission: &Submission,
+        deadline: Option<Instant>,
+    ) -> Result<Option<LockId>, ErrorKind> {
+        let is_open = || self.check_removed();
+        let _turn = self.first_requests.enter(device, &self.name, deadline, is_open)?;
         Ok(self.write(device, submission)?)
     }
 
@@ -108,14 +117,15 @@ impl<F: Face> Driver<F> {
         out: &mut Submission,
     ) -> Result<(Token, bool), ErrorKind> {
         let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
+        let is_interesting = is_delivered || new.notices;
         let mut state = self.state();
-        let before = state.interest();
+        let before = if is_interesting { state.awaited() } else { 0 };
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
+        state.clock.begin(Begun { token, serial: out.ticket().serial });
         let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
-        let after = state.interest();
         drop(state);
-        if before == 0 && after > 0 {
+        if is_interesting && before == 0 {
             self.delivery.tell_of_interest();
         }
         Ok((token, is_first))
@@ -216,7 +226,7 @@ impl<F: Face> Driver<F> {
             Err(error) => error,
         };
         let errno = error.errno().map_or(nix::libc::EIO, Errno::raw);
-        let _ = self.core_refused(&submission.ticket(), errno);
+        let _ = self.core_refused(&submission.ticket(), errno, None);
         // For the next attempt.
         if let Some(kept) = self.state().core.settle(token) {
             *face = kept;
@@ -238,8 +248,13 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
-        let prepared = prepare(&mut self.state(), &mut user, &mut submission);
-        let (begun, queueing) = prepared.map_err(|why| self.rejected(why))?;
+        let (begun, queueing) = {
+            let mut state = self.state();
+            let prepared = prepare(&mut state, &mut user, &mut submission);
+            let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
+            prepared
+        };
         if queueing != Queueing::Write {
             return self.finish_queued(begun, deadline);
         }
@@ -267,9 +282,10 @@ impl<F: Face> Driver<F> {
         let mut submission = Submission::new();
         let (begun, queueing) = {
             let mut state = self.state();
-            let before = state.interest();
+            let before = state.awaited();
             let prepared = prepare(&mut state, user, &mut submission);
             let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
             state.delivered += 1;
             drop(state);
             if before == 0 {
@@ -400,6 +416,7 @@ impl<F: Face> Driver<F> {
                 match self.read(Role::Other) {
                     Ok(Read::Empty) | Err(_) => break,
                     Ok(Read::Handled | Read::Mine(..)) => {}
+                    Ok(Read::Due(due)) => self.leave_due(due),
                     Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
                 }
             }
@@ -455,7 +472,14 @@ impl<F: Face> Driver<F> {
     /// Writes what is to be written next for a lock, and goes on as long as something follows.
     pub(crate) fn follow_up(&self, token: Token) {
         let mut submission = Submission::new();
-        let follow = self.state().core.follow(token, &mut submission);
+        let follow = {
+            let mut state = self.state();
+            let follow = state.core.follow(token, &mut submission);
+            if let Follow::Failed { user, serial, failure } = &follow {
+                state.fail(Begun { token, serial: *serial }, user.as_ref(), *failure);
+            }
+            follow
+        };
         match follow {
             Follow::Nothing if F::HAS_HANDLES => {}
             Follow::Nothing => {
@@ -465,9 +489,8 @@ impl<F: Face> Driver<F> {
             }
             Follow::Write if self.writer.is_some() => self.write_later(submission),
             Follow::Write => self.push(&mut submission),
-            Follow::Failed { user, serial, failure } => {
-                self.state().handed_out(user.as_ref());
-                self.fail(Begun { token, serial }, user, failure);
+            Follow::Failed { user, failure, .. } => {
+                self.tell_failure(token, user, failure);
                 // The lock itself may have to go.
                 self.follow_up(token);
             }
@@ -486,15 +509,12 @@ impl<F: Face> Driver<F> {
         if let ErrorKind::Device(error) = why {
             let _ = self.refusal(*error);
         }
-        let refused = self.core_refused(&ticket, errno);
-        if refused.user.is_some() {
-            let begun = Begun { token: ticket.token, serial: ticket.serial };
-            let failure = match why {
-                ErrorKind::TimedOut(_) => Failure::TimedOut,
-                _ => Failure::Refused(errno),
-            };
-            self.fail(begun, refused.user, failure);
-        }
+        let failure = match why {
+            ErrorKind::TimedOut(_) => Failure::TimedOut,
+            _ => Failure::Refused(errno),
+        };
+        let refused = self.core_refused(&ticket, errno, Some(failure));
+        self.tell_failure(ticket.token, refused.user, failure);
         for user in refused.lost.into_iter().flatten() {
             self.lose(ticket.token, user, errno);
         }
@@ -531,7 +551,7 @@ impl<F: Face> Driver<F> {
             ErrorKind::Device(error) => self.refusal(error),
             why => why,
         };
-        let refused = self.core_refused(ticket, errno);
+        let refused = self.core_refused(ticket, errno, None);
         let face = self.state().core.settle(ticket.token);
         self.guarded(move || drop(face));
         let dlm_core::Refused { user, lost, follow } = refused;
@@ -548,12 +568,26 @@ impl<F: Face> Driver<F> {
         why
     }
 
-    fn core_refused(&self, ticket: &Ticket, errno: i32) -> dlm_core::Refused<Notify<F>> {
+    /// `failure`: what is kept for the owner of the operation, unless he is told at once.
+    fn core_refused(
+        &self,
+        ticket: &Ticket,
+        errno: i32,
+        failure: Option<Failure>,
+    ) -> dlm_core::Refused<Notify<F>> {
         let refusal = Refusal::from_errno(errno);
         let now = self.time_now();
+        let begun = Begun { token: ticket.token, serial: ticket.serial };
         let mut state = self.state();
+        if !ticket.is_cancel() {
+            let Ticket { token, serial, .. } = *ticket;
+            state.clock.end(Begun { token, serial });
+        }
         let refused = state.core.refused(ticket, refusal, now);
-        state.handed_out(refused.user.as_ref());
+        match failure {
+            Some(failure) => state.fail(begun, refused.user.as_ref(), failure),
+            None => state.handed_out(refused.user.as_ref()),
+        }
         for user in &refused.lost {
             state.handed_out(user.as_ref());
         }
@@ -569,28 +603,15 @@ impl<F: Face> Driver<F> {
         found.err().unwrap_or(ErrorKind::Device(error))
     }
 
-    /// Tells the owner of an operation that it has failed without a result.
-    pub(crate) fn fail(&self, begun: Begun, user: Option<Notify<F>>, failure: Failure) {
-        let Begun { token, serial } = begun;
-        match user {
-            None => {}
-            Some(Notify::Thread(waiter)) => {
-                self.state().core.keep(token, serial, Err(failure));
-                if let Some(waiter) = waiter {
-                    self.waits.wake(&waiter);
-                }
-            }
-            Some(Notify::Task(waker)) => {
-                self.state().core.keep(token, serial, Err(failure));
-                self.guarded(|| waker.wake());
-            }
-            Some(Notify::Callback(callback)) => {
-                self.fail_callback(token, callback, errno_of(&failure));
-            }
+    /// Tells the owner of an operation that it has failed without a result, after [`State::fail`].
+    pub(crate) fn tell_failure(&self, token: Token, user: Option<Notify<F>>, failure: Failure) {
+        if let Some(user) = user {
+            self.lose(token, user, errno_of(&failure));
         }
     }
 
-    /// Tells the owner of an operation of a lock that is gone. Who waits for it finds that out.
+    /// Wakes the owner of an operation that has failed, or of a lock that is gone, or runs his
+    /// callback. Who waits finds out the reason.
     fn lose(&self, token: Token, user: Notify<F>, errno: i32) {
         match user {
             Notify::Thread(waiter) => {

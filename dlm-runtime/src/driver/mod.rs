@@ -48,7 +48,7 @@ pub(crate) use crate::model::signal;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use dlm_core::{Core, Options, Rules};
+use dlm_core::{Core, Failure, Options, Rules};
 use dlm_proto::{LockspaceName, Minor};
 
 use self::delivery::Delivery;
@@ -66,6 +66,7 @@ use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
+use crate::trace::Clock;
 
 pub use self::call::{Begun, Prepare, Prepared};
 pub use self::face::{Due, Face, Notice, Notify};
@@ -86,6 +87,8 @@ pub struct State<F: Face> {
     pub(crate) observers: Vec<read::Observer>,
     /// The number of the last observer.
     pub(crate) last_observer: u64,
+    /// When operations began, for those who trace.
+    pub(crate) clock: Clock,
 }
 
 /// What a driver is made with.
@@ -252,8 +255,14 @@ impl<F: Face> Driver<F> {
 }
 
 impl<F: Face> State<F> {
-    const fn new(core: Core<Notify<F>, F::Lock>) -> Self {
-        Self { core, delivered: 0, observers: Vec::new(), last_observer: 0 }
+    fn new(core: Core<Notify<F>, F::Lock>) -> Self {
+        Self {
+            core,
+            delivered: 0,
+            observers: Vec::new(),
+            last_observer: 0,
+            clock: Default::default(),
+        }
     }
 
     /// What was kept for an operation is handed out.
@@ -264,10 +273,26 @@ impl<F: Face> State<F> {
         }
     }
 
+    /// An operation has failed without a result, and what was kept for it was handed out just now. Its
+    /// end is kept for the thread or task that waits for it, which may look any moment.
+    pub(crate) fn fail(&mut self, begun: Begun, user: Option<&Notify<F>>, failure: Failure) {
+        self.handed_out(user);
+        if matches!(user, Some(Notify::Thread(_) | Notify::Task(_))) {
+            self.core.keep(begun.token, begun.serial, Err(failure));
+        }
+    }
+
     /// Whether somebody must read results who does not wait for one himself: a delivery thread, or
     /// whoever dispatches.
     #[inline]
     pub(crate) fn interest(&self) -> usize {
-        self.delivered + self.core.noticed() + self.core.left_over()
+        self.awaited() + self.core.left_over()
+    }
+
+    /// The same without what is left over, which a thread of its own sees to: nobody else is told of
+    /// that, so it may be there while the others sleep.
+    #[inline]
+    pub(crate) fn awaited(&self) -> usize {
+        self.delivered + self.core.noticed()
     }
 }

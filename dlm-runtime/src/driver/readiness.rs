@@ -151,7 +151,15 @@ impl Readiness {
                 state.failure = Some(errno.into());
             }
         }
-        if state.has_work && !is_there() {
+        if !state.has_work {
+            return;
+        }
+        if is_there() {
+            // Whoever waits for an edge has had his.
+            if let Err(errno) = self.show_work(&mut state) {
+                state.failure = Some(errno.into());
+            }
+        } else {
             state.has_work = false;
             self.work.clear();
         }

@@ -29,6 +29,8 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) readable: Vec<Readable>,
+    /// How often each of them was made readable.
+    pub(super) edges: Vec<u64>,
     pub(super) now: Duration,
 }
 
@@ -72,6 +74,20 @@ impl State {
             Readable::Set(is_set) => *is_set,
             Readable::From(at) => at.is_some_and(|at| at <= self.now),
             Readable::Any(sources) => sources.iter().any(|&source| self.is_readable(source)),
+        }
+    }
+}
+
+impl State {
+    /// How often something became readable: what an edge-triggered poll sees of it.
+    pub(super) fn edges(&self, at: usize) -> u64 {
+        let own = self.edges[at];
+        match &self.readable[at] {
+            Readable::Set(_) => own,
+            Readable::From(_) => 2 * own + u64::from(self.is_readable(at)),
+            Readable::Any(sources) => {
+                own + sources.iter().map(|&source| self.edges(source)).sum::<u64>()
+            }
         }
     }
 }

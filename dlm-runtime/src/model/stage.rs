@@ -14,7 +14,7 @@ use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::clock::World;
-use super::signal::{AsFd, Signal, wait_any};
+use super::signal::{AsFd, Signal, wait_any, wait_edge};
 use super::space::Space;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
@@ -25,22 +25,25 @@ const SCHEDULES: usize = 2_000;
 /// More steps than any schedule of these scenarios takes, unless its threads run in circles.
 const MOST_STEPS: usize = 100_000;
 
+type Scenario = Arc<dyn Fn() + Send + Sync>;
+
 /// Runs a scenario under many schedules.
-pub(super) fn check(scenario: fn()) {
+pub(super) fn check(scenario: impl Fn() + Send + Sync + 'static) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/model/failed");
     std::fs::create_dir_all(&folder).unwrap();
+    let scenario: Scenario = Arc::new(scenario);
     if let Some(file) = std::env::var_os("DLM_SCHEDULE") {
-        run(ReplayScheduler::new_from_file(PathBuf::from(file)).unwrap(), &folder, scenario);
+        run(ReplayScheduler::new_from_file(PathBuf::from(file)).unwrap(), &folder, &scenario);
         return;
     }
     let count = std::env::var("DLM_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
     let begin = (Instant::now(), SystemTime::now());
     let all = || {
-        run(RandomScheduler::new(count), &folder, scenario);
+        run(RandomScheduler::new(count), &folder, &scenario);
         // Those with few changes between threads, at the places where it hurts.
-        run(PctScheduler::new(2, count), &folder, scenario);
-        run(PctScheduler::new(4, count), &folder, scenario);
+        run(PctScheduler::new(2, count), &folder, &scenario);
+        run(PctScheduler::new(4, count), &folder, &scenario);
     };
     if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
         tell_how_to_repeat(&name, &folder, begin.1);
@@ -50,7 +53,8 @@ pub(super) fn check(scenario: fn()) {
     println!("{} schedules, {per_second:.0} per second", 3 * count);
 }
 
-fn run(scheduler: impl Scheduler + 'static, folder: &Path, scenario: fn()) {
+fn run(scheduler: impl Scheduler + 'static, folder: &Path, scenario: &Scenario) {
+    let scenario = Arc::clone(scenario);
     let mut config = Config::new();
     config.stack_size = 0x4_0000;
     config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
@@ -179,6 +183,23 @@ impl Dispatcher {
     }
 }
 
+/// A thread that is told once when the descriptor of a lockspace becomes readable, and then dispatches
+/// once, until the lockspace is closed.
+pub(super) fn dispatch_at_edges(lockspace: &Arc<Lockspace>) -> JoinHandle<Error> {
+    let lockspace = Arc::clone(lockspace);
+    thread::spawn(move || {
+        let driver = lockspace.driver();
+        let mut seen = 0;
+        loop {
+            let source = driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap();
+            seen = wait_edge(source, seen);
+            if let Err(error) = lockspace.dispatch() {
+                return error;
+            }
+        }
+    })
+}
+
 /// Counts the holders of an exclusive lock.
 #[derive(Debug, Default)]
 pub(super) struct Exclusive(AtomicUsize);
@@ -250,7 +271,12 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Polls a future once, with a waker that nobody listens to.
 pub(super) fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+    poll_with(future, Waker::noop())
+}
+
+/// Polls a future once.
+pub(super) fn poll_with<T>(future: Pin<&mut impl Future<Output = T>>, waker: &Waker) -> Poll<T> {
+    future.poll(&mut Context::from_waker(waker))
 }
 
 /// Waits until the writing thread has done what it was given.

@@ -67,8 +67,15 @@ impl Watch {
         book: &Book,
         knows: bool,
     ) -> Option<Ticket> {
+        // A DEADLOCK carries no words: the monitor may take it for that of a lock that was stolen.
+        let is_wordless = matches!(
+            Request::decode(Abi::V6_64, bytes),
+            Ok(Request::Deadlock { .. }) if book.has_tainted()
+        );
+        if is_wordless {
+            self.unwatched.insert(token);
+        }
         if book.is_tainted(token) || self.unwatched.contains(&token) {
-            // A request that carries no words may be for another lock by now.
             return None;
         }
         match self.strict.begin_write(bytes) {
@@ -104,11 +111,12 @@ impl Watch {
             Request::Deadlock { lock, .. } => (lock, LockFlags::empty()),
             other => panic!("{other:?} is not for a lock"),
         };
-        // It was that of another lock. Also a call that is refused may replace the words of a result
-        // that is unread.
-        if let Some(other) = self.owner(id).filter(|&other| other != token) {
+        // It was that of another lock, which is left out from now on: also a call that is refused may
+        // replace the words of a result that is unread. So is this one, as its own result never comes.
+        let owner = self.owner(id);
+        if owner != Some(token) {
             assert!(book.is_tainted(token) || !knows, "H-5: {request:?} of {token:?}");
-            book.taint(other);
+            owner.into_iter().chain([token]).for_each(|token| book.taint(token));
         }
         // The kernel warns of an EINVAL, unless these flags make no sense by themselves.
         let is_plain = flags.contains(LockFlags::CONVDEADLK | LockFlags::NOQUEUE)

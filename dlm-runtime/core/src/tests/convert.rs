@@ -86,11 +86,32 @@ fn a_conversion_carries_the_block_that_is_known() {
         rig.accept(None);
         let report = rig.ended(token, LockStatus::Granted);
         assert_eq!(report.ended.moved, crate::Moved::Nothing);
+        rig.converting(token, Mode::Ex);
+        rig.ended(token, LockStatus::Granted);
         let other = ValueBlock([9; 32]);
-        let write = Conversion { write: Some(other), ..conversion(Mode::Ex, NONE) };
+        let write = Conversion { write: Some(other), ..conversion(Mode::Pr, LockFlags::VALBLK) };
         assert_eq!(rig.convert_with(token, &write), Ok(Queueing::Write));
         assert_eq!(written(&rig).lvb, other);
     });
+}
+
+/// H-18, and if the resource has no block the kernel would take it for that.
+#[test]
+fn a_block_that_is_not_stored_is_not_carried() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    let token = rig.held_as(5, Mode::Nl, NONE);
+    let given = |mode, flags| Conversion { write: Some(BLOCK), ..conversion(mode, flags) };
+    for (mode, flags, lvb) in [
+        (Mode::Pr, LockFlags::VALBLK, ValueBlock::ZERO),
+        (Mode::Ex, NONE, ValueBlock::ZERO),
+        (Mode::Pr, LockFlags::VALBLK, BLOCK),
+    ] {
+        assert_eq!(rig.convert_with(token, &given(mode, flags)), Ok(Queueing::Write));
+        assert_eq!(written(&rig).lvb, lvb, "{mode}");
+        rig.accept(None);
+        let moved = rig.ended(token, LockStatus::Granted).ended.moved;
+        assert_eq!(moved == crate::Moved::Written, lvb == BLOCK);
+    }
 }
 
 #[test]

@@ -66,7 +66,9 @@ impl Block {
             return self.is_adopted || is_zero || !flags.contains(LockFlags::VALBLK);
         };
         let is_own = *block == buffer || Some(*block) == self.known;
-        is_own || (!counts && is_zero)
+        // What a conversion carried that was refused is no better than anything else.
+        let is_unknown = self.is_adopted && self.known.is_none();
+        is_own || is_unknown || (!counts && is_zero)
     }
 
     /// The same for a request that is written while an operation is in flight, as far as its thread

@@ -217,7 +217,8 @@ impl Strict {
         if record.is_being_written() {
             return Err(Violation::WriteUnreturned(lock));
         }
-        if !by_force && record.cancel.is_unanswered {
+        // Where force was refused nothing else is left: the kernel says when it is answered.
+        if !by_force && record.cancel.is_unanswered && !record.is_forced {
             return Err(Violation::CancelUnanswered(lock));
         }
         if flags.contains(LockFlags::VALBLK) && !record.block.may_have_buffer() {

@@ -122,3 +122,14 @@ fn h18_a_grant_that_another_thread_reads_comes_too_late_for_an_unlock_by_force()
     assert_eq!(it.unlock(1, NONE), Err(Violation::OtherBlock(id(1))));
     it.unlock(1, FORCE).unwrap();
 }
+
+#[test]
+fn h18_the_block_of_an_adopted_lock_is_not_known() {
+    let mut it = Program::new();
+    let adopt = lock(1, Mode::Ex, LockFlags::ORPHAN | VALBLK);
+    it.whole(&adopt, Ok(1)).unwrap();
+    let convert = LockRequest::convert(id(1), Mode::Ex, cookies(1));
+    it.whole(&Request::Lock(convert.with_lvb(&B)), Err(Errno::EBUSY)).unwrap();
+    it.whole(&Request::Lock(convert), Ok(0)).unwrap();
+    it.clean();
+}
