@@ -146,9 +146,9 @@ impl Space {
     pub(super) fn freeze(&self, is_frozen: bool) {
         let mut state = lock(&self.state);
         if is_frozen {
-            state.engine.freeze(THERE)
+            state.engine.freeze(THERE);
         } else {
-            state.engine.thaw(THERE)
+            state.engine.thaw(THERE);
         }
         state.went_on(self);
     }
