@@ -53,6 +53,10 @@ impl<F: Face> Driver<F> {
                 return Ok(self.end_turn(ran));
             }
             match self.read(Role::Other) {
+                Ok(Read::Due(due)) => {
+                    self.run(due);
+                    ran += 1;
+                }
                 Ok(Read::Effects(effects)) => {
                     if let Some(due) = self.apply(*effects, true) {
                         self.run(due);
