@@ -26,6 +26,7 @@ dlm_tests::everywhere! {
     a_completion_callback_may_wait_for_a_lock_while_another_thread_waits,
     a_blocking_callback_may_wait_for_a_lock_while_another_thread_waits,
     a_dropped_value_may_wait_for_a_lock,
+    a_lock_that_is_dropped_while_its_callback_unlocks_it_is_settled,
     a_slow_callback_delays_no_other_grant,
     a_waker_that_panics_loses_nobody_elses_wake_up,
     a_waker_that_panics_at_the_close_loses_nobody_elses_wake_up,
@@ -170,6 +171,31 @@ fn a_dropped_value_may_wait_for_a_lock(place: &Place) {
     lock.unlock().unwrap();
     assert_eq!(dropped.recv_timeout(PATIENCE), Ok(true));
     held.unlock().unwrap();
+    ls.close().unwrap();
+    other.release().unwrap();
+}
+
+fn a_lock_that_is_dropped_while_its_callback_unlocks_it_is_settled(place: &Place) {
+    let (other, ls) = place.open_twice("fc-used");
+    let delivery = ls.start_delivery().unwrap();
+    let (begins, begun) = channel();
+    let (goes_on, may_go_on) = channel();
+    let (ends, ended) = channel();
+    let give_way = move |lock: &dlm_runtime::BlockedLock| {
+        begins.send(()).unwrap();
+        may_go_on.recv_timeout(PATIENCE).unwrap();
+        ends.send(lock.unlock().is_ok()).unwrap();
+    };
+    let lock = ls.lock("r", Mode::Ex).on_blocking_with(give_way).wait().unwrap();
+    let wanted = other.lock("r", Mode::Ex).start(|_| ()).unwrap();
+    begun.recv_timeout(PATIENCE).expect("the callback runs");
+    drop(lock);
+    goes_on.send(()).unwrap();
+    assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));
+    ls.settled().wait(Some(PATIENCE)).unwrap();
+    assert_eq!(ls.lock_count(), 0);
+    delivery.stop(PATIENCE).unwrap();
+    drop(wanted);
     ls.close().unwrap();
     other.release().unwrap();
 }

@@ -57,6 +57,14 @@ impl Random {
         (self.0 >> 11) % limit
     }
 
+    fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.below(len as u64)).unwrap()
+    }
+
+    fn choice<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.index(all.len())]
+    }
+
     fn micros(&mut self, limit: u64) -> Duration {
         Duration::from_micros(self.below(limit))
     }
@@ -112,7 +120,7 @@ fn poll_some<F: Future>(future: impl IntoFuture<IntoFuture = F>, times: u64) -> 
 }
 
 fn request<'a>(random: &mut Random, ls: &'a Lockspace) -> LockRequest<'a> {
-    let mode = Mode::ALL[random.below(6) as usize];
+    let mode = *random.choice(&Mode::ALL);
     let mut request = ls.lock(format!("r{}", random.below(4)), mode);
     if random.one_in(3) {
         request = request.with_lvb();
@@ -159,8 +167,8 @@ fn take(random: &mut Random, ls: &Lockspace) -> Option<Lock> {
 
 /// One thing that is done with a lock.
 fn use_one(random: &mut Random, held: &mut Vec<Lock>) {
-    let at = random.below(held.len() as u64) as usize;
-    let mode = Mode::ALL[random.below(6) as usize];
+    let at = random.index(held.len());
+    let mode = *random.choice(&Mode::ALL);
     let lock = &held[at];
     match random.below(10) {
         0 => _ = held.swap_remove(at).release().timeout(PATIENCE).wait(),

@@ -26,7 +26,6 @@ dlm_tests::everywhere! {
     the_cancel_of_a_deadline_that_is_refused_is_written_again,
     the_cancel_of_a_dropped_request_that_is_refused_is_written_again,
     the_unlock_of_a_dropped_lock_that_is_refused_is_written_again,
-    a_callback_that_began_while_an_unlock_was_refused_runs,
     an_unlock_whose_result_is_lost_ends_at_its_time,
     an_unlock_whose_result_is_lost_ends_without_a_time,
     a_delivery_thread_survives_a_want_of_memory,
@@ -177,26 +176,6 @@ fn the_unlock_of_a_dropped_lock_that_is_refused_is_written_again(place: &Place) 
         assert!(refusals.is_used_up());
         end(place, ls, &other);
     }
-}
-
-fn a_callback_that_began_while_an_unlock_was_refused_runs(place: &Place) {
-    let (refusals, plan) = refuse_unlocks(Errno::ENOMEM);
-    let (ls, other) = open(place, "rf-told", plan);
-    let held = other.lock("r", Mode::Ex).wait().unwrap();
-    let dropped = ls.lock("s", Mode::Ex).wait().unwrap();
-    let delivery = ls.start_delivery().unwrap();
-    refusals.set(usize::MAX);
-    drop(dropped);
-    let (lock, ended) = waiting(&ls);
-    refusals.set(0);
-    // Whoever sees to what is left over ends with it, and the thread must read from then on.
-    other.lock("s", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
-    eventually("nothing is left over", || ls.lock_count() == 1);
-    held.unlock().unwrap();
-    assert_eq!(ended.recv_timeout(PATIENCE), Ok(LockStatus::Granted));
-    delivery.stop(PATIENCE).unwrap();
-    lock.unlock().unwrap();
-    end(place, ls, &other);
 }
 
 fn an_unlock_whose_result_is_lost_ends_at_its_time(place: &Place) {

@@ -37,7 +37,7 @@ const THREADS: usize = 4;
 fn operations(place: &Place) -> usize {
     let given = std::env::var("DLM_OPERATIONS").ok();
     let given = given.map(|number| number.parse().expect("DLM_OPERATIONS is a number"));
-    given.unwrap_or(if place.is_kernel() { 20_000 } else { 2_000 })
+    given.unwrap_or(if place.is_kernel() { 5_000 } else { 2_000 })
 }
 
 /// Runs `work` in some threads until that many locks were taken, and checks that none is left.

@@ -76,7 +76,7 @@ impl<'a> LockResult<'a> {
     /// # Errors
     ///
     /// [`DecodeError`] names the field that is not as a result of this layout has it.
-    #[inline]
+    #[inline(always)]
     pub fn decode(abi: Abi, bytes: &'a [u8]) -> Result<Self, DecodeError> {
         // A result of another layout becomes one of the usual layout first, so that there is one
         // place to load from, and only what the caller looks at is loaded.
@@ -108,7 +108,7 @@ impl<'a> LockResult<'a> {
     ///
     /// [`DecodeError::Kind`] and [`DecodeError::Token`] for the result of a request that carried
     /// other words, [`DecodeError::Mode`] for a blocking notice without a mode.
-    #[inline]
+    #[inline(always)]
     pub fn event(&self, width: PointerWidth) -> Result<Event<'a>, DecodeError> {
         let token = || Token::from_word(self.param, width).ok_or(DecodeError::Token(self.param));
         match self.addr {
@@ -185,7 +185,7 @@ fn put<'b>(abi: Abi, bytes: &'b mut [u8], words: &ResultWords) -> Option<&'b mut
 }
 
 /// A result of the usual layout in which all is as it must be, and its value block.
-#[inline]
+#[inline(always)]
 fn usual(abi: Abi, bytes: &[u8]) -> Option<(&v6::Result64, Option<&ValueBlock>)> {
     const FIXED: usize = size_of::<v6::Result64>();
     let (raw, rest) = v6::Result64::ref_from_prefix(bytes).ok()?;

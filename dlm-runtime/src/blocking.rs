@@ -144,9 +144,10 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let (mut backlog, mut is_left) = (Vec::new(), false);
-        {
+        let is_gone = {
             let mut state = self.driver.state();
             let mut data = state.core.face_mut(self.token);
+            let is_gone = data.is_none();
             if let Some(data) = data.as_deref_mut().filter(|_| self.needs_lock) {
                 data.users = data.users.saturating_sub(1);
                 is_left = data.users == 0 && data.is_dropped;
@@ -161,13 +162,18 @@ impl Drop for Running<'_> {
                     }
                 }
             }
-        }
+            is_gone
+        };
         let callback = self.callback.take();
         self.driver.guarded(move || drop(callback));
         if is_left {
             self.driver.release(self.token);
-            self.driver.flush.set_in_use(false);
-            return self.driver.check_flushed();
+        }
+        if self.needs_lock && (is_left || is_gone) {
+            if self.driver.flush.end_use(self.token) {
+                self.driver.check_flushed();
+            }
+            return;
         }
         for mode in backlog {
             self.driver.leave_due(Due::Blocking(self.token, mode));

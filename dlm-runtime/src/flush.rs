@@ -117,6 +117,7 @@ impl Settled<'_> {
             }
             match driver.read(Role::Other)? {
                 Read::Handled | Read::Mine(..) => {}
+                Read::Due(due) => driver.leave_due(due),
                 Read::Effects(effects) => _ = driver.apply(*effects, false),
                 Read::Empty => {
                     driver.flush.register(Awaiting::Task(cx.waker().clone()));

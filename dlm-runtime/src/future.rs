@@ -207,6 +207,7 @@ impl Driver<Native> {
             }
             match self.read(role) {
                 Ok(Read::Mine(completion, _left)) => return Poll::Ready(Ok(completion)),
+                Ok(Read::Due(due)) => self.leave_due(due),
                 Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
                 Ok(Read::Handled) => {}
                 Err(kind) => {

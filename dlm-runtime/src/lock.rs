@@ -206,7 +206,7 @@ impl Lock {
             data.is_dropped = true;
             let is_used = data.users > 0;
             if is_used {
-                self.driver.flush.set_in_use(true);
+                self.driver.flush.set_in_use(self.token);
             }
             is_used
         };

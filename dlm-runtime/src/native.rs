@@ -84,7 +84,9 @@ impl Face for Native {
                 && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
             (is_wanted, if is_gone { state.core.settle(token) } else { None })
         };
-        driver.guarded(move || drop(lock));
+        if let Some(lock) = lock {
+            driver.guarded(move || drop(lock));
+        }
         if is_wanted {
             callback.run(completion);
         } else {

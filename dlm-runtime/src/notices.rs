@@ -50,6 +50,7 @@ impl BlockingNotices<'_> {
             match driver.read(Role::Other) {
                 Err(_) => return Poll::Ready(None),
                 Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Due(due)) => driver.leave_due(due),
                 Ok(Read::Effects(effects)) => _ = driver.apply(*effects, false),
                 Ok(Read::Empty) => return self.register(driver, cx),
             }

@@ -4,15 +4,36 @@
 //! be told about a result is noted under the lock and told behind it.
 
 #[cfg(feature = "tracing")]
-pub(crate) use with_tracing::{Note, cancelled, requested, timed_write};
+pub(crate) use with_tracing::{Clock, IS_ON, Note, cancelled, requested, timed_write};
 #[cfg(not(feature = "tracing"))]
-pub(crate) use without_tracing::{Note, cancelled, requested, timed_write};
+pub(crate) use without_tracing::{Clock, IS_ON, Note, cancelled, requested, timed_write};
 
 #[cfg(feature = "tracing")]
 mod with_tracing {
+    use std::collections::HashMap;
     use std::time::{Duration, Instant};
 
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
+
+    use crate::driver::Begun;
+
+    /// Whether ends are told.
+    pub(crate) const IS_ON: bool = true;
+
+    /// When the operations in flight began.
+    #[derive(Debug, Default)]
+    pub(crate) struct Clock(HashMap<Begun, Instant>);
+
+    impl Clock {
+        pub(crate) fn begin(&mut self, begun: Begun) {
+            self.0.insert(begun, Instant::now());
+        }
+
+        /// How long an operation took; it has ended.
+        pub(crate) fn end(&mut self, begun: Begun) -> Duration {
+            self.0.remove(&begun).map_or(Duration::ZERO, |start| start.elapsed())
+        }
+    }
 
     /// A write that takes longer was held up by the kernel.
     const HELD_UP: Duration = Duration::from_millis(100);
@@ -26,7 +47,7 @@ mod with_tracing {
 
     #[derive(Debug)]
     enum What {
-        Ended(LockStatus, Option<Mode>),
+        Ended(LockStatus, Option<Mode>, Duration),
         Blocking(Mode),
     }
 
@@ -35,8 +56,9 @@ mod with_tracing {
             resource: &ResourceName,
             status: LockStatus,
             mode: Option<Mode>,
+            waited: Duration,
         ) -> Option<Self> {
-            let what = What::Ended(status, mode);
+            let what = What::Ended(status, mode, waited);
             Some(Self { resource: *resource, what })
         }
 
@@ -47,8 +69,8 @@ mod with_tracing {
         pub(crate) fn tell(self) {
             let resource = self.resource;
             match self.what {
-                What::Ended(status, mode) => {
-                    tracing::debug!(%resource, %status, ?mode, "operation ended");
+                What::Ended(status, mode, waited) => {
+                    tracing::debug!(%resource, %status, ?mode, ?waited, "operation ended");
                 }
                 What::Blocking(mode) => {
                     tracing::debug!(%resource, %mode, "blocking notice");
@@ -79,7 +101,27 @@ mod with_tracing {
 
 #[cfg(not(feature = "tracing"))]
 mod without_tracing {
+    use std::time::Duration;
+
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
+
+    use crate::driver::Begun;
+
+    pub(crate) const IS_ON: bool = false;
+
+    #[derive(Debug, Default)]
+    pub(crate) struct Clock;
+
+    #[expect(clippy::unused_self, reason = "as with tracing")]
+    impl Clock {
+        #[inline]
+        pub(crate) const fn begin(&self, _: Begun) {}
+
+        #[inline]
+        pub(crate) const fn end(&self, _: Begun) -> Duration {
+            Duration::ZERO
+        }
+    }
 
     #[derive(Debug)]
     pub(crate) struct Note;
@@ -89,6 +131,7 @@ mod without_tracing {
             _: &ResourceName,
             _: LockStatus,
             _: Option<Mode>,
+            _: Duration,
         ) -> Option<Self> {
             None
         }

@@ -64,9 +64,10 @@ impl UnlockRequest {
     /// from this mode, or the kernel refused. With [`ErrorKind::TimedOut`] the kernel has accepted
     /// the unlock, and the lock that comes with the error is only a name: the deadline has passed,
     /// or the kernel has not reported the end for ten seconds although the lockspace runs.
+    #[inline]
     pub fn wait(mut self) -> Result<(), UnlockError> {
         let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
-        let driver = Arc::clone(self.lock.driver());
+        let driver = self.lock.driver();
         let unlock = || {
             driver.check_fork()?;
             driver.call_wait(call::unlock(self.lock.token(), &unlocking), self.deadline)
@@ -110,7 +111,7 @@ impl UnlockRequest {
 
     /// Begins the unlock for a callback or a task. The lock is only a name then.
     pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), UnlockError> {
-        let driver = Arc::clone(self.lock.driver());
+        let driver = self.lock.driver();
         let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
         let begin = || {
             driver.check_fork()?;

@@ -54,6 +54,8 @@ impl Worker<'_> {
             }
             Err(error) => self.refusal(owner, plan.wish, &error),
         }
+        // A conversion that was given up may still be granted before its cancel comes through.
+        dlm_tests::eventually("the conversion has ended", || !lock.is_in_flight());
         let mode = self.mode(owner, lock)?;
         Some(self.enter(owner, resource, mode))
     }

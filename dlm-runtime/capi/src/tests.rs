@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use dlm_core::Rules;
 use dlm_proto::{Command, LockFlags, LockspaceFlags};
 use dlm_runtime::backend::{Faulty, RequestFault, on_requests};
-use dlm_runtime::driver::{Driver, DriverOptions, KeepApart, Manager};
-use dlm_runtime::engine::{Cluster, ClusterOptions, Node};
+use dlm_runtime::driver::{Driver, DriverOptions, KeepApart, Manager, Notify};
+use dlm_runtime::engine::{Cluster, ClusterOptions, FaultGuard, Node};
 use libc::{EAGAIN, EBUSY, EINVAL, ENOBUFS, ENOENT, ENOMEM, ETIMEDOUT};
 
 use crate::Flavour;
@@ -53,8 +53,10 @@ impl Block {
     }
 
     fn status(&self) -> c_int {
-        // SAFETY: as for `caller`; the other threads of these tests write it before they count.
-        unsafe { (&raw const (*self.lksb).sb_status).read_volatile() }
+        let status: *const c_int = self.lksb.cast();
+        // SAFETY: the first field of a block as for `caller`; the other threads of these tests write
+        // it before they count.
+        unsafe { status.read_volatile() }
     }
 
     fn id(&self) -> u32 {
@@ -115,7 +117,7 @@ fn dispatch_until(session: &Session, block: &Block, asts: u32) {
 /// there.
 fn with_frozen_master(
     flavour: Flavour,
-    test: impl FnOnce(&Cluster, &Session, &Session, dlm_runtime::engine::FaultGuard),
+    test: impl FnOnce(&Cluster, &Session, &Session, FaultGuard),
 ) {
     let cluster = ClusterOptions::new().nodes(2).start();
     let (one, two) = (cluster.node(1), cluster.node(2));
@@ -320,8 +322,8 @@ fn an_unlock_waits_for_a_request_that_ends_by_itself_without_its_caller() {
             if is_held {
                 drop(frozen);
                 assert_eq!(lock::wait(there, &held.call(EX, NONE)), Ok(0));
-                let _frozen = cluster.node(2).freeze();
-                unlock_of_noqueue(here, cluster, _frozen, ENOENT);
+                let frozen = cluster.node(2).freeze();
+                unlock_of_noqueue(here, cluster, frozen, ENOENT);
             } else {
                 unlock_of_noqueue(here, cluster, frozen, EUNLOCK);
                 assert!(is_free(there));
@@ -330,12 +332,7 @@ fn an_unlock_waits_for_a_request_that_ends_by_itself_without_its_caller() {
     }
 }
 
-fn unlock_of_noqueue(
-    here: &Session,
-    cluster: &Cluster,
-    frozen: dlm_runtime::engine::FaultGuard,
-    status: c_int,
-) {
+fn unlock_of_noqueue(here: &Session, cluster: &Cluster, frozen: FaultGuard, status: c_int) {
     let block = Block::new();
     lock::start(here, &block.call(EX, LockFlags::NOQUEUE)).unwrap();
     let begin = Instant::now();
@@ -365,7 +362,7 @@ fn nothing_of_a_waiting_caller_is_kept() {
         std::thread::sleep(Duration::from_millis(10));
         let mut kept = 0;
         session.state().core.for_each_user(|user| {
-            kept += u32::from(matches!(user, dlm_runtime::driver::Notify::Callback(_)));
+            kept += u32::from(matches!(user, Notify::Callback(_)));
         });
         assert_eq!(kept, 0);
     });

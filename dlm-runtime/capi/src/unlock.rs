@@ -117,7 +117,7 @@ pub(crate) fn start(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
 /// An unlock or cancel that waits. Returns the status.
 pub(crate) fn wait(session: &Session, call: &UnlockCall) -> Result<c_int, Errno> {
     if call.check()? {
-        return Ok(wait_for_cancel(session, call)?);
+        return wait_for_cancel(session, call);
     }
     let mut former = None;
     let end = unlocking(session, call, |is_first| {

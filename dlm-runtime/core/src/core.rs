@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
-use dlm_proto::{Abi, Cookies, LockId, Mode, ResourceName, Token};
+use dlm_proto::{Abi, Cookies, LockId, LockStatus, Mode, ResourceName, Token};
 
 use crate::deadline::Alarms;
 use crate::entry::Entry;
 use crate::follow::Failure;
 use crate::index::{Index, hash_bytes, hash_number};
 use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
+use crate::submission::What;
 use crate::table::Table;
 
 /// What may be asked for.
@@ -55,6 +56,29 @@ pub struct Counts {
     pub blocking_notices: u64,
     /// Results that belonged to no lock of this core.
     pub dropped_results: u64,
+}
+
+impl Counts {
+    /// A submission was accepted.
+    #[inline]
+    pub(crate) const fn count(&mut self, what: What) {
+        match what {
+            What::Request | What::Adopt => self.requests += 1,
+            What::Convert => self.conversions += 1,
+            What::Unlock | What::Release => self.unlocks += 1,
+            What::Cancel { .. } => self.cancels += 1,
+        }
+    }
+
+    /// An operation has ended.
+    #[inline]
+    pub(crate) const fn count_end(&mut self, kind: Kind, status: LockStatus) {
+        match (kind, status) {
+            (Kind::Unlock, _) => {}
+            (_, LockStatus::Granted) => self.grants += 1,
+            _ => self.refusals += 1,
+        }
+    }
 }
 
 /// The core of one open lockspace. `O` is what the driver keeps for an operation, `L` what it keeps
@@ -157,8 +181,9 @@ impl<O, L: Default> Core<O, L> {
         self.in_flight + self.noticed
     }
 
-    /// Locks that nobody wants any more and whose unlock the kernel has not accepted. Somebody must
-    /// read results and look at the alarms while there are any.
+    /// Locks that nobody wants any more and whose unlock the kernel has not accepted, and conversions
+    /// that were given up and have not ended. Somebody must read results and look at the alarms while
+    /// there are any.
     #[inline]
     #[must_use]
     pub const fn left_over(&self) -> usize {
@@ -316,11 +341,17 @@ impl<O, L: Default> Core<O, L> {
         Some(self.remove(token))
     }
 
-    #[inline]
     pub(crate) fn remove(&mut self, token: Token) -> L {
         self.unlist(token);
         self.forget_id(token);
-        let Some(entry) = self.table.remove(token) else { return L::default() };
+        self.vacate(token).map(core::mem::take).unwrap_or_default()
+    }
+
+    /// Removes a lock of which [`Plain::can_settle`](crate::Plain::can_settle) says that it can be
+    /// removed. What is kept for it stays until another one takes its place.
+    #[inline]
+    pub fn vacate(&mut self, token: Token) -> Option<&mut L> {
+        let entry = self.table.remove(token)?;
         if entry.has_notices {
             self.noticed -= 1;
             entry.has_notices = false;
@@ -333,14 +364,19 @@ impl<O, L: Default> Core<O, L> {
             self.released -= 1;
             entry.is_released = false;
         }
-        core::mem::take(&mut entry.face)
+        Some(&mut entry.face)
+    }
+
+    /// Whether locks are looked up by anything but their token.
+    #[inline]
+    pub(crate) const fn has_indices(&self) -> bool {
+        self.ids.is_some() || self.names.is_some()
     }
 
     /// The words that name a lock in requests and results.
     #[inline]
     pub(crate) fn cookies(&self, token: Token, notices: bool) -> Result<Cookies, Rejected> {
-        let cookies = Cookies::for_token_in(token, self.owner, self.abi.width);
-        Ok(cookies.ok_or(Rejected::TooManyLocks)?.with_blocking(notices))
+        cookies(token, self.owner, self.abi, notices)
     }
 
     /// Another process has, or may have, the device open too, since a fork: it may read results of
@@ -496,4 +532,16 @@ impl<O, L: Default> Core<O, L> {
             }
         }
     }
+}
+
+/// As [`Core::cookies`].
+#[inline]
+pub(crate) fn cookies(
+    token: Token,
+    owner: u32,
+    abi: Abi,
+    notices: bool,
+) -> Result<Cookies, Rejected> {
+    let cookies = Cookies::for_token_in(token, owner, abi.width);
+    Ok(cookies.ok_or(Rejected::TooManyLocks)?.with_blocking(notices))
 }

@@ -69,7 +69,7 @@ pub(crate) struct Entry<O, L> {
     /// Its request was given up: it is unlocked like a released one, but stays in the table until it
     /// is released.
     pub(crate) is_given_up: bool,
-    /// It is released, and the kernel has not accepted its unlock.
+    /// It is released and the kernel has not accepted its unlock, or its conversion was given up.
     pub(crate) is_left_over: bool,
     /// The operation that was cancelled because its deadline has passed.
     pub(crate) timed_out: Option<u64>,
@@ -169,15 +169,17 @@ impl<O, L> Entry<O, L> {
     }
 
     /// Whether nothing out of the ordinary is known of the operation in flight.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_plain(&self) -> bool {
-        self.under.is_none()
-            && self.queued.is_none()
-            && self.lost.is_none()
-            && !self.is_unwanted()
-            && !self.is_backing_off
-            && self.timed_out.is_none()
-            && self.state.cancel() == crate::lock_state::Cancel::None
+        let is_odd = self.under.is_some()
+            | self.queued.is_some()
+            | self.lost.is_some()
+            | self.is_released
+            | self.is_given_up
+            | self.is_left_over
+            | self.is_backing_off
+            | self.timed_out.is_some();
+        !is_odd && self.state.cancel() == crate::lock_state::Cancel::None
     }
 
     /// Whether there is no lock any more.

@@ -74,15 +74,9 @@ pub struct Refused<O> {
 impl<O, L: Default> Core<O, L> {
     /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
     /// [`Core::follow`] has something to do; the caller does it.
-    #[inline]
     pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
         let Ticket { token, what, .. } = *ticket;
-        match what {
-            What::Request | What::Adopt => self.counts.requests += 1,
-            What::Convert => self.counts.conversions += 1,
-            What::Unlock | What::Release => self.counts.unlocks += 1,
-            What::Cancel { .. } => self.counts.cancels += 1,
-        }
+        self.counts.count(what);
         let Some(entry) = self.table.get_mut(token) else { return false };
         entry.is_writing = false;
         match what {
@@ -347,12 +341,15 @@ impl<O, L: Default> Core<O, L> {
         user
     }
 
-    /// Works out whether a released lock waits for something that must be written.
+    /// Works out whether a released lock waits for something that must be written, or a conversion that
+    /// was given up for its end.
     pub(crate) fn update_left_over(&mut self, token: Token) {
         let Some(entry) = self.table.get_mut(token) else { return };
         let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
         let is_gone = entry.is_finished() && !entry.is_writing;
-        let is_left_over = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
+        let is_unwanted = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
+        let is_converting = entry.state.op().is_some_and(|op| op.kind == Kind::Convert);
+        let is_left_over = is_unwanted || is_converting && entry.user.is_none();
         self.left_over += usize::from(is_left_over);
         self.left_over -= usize::from(entry.is_left_over);
         entry.is_left_over = is_left_over;

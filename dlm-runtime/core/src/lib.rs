@@ -59,6 +59,6 @@ pub use crate::core::{Core, Counts, LockView, Options, Rules};
 pub use deadline::{Expired, Time};
 pub use follow::{Failure, Follow, Refused, Released};
 pub use operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
-pub use receive::{Own, Received, Report};
+pub use receive::{Plain, Received, Report};
 pub use submission::{Refusal, Submission, Ticket};
 pub use submit::{CancelStep, Conversion, NewLock, Queueing, Unlocking};

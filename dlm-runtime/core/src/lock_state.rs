@@ -439,7 +439,7 @@ impl LockState {
     }
 
     /// Takes in a completion.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(
         &mut self,
         status: LockStatus,
@@ -478,7 +478,7 @@ impl LockState {
     }
 
     /// Works out what the end of an operation makes of the lock.
-    #[inline]
+    #[inline(always)]
     fn settle(
         &mut self,
         op: Operation,

@@ -5,7 +5,8 @@ use dlm_proto::{Event, LockId, LockResult, LockStatus, Mode, StatusFlags, Token,
 use crate::core::Core;
 use crate::entry::Entry;
 use crate::lock_state::Completed;
-use crate::operation::{Ended, Kind, Operation};
+use crate::operation::{Ended, Kind, Lvb, Moved, Operation};
+use crate::submission::Ticket;
 
 /// What a result has led to.
 #[derive(Debug)]
@@ -45,20 +46,31 @@ pub struct Report<O> {
     pub follow: bool,
 }
 
-/// The plain end of an operation.
+/// The plain end of an operation, with what is kept of it where it is.
 #[derive(Debug)]
-pub struct Own<O> {
+pub struct Plain<'a, O, L> {
+    /// The lock.
+    pub token: Token,
+    /// The number of the operation.
+    pub serial: u64,
     /// Its kind.
     pub kind: Kind,
     /// How it ended.
     pub ended: Ended,
-    /// What was kept for it.
-    pub user: Option<O>,
+    /// The value block, if the operation moved it.
+    pub lvb: Option<Lvb>,
+    /// The kernel's id.
+    pub id: LockId,
+    /// What was kept for the operation, to be taken.
+    pub user: &'a mut Option<O>,
+    /// What is kept for the lock.
+    pub face: &'a mut L,
+    /// The lock is gone, and can leave the table: [`Core::vacate`].
+    pub can_settle: bool,
 }
 
 impl<O, L: Default> Core<O, L> {
     /// Takes in a result.
-    #[inline]
     pub fn receive(&mut self, bytes: &[u8]) -> Received<O> {
         let Ok(result) = LockResult::decode(self.abi, bytes) else { return self.drop_result() };
         match result.event(self.abi.width) {
@@ -76,7 +88,6 @@ impl<O, L: Default> Core<O, L> {
         Received::Dropped
     }
 
-    #[inline]
     fn complete(
         &mut self,
         token: Token,
@@ -114,7 +125,7 @@ impl<O, L: Default> Core<O, L> {
             }
         };
         let follow = entry.has_follow();
-        if entry.is_unwanted() {
+        if entry.is_unwanted() || entry.is_left_over {
             self.update_left_over(token);
         }
         self.note_end(token, id, op.kind, status, &ended);
@@ -122,7 +133,6 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// Counts an end, and notes what follows from it for the indices.
-    #[inline]
     fn note_end(
         &mut self,
         token: Token,
@@ -132,13 +142,9 @@ impl<O, L: Default> Core<O, L> {
         ended: &Ended,
     ) {
         let Some(entry) = self.table.get_mut(token) else { return };
-        if kind != Kind::Unlock {
-            if status == LockStatus::Granted {
-                entry.blocked = None;
-                self.counts.grants += 1;
-            } else {
-                self.counts.refusals += 1;
-            }
+        self.counts.count_end(kind, status);
+        if kind != Kind::Unlock && status == LockStatus::Granted {
+            entry.blocked = None;
         }
         let is_ending = entry.state.op().is_some();
         if ended.mode.is_none() {
@@ -150,31 +156,90 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// Takes in a result if it is the plain end of this very operation, as it is for most: one that
-    /// nothing was written over, that nobody has given up, and that nothing waits behind. Otherwise
-    /// nothing has happened, and the result is still for [`Core::receive`].
-    #[inline]
-    pub fn receive_own(&mut self, bytes: &[u8], token: Token, serial: u64) -> Option<Own<O>> {
+    /// Takes in a result if it is the plain end of an operation, as it is for most: one that nothing
+    /// was written over, that nobody has given up, and that nothing waits behind. `None`: nothing has
+    /// happened, and the result is still for [`Core::receive`].
+    ///
+    /// `accepted`: a submission that the kernel has accepted before it gave this result, as a lock of
+    /// this id if it is a new one. The result must be that of its operation, and then this takes the
+    /// place of [`Core::accepted`], too.
+    #[inline(always)]
+    pub fn receive_plain(
+        &mut self,
+        accepted: Option<(&Ticket, Option<LockId>)>,
+        bytes: &[u8],
+    ) -> Option<Plain<'_, O, L>> {
         let result = LockResult::decode(self.abi, bytes).ok()?;
-        let Ok(Event::Completion { token: of, status, lock: id, flags, lvb }) =
+        let Ok(Event::Completion { token, status, lock, flags, lvb }) =
             result.event(self.abi.width)
         else {
             return None;
         };
-        let entry = self.table.get_mut(token).filter(|_| of == token)?;
+        let entry = self.table.get_mut(token)?;
         let op = entry.state.op()?;
-        let is_plain = entry.serial == serial
-            && u64::from(entry.owner) == result.lksb
+        let (kind, serial) = (op.kind, entry.serial);
+        let is_plain = u64::from(entry.owner) == result.lksb
             && entry.is_plain()
-            && (op.kind != Kind::Unlock || status == LockStatus::Unlocked);
+            && (kind != Kind::Unlock || status == LockStatus::Unlocked);
         if !is_plain {
             return None;
         }
-        let Completed::Op(_, ended) = entry.state.complete(status, flags, lvb) else { return None };
-        let user = entry.user.take();
+        let mut is_new = kind == Kind::Request;
+        if let Some((ticket, id)) = accepted {
+            let is_its = ticket.token == token && ticket.serial == serial;
+            if !is_its || ticket.what.kind() != Some(kind) {
+                return None;
+            }
+            self.counts.count(ticket.what);
+            entry.is_writing = false;
+            entry.state.accepted(kind);
+            if let Some(id) = id {
+                entry.state.note_id(id);
+                is_new = true;
+            }
+        }
+        let Completed::Op(_, ended) = entry.state.complete(status, flags, lvb) else {
+            return None;
+        };
         self.in_flight -= 1;
-        self.note_end(token, id, op.kind, status, &ended);
-        Some(Own { kind: op.kind, ended, user })
+        self.counts.count_end(kind, status);
+        if kind == Kind::Request {
+            entry.state.note_id(lock);
+        }
+        if kind != Kind::Unlock && status == LockStatus::Granted {
+            entry.blocked = None;
+        }
+        let is_gone = ended.mode.is_none();
+        if self.has_indices() && (is_gone || is_new) {
+            self.index(token, kind, is_gone);
+        }
+        let entry = self.table.get_mut(token)?;
+        Some(Plain {
+            token,
+            serial,
+            kind,
+            ended,
+            lvb: if ended.moved == Moved::Nothing { None } else { entry.state.known_lvb() },
+            id: entry.state.id(),
+            user: &mut entry.user,
+            face: &mut entry.face,
+            can_settle: is_gone && entry.outcome.is_none(),
+        })
+    }
+
+    /// Notes for the indices that an operation has ended.
+    #[inline(never)]
+    fn index(&mut self, token: Token, kind: Kind, is_gone: bool) {
+        if is_gone {
+            self.forget_id(token);
+            self.unlist(token);
+            return;
+        }
+        let id = self.id(token);
+        self.note_id(token, id);
+        if kind == Kind::Request {
+            self.list(token);
+        }
     }
 
     fn block(&mut self, token: Token, owner: u64, mode: Mode) -> Received<O> {

@@ -2,7 +2,7 @@
 
 use dlm_proto::{Command, MAX_REQUEST_LEN, Token};
 
-use crate::operation::CancelKind;
+use crate::operation::{CancelKind, Kind};
 
 /// What a submission is for, as [`Core::accepted`](crate::Core::accepted) and
 /// [`Core::refused`](crate::Core::refused) need it.
@@ -29,6 +29,19 @@ pub(crate) enum What {
         internal: bool,
     },
     Adopt,
+}
+
+impl What {
+    /// The kind of the operation that is begun by it, unless it is out of the ordinary.
+    #[inline]
+    pub(crate) const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Request => Some(Kind::Request),
+            Self::Convert => Some(Kind::Convert),
+            Self::Unlock => Some(Kind::Unlock),
+            Self::Release | Self::Cancel { .. } | Self::Adopt => None,
+        }
+    }
 }
 
 impl Ticket {

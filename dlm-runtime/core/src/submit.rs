@@ -4,7 +4,7 @@ use dlm_proto::{
     LockFlags, LockId, LockRequest, Mode, Request, ResourceName, Token, UnlockRequest, ValueBlock,
 };
 
-use crate::core::{Core, Rules};
+use crate::core::{Core, Rules, cookies};
 use crate::entry::{Call, Entry, Queued, Under};
 use crate::lock_state::Cancel;
 use crate::operation::{CancelKind, Kind, Operation, Rejected, UnlockLvb};
@@ -110,7 +110,7 @@ impl<O, L: Default> Core<O, L> {
         let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
         entry.occupy(name, owner, notices, face);
         entry.state.request(mode, flags, xid);
-        entry.user = user.take();
+        core::mem::swap(&mut entry.user, user);
         entry.is_writing = true;
         let serial = entry.serial;
         self.in_flight += 1;
@@ -280,11 +280,11 @@ impl<O, L: Default> Core<O, L> {
             }
         }
         let serial = entry.next_serial();
-        self.start_unlock(token, unlock, serial, user, out)?;
+        let (flags, block) = entry.unlock_parts(unlock);
+        self.write_unlock(token, flags, &block, What::Unlock, serial, user, out)?;
         Ok(Queueing::Write)
     }
 
-    #[inline]
     pub(crate) fn start_unlock(
         &mut self,
         token: Token,
@@ -301,13 +301,13 @@ impl<O, L: Default> Core<O, L> {
         if rules == Rules::Checked {
             entry.state.check_unlock_lvb(unlock.lvb).map_err(Rejected::Illegal)?;
         }
-        let (flags, block) = entry.state.unlock_lvb(unlock.lvb);
-        let force = if unlock.force { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
-        self.write_unlock(token, flags | force, &block, What::Unlock, serial, user, out)
+        let (flags, block) = entry.unlock_parts(unlock);
+        self.write_unlock(token, flags, &block, What::Unlock, serial, user, out)
     }
 
     /// Fills in an unlock, over what is in flight if something is.
     #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
+    #[inline]
     pub(crate) fn write_unlock(
         &mut self,
         token: Token,
@@ -322,20 +322,21 @@ impl<O, L: Default> Core<O, L> {
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
         let (id, notices) = (entry.state.id(), entry.has_notices);
         let flags = entry.state.unlock_flags(flags);
-        let cookies = self.cookies(token, notices)?;
+        let cookies = cookies(token, owner, abi, notices)?;
         let unlock = UnlockRequest { flags, lvb: block, ..UnlockRequest::new(id, cookies) };
         out.len = unlock.encode(abi, &mut out.bytes)?.len();
         out.command = dlm_proto::Command::Unlock;
         out.ticket = Ticket { token, serial, what };
 
-        let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
         let is_over = entry.state.op().is_some();
         entry.state.begin_unlock(flags);
         self.in_flight += usize::from(!is_over);
         entry.start(serial, owner, user, is_over);
         // As soon as it is written the id may be that of another lock.
-        self.forget_id(token);
-        self.unlist(token);
+        if entry.has_id || entry.is_listed {
+            self.forget_id(token);
+            self.unlist(token);
+        }
         Ok(())
     }
 
@@ -443,6 +444,7 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// The entry of a lock that can be used.
+    #[inline]
     fn live(&mut self, token: Token) -> Result<&mut Entry<O, L>, Rejected> {
         if self.has_ended {
             return Err(Rejected::Ended);
@@ -491,6 +493,15 @@ impl<O, L: Default> Entry<O, L> {
         self.is_writing = true;
     }
 
+    /// The flags and the value block of an unlock.
+    #[inline]
+    fn unlock_parts(&self, unlock: &Unlocking) -> (LockFlags, ValueBlock) {
+        let (flags, block) = self.state.unlock_lvb(unlock.lvb);
+        let force = if unlock.force { LockFlags::FORCEUNLOCK } else { LockFlags::empty() };
+        (flags | force, block)
+    }
+
+    #[inline]
     fn is_converting(&self) -> bool {
         self.state.op().is_some_and(|op| op.kind == Kind::Convert)
     }

@@ -21,7 +21,7 @@ use crate::trace;
 const READ_BUDGET: usize = 64;
 
 /// An operation that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Begun {
     /// The lock.
     pub token: Token,
@@ -81,7 +81,7 @@ impl<F: Face> Driver<F> {
 
     /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource, and
     /// such requests are kept apart.
-    #[inline]
+    #[inline(always)]
     fn write_new(
         &self,
         device: &Device,
@@ -89,12 +89,21 @@ impl<F: Face> Driver<F> {
         is_first: bool,
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
-        let _turn = if is_first {
-            let is_open = || self.check_removed();
-            self.first_requests.enter(device, &self.name, deadline, is_open)?
-        } else {
-            None
-        };
+        if is_first {
+            return self.write_first(device, submission, deadline);
+        }
+        Ok(self.write(device, submission)?)
+    }
+
+    #[inline(never)]
+    fn write_first(
+        &self,
+        device: &Device,
+        submission: &Submission,
+        deadline: Option<Instant>,
+    ) -> Result<Option<LockId>, ErrorKind> {
+        let is_open = || self.check_removed();
+        let _turn = self.first_requests.enter(device, &self.name, deadline, is_open)?;
         Ok(self.write(device, submission)?)
     }
 
@@ -108,14 +117,15 @@ impl<F: Face> Driver<F> {
         out: &mut Submission,
     ) -> Result<(Token, bool), ErrorKind> {
         let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
+        let is_interesting = is_delivered || new.notices;
         let mut state = self.state();
-        let before = state.awaited();
+        let before = if is_interesting { state.awaited() } else { 0 };
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
+        state.clock.begin(Begun { token, serial: out.ticket().serial });
         let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
-        let after = state.awaited();
         drop(state);
-        if before == 0 && after > 0 {
+        if is_interesting && before == 0 {
             self.delivery.tell_of_interest();
         }
         Ok((token, is_first))
@@ -238,8 +248,13 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
-        let prepared = prepare(&mut self.state(), &mut user, &mut submission);
-        let (begun, queueing) = prepared.map_err(|why| self.rejected(why))?;
+        let (begun, queueing) = {
+            let mut state = self.state();
+            let prepared = prepare(&mut state, &mut user, &mut submission);
+            let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
+            prepared
+        };
         if queueing != Queueing::Write {
             return self.finish_queued(begun, deadline);
         }
@@ -270,6 +285,7 @@ impl<F: Face> Driver<F> {
             let before = state.awaited();
             let prepared = prepare(&mut state, user, &mut submission);
             let prepared = prepared.map_err(|why| self.rejected(why))?;
+            state.clock.begin(prepared.0);
             state.delivered += 1;
             drop(state);
             if before == 0 {
@@ -400,6 +416,7 @@ impl<F: Face> Driver<F> {
                 match self.read(Role::Other) {
                     Ok(Read::Empty) | Err(_) => break,
                     Ok(Read::Handled | Read::Mine(..)) => {}
+                    Ok(Read::Due(due)) => self.leave_due(due),
                     Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
                 }
             }
@@ -562,6 +579,10 @@ impl<F: Face> Driver<F> {
         let now = self.time_now();
         let begun = Begun { token: ticket.token, serial: ticket.serial };
         let mut state = self.state();
+        if !ticket.is_cancel() {
+            let Ticket { token, serial, .. } = *ticket;
+            state.clock.end(Begun { token, serial });
+        }
         let refused = state.core.refused(ticket, refusal, now);
         match failure {
             Some(failure) => state.fail(begun, refused.user.as_ref(), failure),

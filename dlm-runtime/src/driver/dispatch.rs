@@ -12,7 +12,7 @@ use crate::sync::time_left;
 
 /// The fewest results that one turn reads if they are there. More are read as long as they can have
 /// been there when the turn began; a flood of later ones leaves the caller time for other things.
-const READ_BUDGET: usize = 256;
+const READ_BUDGET: usize = if cfg!(dlm_model) { 2 } else { 256 };
 
 impl<F: Face> Driver<F> {
     /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
@@ -53,6 +53,10 @@ impl<F: Face> Driver<F> {
                 return Ok(self.end_turn(ran));
             }
             match self.read(Role::Other) {
+                Ok(Read::Due(due)) => {
+                    self.run(due);
+                    ran += 1;
+                }
                 Ok(Read::Effects(effects)) => {
                     if let Some(due) = self.apply(*effects, true) {
                         self.run(due);
@@ -68,7 +72,9 @@ impl<F: Face> Driver<F> {
                 }
                 // Those that were due before the end are run first.
                 Err(_) if !self.due.is_empty() => {}
-                Err(kind) => return if ran > 0 { Ok(ran) } else { Err(kind) },
+                // The next dispatch tells of it.
+                Err(_) if ran > 0 => return Ok(self.end_turn(ran)),
+                Err(kind) => return Err(kind),
             }
             turn += 1;
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use dlm_proto::Token;
+
 use super::face::Face;
 use super::{Driver, Waiter};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -20,21 +22,26 @@ pub(crate) struct Flush {
     waiting: Mutex<Vec<Awaiting>>,
     count: AtomicUsize,
     /// Locks whose handle is dropped, and that a callback still uses.
-    in_use: AtomicUsize,
+    in_use: Mutex<Vec<Token>>,
 }
 
 impl Flush {
-    /// A handle was dropped of a lock that a callback uses, or that use has ended.
-    pub(crate) fn set_in_use(&self, is_in_use: bool) {
-        if is_in_use {
-            self.in_use.fetch_add(1, Ordering::SeqCst);
-        } else {
-            self.in_use.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// A handle was dropped of a lock that a callback uses.
+    pub(crate) fn set_in_use(&self, token: Token) {
+        lock(&self.in_use).push(token);
+    }
+
+    /// A callback uses a lock no more: its handle may have been dropped, and the lock be gone, since
+    /// it began. Tells whether that was waited for.
+    pub(crate) fn end_use(&self, token: Token) -> bool {
+        let mut in_use = lock(&self.in_use);
+        let before = in_use.len();
+        in_use.retain(|used| *used != token);
+        in_use.len() < before
     }
 
     pub(crate) fn is_in_use(&self) -> bool {
-        self.in_use.load(Ordering::SeqCst) > 0
+        !lock(&self.in_use).is_empty()
     }
 
     /// Whether nobody waits.

@@ -66,6 +66,7 @@ use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Mutex, MutexGuard, lock, now};
+use crate::trace::Clock;
 
 pub use self::call::{Begun, Prepare, Prepared};
 pub use self::face::{Due, Face, Notice, Notify};
@@ -86,6 +87,8 @@ pub struct State<F: Face> {
     pub(crate) observers: Vec<read::Observer>,
     /// The number of the last observer.
     pub(crate) last_observer: u64,
+    /// When operations began, for those who trace.
+    pub(crate) clock: Clock,
 }
 
 /// What a driver is made with.
@@ -110,6 +113,7 @@ pub struct Driver<F: Face> {
     pub(crate) name: LockspaceName,
     pub(crate) minor: Minor,
     pub(crate) manager: Manager,
+    #[cfg_attr(dlm_model, expect(dead_code, reason = "for forked children"))]
     core_options: Options,
     /// The forks when it was opened.
     forks: u32,
@@ -252,8 +256,14 @@ impl<F: Face> Driver<F> {
 }
 
 impl<F: Face> State<F> {
-    const fn new(core: Core<Notify<F>, F::Lock>) -> Self {
-        Self { core, delivered: 0, observers: Vec::new(), last_observer: 0 }
+    fn new(core: Core<Notify<F>, F::Lock>) -> Self {
+        Self {
+            core,
+            delivered: 0,
+            observers: Vec::new(),
+            last_observer: 0,
+            clock: Default::default(),
+        }
     }
 
     /// What was kept for an operation is handed out.

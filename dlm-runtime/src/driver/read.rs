@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use dlm_core::{Ended, Moved, Own, Received, Report, Ticket};
+use dlm_core::{Ended, Kind, Lvb, Moved, Plain, Received, Report, Ticket};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 
+use super::call::Begun;
 use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
@@ -12,7 +13,7 @@ use super::{Driver, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
-use crate::trace::Note;
+use crate::trace::{IS_ON, Note};
 
 /// Who reads, and takes at once what is meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,40 +33,191 @@ pub(crate) enum Read<F: Face> {
     /// The end of the operation that the reader waits for. Nobody else is told. What comes with it is
     /// dropped when the reader has given up its place.
     Mine(Completion, Left<F>),
+    /// A callback is due, and nothing else is left to do.
+    Due(Due<F>),
     /// What is left to do. The reader gives up its place first, and then calls `apply`.
     Effects(Box<Effects<F>>),
+}
+
+/// Who is told of a plain end.
+enum Routed<F: Face> {
+    /// The reader. Whether the lock leaves the table.
+    Mine(Completion, Left<F>, bool),
+    /// A callback.
+    Due(Due<F>),
+    /// Somebody else, or the callback of another operation, too.
+    Other(Box<Other<F>>),
+}
+
+type Other<F> = (Report<Notify<F>>, Completion, Option<<F as Face>::Due>);
+
+/// Hands the plain end of an operation to the reader, whose operation it is.
+#[inline(always)]
+fn route_own<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
+    let Plain { token, kind, ended, lvb, id, user, face, can_settle, .. } = plain;
+    let completion = completion(&ended, lvb);
+    let due = F::ended(face, kind, None, &completion, id);
+    if due.is_some() {
+        return other(token, plain.serial, kind, ended, user.take(), completion, due);
+    }
+    let mut left = Left { user: None, lock: None };
+    match user.take() {
+        // Nothing to drop.
+        user @ (None | Some(Notify::Thread(None))) => std::mem::forget(user),
+        user => left.user = user,
+    }
+    if can_settle && !F::is_vacant(face) {
+        left.lock = Some(Box::new(std::mem::take(face)));
+    }
+    Routed::Mine(completion, left, can_settle)
+}
+
+/// Hands it to whoever else it is for.
+#[inline(always)]
+fn route_others<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
+    let Plain { token, serial, kind, ended, lvb, id, user, face, .. } = plain;
+    let completion = completion(&ended, lvb);
+    let (callback, user) = match user.take() {
+        Some(Notify::Callback(callback)) => (Some(callback), None),
+        user => (None, user),
+    };
+    match F::ended(face, kind, callback, &completion, id) {
+        Some(due) if user.is_none() => Routed::Due(Due::Completion(token, due)),
+        due => other(token, serial, kind, ended, user, completion, due),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn other<F: Face>(
+    token: Token,
+    serial: u64,
+    kind: Kind,
+    ended: Ended,
+    user: Option<Notify<F>>,
+    completion: Completion,
+    due: Option<F::Due>,
+) -> Routed<F> {
+    let report = Report { token, serial, kind, ended, user, overtaken: None, follow: false };
+    Routed::Other(Box::new((report, completion, due)))
+}
+
+/// What is told of an end.
+#[inline]
+const fn completion(ended: &Ended, lvb: Option<Lvb>) -> Completion {
+    Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
 }
 
 /// What is left of an operation that its owner has read himself.
 pub(crate) struct Left<F: Face> {
     /// His waker, if he has one.
-    #[expect(dead_code, reason = "it is there to be dropped")]
     user: Option<Notify<F>>,
     /// What was kept for a lock that is gone.
-    #[expect(dead_code, reason = "it is there to be dropped")]
     lock: Option<Box<F::Lock>>,
 }
 
 impl<F: Face> Driver<F> {
     /// Reads one result, if there is one, and routes it.
+    #[inline(never)]
     pub(crate) fn read(&self, role: Role) -> Result<Read<F>, ErrorKind> {
         let device = self.slot.get()?;
-        self.read_from(&device, role, None)
+        self.read_from(&device, role)
     }
 
-    /// As [`Driver::read`], for who has the device in hand. `accepted`: a submission that the kernel
-    /// has just accepted, which the core is told under the same lock.
-    #[inline]
-    pub(crate) fn read_from(
-        &self,
-        device: &Device,
-        role: Role,
-        accepted: Option<(&Ticket, Option<LockId>)>,
-    ) -> Result<Read<F>, ErrorKind> {
+    /// As [`Driver::read`], for who has the device in hand.
+    pub(crate) fn read_from(&self, device: &Device, role: Role) -> Result<Read<F>, ErrorKind> {
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
         let len = device.read_result(&mut buffer);
         let mut state = self.state();
+        if let Some(bytes) = self.plain_bytes(&state, &len, &buffer) {
+            let State { core, delivered, .. } = &mut *state;
+            if let Some(plain) = core.receive_plain(None, bytes) {
+                if plain.user.as_ref().is_some_and(Notify::needs_delivery) {
+                    *delivered -= 1;
+                }
+                let token = plain.token;
+                let is_own = role == Role::Waiter(token, plain.serial);
+                let routed = if is_own { route_own(plain) } else { route_others(plain) };
+                return Ok(match routed {
+                    Routed::Mine(completion, left, can_settle) => {
+                        if can_settle {
+                            core.vacate(token);
+                        }
+                        Read::Mine(completion, left)
+                    }
+                    Routed::Due(due) => Read::Due(due),
+                    Routed::Other(ended) => self.route_other(&mut state, *ended),
+                });
+            }
+        }
+        self.read_rest(state, gate, len, &buffer, None)
+    }
+
+    /// As [`Driver::read`], for the thread that waits for the operation of a submission which the
+    /// kernel has just accepted. The core is told that under the same lock.
+    #[inline(always)]
+    pub(crate) fn read_own(
+        &self,
+        device: &Device,
+        ticket: &Ticket,
+        id: Option<LockId>,
+    ) -> Result<Completion, Result<Read<F>, ErrorKind>> {
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let len = device.read_result(&mut buffer);
+        let mut state = self.state();
+        if let Some(bytes) = self.plain_bytes(&state, &len, &buffer) {
+            let core = &mut state.core;
+            if let Some(plain) = core.receive_plain(Some((ticket, id)), bytes) {
+                return match route_own(plain) {
+                    Routed::Mine(completion, left, can_settle) => {
+                        if can_settle {
+                            core.vacate(ticket.token);
+                        }
+                        drop(state);
+                        drop(gate);
+                        drop(left);
+                        Ok(completion)
+                    }
+                    Routed::Due(due) => Err(Ok(Read::Due(due))),
+                    Routed::Other(ended) => Err(Ok(self.route_other(&mut state, *ended))),
+                };
+            }
+        }
+        Err(self.read_rest(state, gate, len, &buffer, Some((ticket, id))))
+    }
+
+    /// What was read, if nobody is to be told of it but its owner.
+    #[inline(always)]
+    fn plain_bytes<'a>(
+        &self,
+        state: &State<F>,
+        len: &Result<Option<usize>, dlm_sys::Error>,
+        buffer: &'a [u8; MAX_RESULT_LEN],
+    ) -> Option<&'a [u8]> {
+        let is_plain = !IS_ON && state.observers.is_empty() && self.flush.is_idle();
+        match *len {
+            Ok(Some(len)) if is_plain => Some(buffer.get(..len).unwrap_or(buffer)),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn route_other(&self, state: &mut State<F>, (report, completion, due): Other<F>) -> Read<F> {
+        self.route_any(state, report, &completion, due)
+    }
+
+    /// What is not plain.
+    #[inline(never)]
+    fn read_rest(
+        &self,
+        mut state: MutexGuard<'_, State<F>>,
+        gate: MutexGuard<'_, ()>,
+        len: Result<Option<usize>, dlm_sys::Error>,
+        buffer: &[u8; MAX_RESULT_LEN],
+        accepted: Option<(&Ticket, Option<LockId>)>,
+    ) -> Result<Read<F>, ErrorKind> {
         let mut follow = None;
         if let Some((ticket, id)) = accepted {
             if state.core.accepted(ticket, id) {
@@ -80,15 +232,7 @@ impl<F: Face> Driver<F> {
                 return self.read_nothing(nothing.map(|_| ()), follow);
             }
         };
-        let bytes = buffer.get(..len).unwrap_or(&buffer);
-        if let Role::Waiter(token, serial) = role {
-            if state.observers.is_empty() && follow.is_none() && self.flush.is_idle() {
-                if let Some(own) = state.core.receive_own(bytes, token, serial) {
-                    return Ok(self.route_own(state, gate, (token, serial), own));
-                }
-            }
-        }
-        let received = state.core.receive(bytes);
+        let received = state.core.receive(buffer.get(..len).unwrap_or(buffer));
         let read = match received {
             Received::Ended(report) => self.route(&mut state, report),
             Received::Blocking { token, mode } => self.route_notice(&mut state, token, mode),
@@ -100,35 +244,6 @@ impl<F: Face> Driver<F> {
             None => Ok(read),
             Some(token) => Ok(self.with_follow(read, token)),
         }
-    }
-
-    /// Hands the plain end of an operation to the reader, whose operation it is.
-    #[inline]
-    fn route_own(
-        &self,
-        mut state: MutexGuard<'_, State<F>>,
-        gate: MutexGuard<'_, ()>,
-        (token, serial): (Token, u64),
-        own: Own<Notify<F>>,
-    ) -> Read<F> {
-        let Own { kind, ended, user } = own;
-        state.handed_out(user.as_ref());
-        let completion = state.completion(token, &ended);
-        let id = state.core.id(token);
-        let due = match state.core.face_mut(token) {
-            Some(face) => F::ended(face, kind, None, &completion, id),
-            None => None,
-        };
-        if due.is_some() {
-            let overtaken = None;
-            let report = Report { token, serial, kind, ended, user, overtaken, follow: false };
-            return self.route_any(&mut state, report, &completion, due);
-        }
-        let lock = if ended.mode.is_none() { state.core.settle(token) } else { None };
-        drop(state);
-        drop(gate);
-        let lock = lock.filter(|lock| !F::is_vacant(lock)).map(Box::new);
-        Read::Mine(completion, Left { user, lock })
     }
 
     #[cold]
@@ -224,8 +339,9 @@ impl<F: Face> Driver<F> {
         }
         effects.due = due.map(|due| Due::Completion(token, due));
         state.tell_observers(token, serial, completion, &mut effects.threads);
+        let waited = state.clock.end(Begun { token, serial });
         if let Some(name) = state.core.name(token) {
-            effects.note = Note::ended(name, completion.status, completion.mode);
+            effects.note = Note::ended(name, completion.status, completion.mode, waited);
         }
         if ended.mode.is_none() && !is_kept && !follow {
             effects.lock = state.core.settle(token);
@@ -298,7 +414,7 @@ impl<F: Face> State<F> {
     #[inline]
     pub(crate) fn completion(&self, token: Token, ended: &Ended) -> Completion {
         let lvb = if ended.moved == Moved::Nothing { None } else { self.core.lvb(token) };
-        Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
+        completion(ended, lvb)
     }
 
     /// Tells the observers of an operation that it has ended.

@@ -82,11 +82,13 @@ impl Readiness {
     }
 
     /// The descriptor, if it was made.
+    #[cfg(not(dlm_model))]
     pub(crate) fn made(&self) -> Option<Source<'_>> {
         self.set.get().map(|set| set.as_fd())
     }
 
     /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
+    #[cfg(not(dlm_model))]
     pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
             // Whoever polls is told of it when he dispatches.
@@ -151,7 +153,15 @@ impl Readiness {
                 state.failure = Some(errno.into());
             }
         }
-        if state.has_work && !is_there() {
+        if !state.has_work {
+            return;
+        }
+        if is_there() {
+            // Whoever waits for an edge has had his.
+            if let Err(errno) = self.show_work(&mut state) {
+                state.failure = Some(errno.into());
+            }
+        } else {
             state.has_work = false;
             self.work.clear();
         }

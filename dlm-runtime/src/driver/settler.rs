@@ -156,9 +156,10 @@ impl<F: Face> Driver<F> {
     /// Reads what is there and leaves callbacks to those who run them.
     fn drain(&self, device: &Device) {
         loop {
-            match self.read_from(device, Role::Other, None) {
+            match self.read_from(device, Role::Other) {
                 Ok(Read::Empty) | Err(_) => return,
                 Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Due(due)) => self.leave_due(due),
                 Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
             }
         }
@@ -172,9 +173,10 @@ impl<F: Face> Driver<F> {
     pub fn read_all(&self) -> Result<(), crate::ErrorKind> {
         let device = self.slot.get()?;
         loop {
-            match self.read_from(&device, Role::Other, None)? {
+            match self.read_from(&device, Role::Other)? {
                 Read::Empty => return Ok(()),
                 Read::Handled | Read::Mine(..) => {}
+                Read::Due(due) => self.leave_due(due),
                 Read::Effects(effects) => _ = self.apply(*effects, false),
             }
         }

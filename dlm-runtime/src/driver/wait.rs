@@ -9,7 +9,7 @@ use dlm_sys::Errno;
 
 use super::call::Begun;
 use super::device::Device;
-use super::face::{Face, Notify};
+use super::face::{Due, Face, Notify};
 use super::read::{Observer, Read, Role};
 use super::signal::{AsFd, Source, wait_any};
 use super::wait_queue::Seat;
@@ -22,7 +22,7 @@ use crate::sync::{atomic::Ordering, now, time_left};
 /// How long a cancel may take to end an operation whose deadline has passed, before its caller is
 /// told that time ran out. One that has to go to another node can take longer; what comes of it is
 /// then seen to by others.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(50);
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
 /// How long an unlock that the kernel has accepted may take while the lockspace runs. Then its result
 /// is lost.
@@ -223,7 +223,7 @@ impl<F: Face> Driver<F> {
 
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
     /// cancelled, and an operation that was granted all the same is granted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(
         &self,
         device: &Device,
@@ -232,10 +232,9 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
         let begun = Begun { token: ticket.token, serial: ticket.serial };
-        let role = Role::Waiter(begun.token, begun.serial);
-        match self.read_from(device, role, Some((ticket, id))) {
-            Ok(Read::Mine(completion, _left)) => Ok(completion),
-            first => self.finish_slowly(begun, first, deadline),
+        match self.read_own(device, ticket, id) {
+            Ok(completion) => Ok(completion),
+            Err(first) => self.finish_slowly(begun, first, deadline),
         }
     }
 
@@ -250,6 +249,7 @@ impl<F: Face> Driver<F> {
             Ok(Read::Effects(effects)) => {
                 self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
             }
+            Ok(Read::Due(due)) => self.run_or_leave(due, self.runs_callbacks_in_waits()),
             Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
             Err(kind) => {
                 // Somebody else may have read it.
@@ -420,6 +420,13 @@ impl<F: Face> Driver<F> {
                     return Ok(goal.read(completion));
                 }
                 Ok(Read::Handled) => continue,
+                Ok(Read::Due(due)) => {
+                    if let Some(seat) = &mut seat {
+                        seat.leave();
+                    }
+                    self.run_or_leave(due, runs_callbacks);
+                    continue;
+                }
                 Ok(Read::Effects(effects)) => {
                     if let Some(seat) = seat.as_mut().filter(|_| effects.runs_foreign_code()) {
                         seat.leave();
@@ -470,6 +477,10 @@ impl<F: Face> Driver<F> {
     /// Whether this thread runs callbacks that are due while it waits.
     fn runs_callbacks_in_waits(&self) -> bool {
         F::RUNS_IN_WAITS && !self.delivery.is_elsewhere()
+    }
+
+    fn run_or_leave(&self, due: Due<F>, runs_callbacks: bool) {
+        if runs_callbacks { self.run(due) } else { self.leave_due(due) }
     }
 
     fn apply_in_wait(&self, effects: super::effects::Effects<F>, runs_callbacks: bool) {

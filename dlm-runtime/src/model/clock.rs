@@ -29,6 +29,8 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) readable: Vec<Readable>,
+    /// How often each of them was made readable.
+    pub(super) edges: Vec<u64>,
     pub(super) now: Duration,
 }
 
@@ -76,6 +78,20 @@ impl State {
     }
 }
 
+impl State {
+    /// How often something became readable: what an edge-triggered poll sees of it.
+    pub(super) fn edges(&self, at: usize) -> u64 {
+        let own = self.edges[at];
+        match &self.readable[at] {
+            Readable::Set(_) => own,
+            Readable::From(_) => 2 * own + u64::from(self.is_readable(at)),
+            Readable::Any(sources) => {
+                own + sources.iter().map(|&source| self.edges(source)).sum::<u64>()
+            }
+        }
+    }
+}
+
 /// When all schedules begin.
 pub(super) fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
@@ -119,8 +135,10 @@ impl Condvar {
         Self::default()
     }
 
-    pub(crate) fn notify_one(&self) {
+    /// As the real one, whose answer nobody asks for.
+    pub(crate) fn notify_one(&self) -> bool {
         self.0.notify_one();
+        true
     }
 
     pub(crate) fn notify_all(&self) {

@@ -50,6 +50,7 @@ mod test_cancel;
 mod test_delivery;
 mod test_drop;
 mod test_early;
+mod test_edge;
 mod test_end;
 mod test_first;
 mod test_foreign;

@@ -33,12 +33,17 @@ fn new(readable: Readable) -> usize {
     let world = World::current();
     let mut state = lock(&world.state);
     state.readable.push(readable);
+    state.edges.push(0);
     state.readable.len() - 1
 }
 
 fn change(index: usize, to: Readable) {
     let world = World::current();
-    lock(&world.state).readable[index] = to;
+    {
+        let mut state = lock(&world.state);
+        state.readable[index] = to;
+        state.edges[index] += 1;
+    }
     world.changed.notify_all();
 }
 
@@ -86,6 +91,17 @@ impl PollSet {
         world.changed.notify_all();
         Ok(())
     }
+}
+
+/// Sleeps until a source becomes readable once more, as an edge-triggered poll does. `seen`: how often
+/// it has become so before.
+pub(super) fn wait_edge(source: Source<'_>, seen: u64) -> u64 {
+    let world = World::current();
+    let mut state = lock(&world.state);
+    while state.edges(source.index) <= seen || !state.is_readable(source.index) {
+        state = world.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    state.edges(source.index)
 }
 
 macro_rules! as_fd {

@@ -20,7 +20,7 @@ use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 use super::clock::World;
 use super::signal::{AsFd, Signal, wait_any};
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::lock;
 
 /// The layout of all requests and results.
@@ -36,6 +36,8 @@ pub(super) struct Open {
     id: SessionId,
     /// While results are queued for it.
     pub(super) readable: Signal,
+    /// That signal is set: kernels say so once.
+    is_shown: AtomicBool,
     pub(super) node_changed: Signal,
 }
 
@@ -104,7 +106,8 @@ impl Space {
             session = session.first_requests_apart();
         }
         let id = session.id();
-        let open = Arc::new(Open { id, readable: signal(), node_changed: signal() });
+        let is_shown = AtomicBool::new(false);
+        let open = Arc::new(Open { id, readable: signal(), is_shown, node_changed: signal() });
         state.opens.push((Arc::clone(&open), session));
         open
     }
@@ -143,9 +146,9 @@ impl Space {
     pub(super) fn freeze(&self, is_frozen: bool) {
         let mut state = lock(&self.state);
         if is_frozen {
-            state.engine.freeze(THERE)
+            state.engine.freeze(THERE);
         } else {
-            state.engine.thaw(THERE)
+            state.engine.thaw(THERE);
         }
         state.went_on(self);
     }
@@ -240,7 +243,7 @@ impl Space {
         let mut state = lock(&self.state);
         let (engine, session) = state.split(open);
         let len = session.end_read(engine, reading, buffer).ok();
-        if !engine.is_readable(open.id) {
+        if !engine.is_readable(open.id) && open.is_shown.swap(false, Ordering::SeqCst) {
             open.readable.clear();
         }
         len
@@ -356,7 +359,8 @@ impl State {
         }
         for (open, session) in &mut self.opens {
             allowed(session.check(&self.engine));
-            if self.engine.is_readable(open.id) {
+            let is_readable = self.engine.is_readable(open.id);
+            if is_readable && !open.is_shown.swap(true, Ordering::SeqCst) {
                 open.readable.set();
             }
         }

@@ -14,7 +14,7 @@ use shuttle::thread::{self, JoinHandle};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
 use super::clock::World;
-use super::signal::{AsFd, Signal, wait_any};
+use super::signal::{AsFd, Signal, wait_any, wait_edge};
 use super::space::Space;
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
@@ -183,6 +183,23 @@ impl Dispatcher {
     }
 }
 
+/// A thread that is told once when the descriptor of a lockspace becomes readable, and then dispatches
+/// once, until the lockspace is closed.
+pub(super) fn dispatch_at_edges(lockspace: &Arc<Lockspace>) -> JoinHandle<Error> {
+    let lockspace = Arc::clone(lockspace);
+    thread::spawn(move || {
+        let driver = lockspace.driver();
+        let mut seen = 0;
+        loop {
+            let source = driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap();
+            seen = wait_edge(source, seen);
+            if let Err(error) = lockspace.dispatch() {
+                return error;
+            }
+        }
+    })
+}
+
 /// Counts the holders of an exclusive lock.
 #[derive(Debug, Default)]
 pub(super) struct Exclusive(AtomicUsize);
@@ -254,7 +271,12 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Polls a future once, with a waker that nobody listens to.
 pub(super) fn poll_once<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+    poll_with(future, Waker::noop())
+}
+
+/// Polls a future once.
+pub(super) fn poll_with<T>(future: Pin<&mut impl Future<Output = T>>, waker: &Waker) -> Poll<T> {
+    future.poll(&mut Context::from_waker(waker))
 }
 
 /// Waits until the writing thread has done what it was given.

@@ -1,10 +1,14 @@
 //! The end of a lockspace: everybody hears of it, and nobody waits on.
 
+use std::panic::resume_unwind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use shuttle::thread;
 
-use super::stage::{Dispatcher, Stage, block_on, check};
+use super::stage::{Dispatcher, Stage, block_on, check, poll_with};
 use crate::{Error, ErrorKind, Lock, Lockspace, Mode};
 
 fn is_closed(error: &Error) -> bool {
@@ -74,6 +78,54 @@ fn closing_ends_futures() {
         drop(noted);
         held.unlock().unwrap();
         drop(lockspace);
+        stage.finish(&[&other]);
+    });
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        // Past the hook, which takes a panic for a failure of the scenario.
+        resume_unwind(Box::new(PanicsInDrop));
+    }
+}
+
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        resume_unwind(Box::new(()));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_the_end_from_nobody() {
+    check(|| {
+        let stage = Stage::new();
+        let (lockspace, other) = (stage.open(), stage.open());
+        let held = other.lock("held", Mode::Ex).wait().unwrap();
+        let noted = lockspace.lock("noted", Mode::Ex).note_blocking().wait().unwrap();
+        let mut pending = pin!(lockspace.lock("held", Mode::Ex).into_future());
+        let mut ended = pin!(lockspace.closed());
+        let mut notices = noted.notices();
+        let mut notice = pin!(notices.next());
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(poll_with(pending.as_mut(), &waker).is_pending());
+        assert!(poll_with(ended.as_mut(), &waker).is_pending());
+        assert!(poll_with(notice.as_mut(), &waker).is_pending());
+        thread::scope(|scope| {
+            scope.spawn(|| assert!(is_closed(&wait_in_vain(&lockspace).unwrap_err())));
+            scope.spawn(|| {
+                let result = block_on(lockspace.lock("held", Mode::Ex).into_future());
+                assert!(is_closed(&result.unwrap_err()));
+            });
+            scope.spawn(|| assert!(is_closed(&block_on(lockspace.closed()))));
+            scope.spawn(|| lockspace.close().unwrap());
+        });
+        assert_eq!(lockspace.counters().callback_panics, 3);
+        held.unlock().unwrap();
         stage.finish(&[&other]);
     });
 }

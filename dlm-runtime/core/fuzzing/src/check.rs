@@ -19,7 +19,9 @@ impl Driver {
                 + usize::from(view.has_queued)
                 + usize::from(view.has_notices);
             let is_left_over = view.is_released && (self.is_writing(token) || !is_ending);
-            most += usize::from(is_left_over);
+            // A conversion counts, too, once it was given up.
+            let is_converting = view.op.is_some_and(|op| op.kind == Op::Convert);
+            most += usize::from(is_left_over || is_converting);
             // With nothing in flight it is gone, or its unlock is to be written again.
             least += usize::from(is_left_over && (view.op.is_some() || self.is_writing(token)));
             released += usize::from(self.core.is_released(token));

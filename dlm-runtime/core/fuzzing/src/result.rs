@@ -1,6 +1,6 @@
 //! Writes that reach the lock manager and return, results that are read, and what others do.
 
-use dlm_core::{Kind as Op, Own, Received, Refusal, Report, Rules};
+use dlm_core::{Kind as Op, Received, Refusal, Report, Rules};
 use dlm_engine::Errno;
 use dlm_proto::{Abi, Cookies, LockFlags, LockId, LockResult, LockStatus, MAX_RESULT_LEN, Token};
 
@@ -118,18 +118,14 @@ impl Driver {
         true
     }
 
-    /// A thread that waits for an operation reads. `false`: the result is not the plain end of that.
+    /// Somebody reads for whom most results are plain ends. `false`: this one is none.
     fn take_own(&mut self, bytes: &[u8]) -> bool {
-        let Some(token) = pick(&self.handles, self.read.len().to_le_bytes()[0]) else {
-            return false;
-        };
-        let Some(before) = self.core.view(token) else { return false };
-        let own = self.call(|core, _| core.receive_own(bytes, token, before.serial));
-        let Some(Own { ended, user, .. }) = own else {
-            assert_eq!(self.core.view(token), Some(before));
-            return false;
-        };
-        assert!(before.op.is_some() && self.core.mode(token) == ended.mode);
+        let plain = self.call(|core, _| {
+            let plain = core.receive_plain(None, bytes)?;
+            Some((plain.token, plain.ended, plain.user.take()))
+        });
+        let Some((token, ended, user)) = plain else { return false };
+        assert!(self.core.mode(token) == ended.mode);
         self.book.told(user);
         self.remove(token);
         true
