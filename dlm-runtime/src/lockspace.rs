@@ -45,6 +45,7 @@ use crate::sync::now;
 pub struct Lockspace {
     pub(crate) driver: Arc<Driver<Native>>,
     /// What a user polls.
+    #[cfg_attr(dlm_model, expect(dead_code, reason = "there are no descriptors to poll"))]
     pub(crate) set: Arc<PollSet>,
     pub(crate) manager: Manager,
     pub(crate) close_timeout: Duration,

@@ -130,8 +130,8 @@ impl Strict {
     }
 
     /// Refuses a LOCK on a resource while another LOCK on it is being written, unless a lock of
-    /// this device is granted on it: what kernels since 6.10 need (H-15). Other devices of the node
-    /// are not seen.
+    /// this device is on it, granted or waiting: what kernels since 6.10 need (H-15). Other devices
+    /// of the node are not seen.
     #[must_use]
     pub fn first_requests_apart(mut self) -> Self {
         self.first_requests_apart = true;

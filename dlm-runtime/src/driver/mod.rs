@@ -113,6 +113,7 @@ pub struct Driver<F: Face> {
     pub(crate) name: LockspaceName,
     pub(crate) minor: Minor,
     pub(crate) manager: Manager,
+    #[cfg_attr(dlm_model, expect(dead_code, reason = "for forked children"))]
     core_options: Options,
     /// The forks when it was opened.
     forks: u32,

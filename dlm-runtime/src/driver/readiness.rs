@@ -82,11 +82,13 @@ impl Readiness {
     }
 
     /// The descriptor, if it was made.
+    #[cfg(not(dlm_model))]
     pub(crate) fn made(&self) -> Option<Source<'_>> {
         self.set.get().map(|set| set.as_fd())
     }
 
     /// As [`Readiness::source`], for who has the set. An error is told by the next dispatch.
+    #[cfg(not(dlm_model))]
     pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
             // Whoever polls is told of it when he dispatches.

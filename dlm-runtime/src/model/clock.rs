@@ -135,8 +135,10 @@ impl Condvar {
         Self::default()
     }
 
-    pub(crate) fn notify_one(&self) {
+    /// As the real one, whose answer nobody asks for.
+    pub(crate) fn notify_one(&self) -> bool {
         self.0.notify_one();
+        true
     }
 
     pub(crate) fn notify_all(&self) {

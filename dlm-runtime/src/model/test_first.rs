@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlm_proto::LockspaceName;
+use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
-use super::stage::{Stage, check};
-use crate::ErrorKind;
+use super::stage::{Dispatcher, Stage, block_on, check, finish_writer};
 use crate::driver::device::{Device, LockspaceDevice};
 use crate::driver::first::{FirstRequests, KeepApart};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::now;
+use crate::{ErrorKind, LockspaceOptions, Mode};
 
 fn open(name: &LockspaceName) -> (Device, FirstRequests) {
     let device = LockspaceDevice::open_within(name, None, Duration::ZERO).unwrap();
@@ -48,5 +49,40 @@ fn one_request_at_a_time_has_its_turn_and_a_deadline_ends_the_wait() {
         (0..opens.len()).for_each(|at| write(at, Some(now())).unwrap());
         drop(opens);
         stage.finish(&[]);
+    });
+}
+
+/// The monitor sees to it. A lock that is granted keeps its resource there, and needs no turns.
+#[test]
+fn first_requests_of_an_open_lockspace_are_kept_apart() {
+    check(|| {
+        let stage = Stage::new();
+        stage.space.watch_first_requests();
+        let options = LockspaceOptions::new().serialize_new_requests();
+        let lockspace = Arc::new(options.background_writes().open("model").unwrap());
+        let dispatcher = Dispatcher::start(&lockspace);
+        let (sender, kept) = channel();
+        thread::scope(|scope| {
+            for mode in [Mode::Pr, Mode::Cr] {
+                let (lockspace, sender) = (&lockspace, sender.clone());
+                scope.spawn(move || {
+                    let lock = lockspace.lock("a", mode).wait().unwrap();
+                    lockspace.lock("a", Mode::Cr).wait().unwrap().unlock().unwrap();
+                    sender.send(lock).unwrap();
+                });
+            }
+            let (lockspace, sender) = (&lockspace, sender.clone());
+            scope.spawn(move || {
+                sender.send(lockspace.lock("a", Mode::Pr).start(|_| {}).unwrap()).unwrap();
+                let future = lockspace.lock("a", Mode::Pr).into_future();
+                sender.send(block_on(future).unwrap()).unwrap();
+            });
+        });
+        // Not before: a lock that goes while a request relies on it leaves that without a turn.
+        drop(sender);
+        kept.iter().for_each(drop);
+        finish_writer(&lockspace);
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace]);
     });
 }

@@ -69,8 +69,13 @@ impl Driver {
             assert!(!knows || views.iter().any(may_be_known), "{name} is known");
         }
         for token in tokens {
+            let id = self.core.id(*token);
+            let view = self.core.view(*token).expect("it is in the table");
+            if view.op.is_some_and(|op| op.kind == Op::Unlock) {
+                assert_ne!(self.core.by_id(id), Some(*token), "{id} is being unlocked");
+            }
             if of(token).is_some_and(|view| view.mode.is_some()) {
-                assert_eq!(self.core.by_id(self.core.id(*token)), Some(*token));
+                assert_eq!(self.core.by_id(id), Some(*token));
             }
         }
     }

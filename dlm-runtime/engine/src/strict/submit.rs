@@ -92,9 +92,12 @@ impl Strict {
     ) -> Result<Written, Violation> {
         if self.first_requests_apart {
             let here = |it: &&Record| *it.name == *request.name;
-            let is_granted =
-                |it: &Record| it.held.is_some() && it.id.is_some() && it.life == Life::Live;
-            let is_guarded = self.locks.iter().filter(here).any(is_granted);
+            // The kernel has it, granted or waiting, and it has not ended.
+            let is_there = |it: &Record| {
+                let is_taken = it.id.is_some() && (it.held.is_some() || !it.is_new);
+                is_taken && it.life == Life::Live && !it.may_have_ended()
+            };
+            let is_guarded = self.locks.iter().filter(here).any(is_there);
             let is_asked = |it: &Record| it.is_new && it.operation.is_some_and(|it| it.is_request);
             if !is_guarded && self.locks.iter().filter(here).any(is_asked) {
                 return Err(Violation::FirstRequests(name_of(request)));

@@ -82,7 +82,7 @@ pub enum Violation {
         /// The mode.
         mode: Mode,
     },
-    /// Two LOCKs on one resource at the same time, on which no lock of this device is granted.
+    /// Two LOCKs on one resource at the same time, on which this device has no lock.
     FirstRequests(ResourceName),
     /// A CREATE with a name that holds a slash.
     SlashInName,
@@ -242,7 +242,7 @@ impl fmt::Display for Violation {
             ),
             Self::FirstRequests(name) => write!(
                 f,
-                "two LOCKs at the same time for \"{}\", on which no lock is granted: kernels since 6.10 \
+                "two LOCKs at the same time for \"{}\", on which there is no lock: kernels since 6.10 \
                  may make two resources of it, and grant both; write one after the other",
                 name.escape_ascii()
             ),
