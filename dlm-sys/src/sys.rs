@@ -64,8 +64,7 @@ fn open_with(path: &CStr, flags: c_int) -> Result<Fd, Errno> {
 
 /// Sleeps for milliseconds, by a `poll(2)` of nothing. A signal ends it early.
 pub(crate) fn pause(millis: u16) {
-    // SAFETY: with a count of zero no record is read or written, so none need be there.
-    unsafe { libc::poll(core::ptr::null_mut(), 0, millis.into()) };
+    call::poll(&mut [], millis.into());
 }
 
 impl Fd {

@@ -232,6 +232,9 @@ impl<O, L: Default> Core<O, L> {
         self.noticed -= usize::from(entry.had_notices);
         self.in_flight += usize::from(!is_over);
         entry.start(serial, owner, user, is_over);
+        if is_over {
+            self.update_left_over(token);
+        }
         Ok(())
     }
 
@@ -336,6 +339,10 @@ impl<O, L: Default> Core<O, L> {
         if entry.has_id || entry.is_listed {
             self.forget_id(token);
             self.unlist(token);
+        }
+        if is_over {
+            // A conversion that was given up is not waited for any more.
+            self.update_left_over(token);
         }
         Ok(())
     }

@@ -102,7 +102,9 @@ impl WaitQueue {
     pub(crate) fn wake(&self, waiter: &Waiter) {
         let before = std::mem::replace(&mut *lock(&waiter.rest), Rest::Woken);
         match before {
-            Rest::Asleep => _ = waiter.changed.notify_one(),
+            Rest::Asleep => {
+                waiter.changed.notify_one();
+            }
             Rest::AtDevice => self.nudge.set(),
             Rest::Awake | Rest::Woken => {}
         }

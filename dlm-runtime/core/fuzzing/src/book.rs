@@ -71,6 +71,11 @@ impl Book {
         !self.tainted.is_empty()
     }
 
+    /// Whether this owner was not told.
+    pub(crate) fn owes(&self, owner: u32) -> bool {
+        self.owners.contains(&owner)
+    }
+
     /// How many owners were not told.
     pub(crate) fn owed(&self) -> usize {
         self.owners.len()

@@ -19,7 +19,9 @@ impl Driver {
                 + usize::from(view.has_queued)
                 + usize::from(view.has_notices);
             let is_left_over = view.is_released && (self.is_writing(token) || !is_ending);
-            most += usize::from(is_left_over);
+            // A conversion counts, too, once it was given up.
+            let is_converting = view.op.is_some_and(|op| op.kind == Op::Convert);
+            most += usize::from(is_left_over || is_converting);
             // With nothing in flight it is gone, or its unlock is to be written again.
             least += usize::from(is_left_over && (view.op.is_some() || self.is_writing(token)));
             released += usize::from(self.core.is_released(token));
@@ -67,8 +69,13 @@ impl Driver {
             assert!(!knows || views.iter().any(may_be_known), "{name} is known");
         }
         for token in tokens {
+            let id = self.core.id(*token);
+            let view = self.core.view(*token).expect("it is in the table");
+            if view.op.is_some_and(|op| op.kind == Op::Unlock) {
+                assert_ne!(self.core.by_id(id), Some(*token), "{id} is being unlocked");
+            }
             if of(token).is_some_and(|view| view.mode.is_some()) {
-                assert_eq!(self.core.by_id(self.core.id(*token)), Some(*token));
+                assert_eq!(self.core.by_id(id), Some(*token));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A driver without a thread: what it has written and not heard of, who waits, and what it does at
 //! each action.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dlm_core::{
@@ -52,6 +52,8 @@ pub(crate) struct Driver {
     pub(crate) outcomes: BTreeMap<u64, u64>,
     /// Operations whose deadline has passed.
     pub(crate) overdue: Vec<(Token, u64)>,
+    /// Whose an operation is.
+    owners: HashMap<(Token, u64), u32>,
     /// Unlocks that are to store a value block or to mark it invalid.
     stores: HashSet<(Token, u64)>,
     pub(crate) read: VecDeque<Vec<u8>>,
@@ -91,6 +93,7 @@ impl Driver {
             former: Vec::new(),
             outcomes: BTreeMap::new(),
             overdue: Vec::new(),
+            owners: HashMap::new(),
             stores: HashSet::new(),
             read: VecDeque::new(),
             is_shared: false,
@@ -134,8 +137,9 @@ impl Driver {
         }
     }
 
-    /// What a core is given for an operation. A deadline is set for some.
-    fn begun(&mut self, action: Action, token: Token, serial: u64) {
+    /// An operation has begun. A deadline is set for some.
+    fn begun(&mut self, action: Action, token: Token, serial: u64, owner: Option<u32>) {
+        self.owners.extend(owner.map(|owner| ((token, serial), owner)));
         if action.is(6) {
             let at = self.now + Duration::from_millis(1 << (action.more % 8));
             self.core.set_deadline(at, token, serial);
@@ -157,7 +161,7 @@ impl Driver {
         match made {
             Ok(token) => {
                 self.handles.push(token);
-                self.begun(action, token, 0);
+                self.begun(action, token, 0, number);
                 self.submit();
             }
             Err(Rejected::Illegal(_)) => {}
@@ -197,7 +201,7 @@ impl Driver {
         let number = owner.as_ref().map(|it| it.0);
         let begun = self.call(|core, out| core.convert(token, &conversion, &mut owner, out));
         self.book.took(number, &owner, begun.is_ok());
-        self.queued(token, begun, action);
+        self.queued(token, begun, action, number);
     }
 
     fn unlock(&mut self, token: Token, action: Action) {
@@ -217,16 +221,22 @@ impl Driver {
             Err(_) => None,
         };
         self.stores.extend(serial.filter(|_| lvb != UnlockLvb::Keep).map(|it| (token, it)));
-        self.queued(token, begun, action);
+        self.queued(token, begun, action, number);
     }
 
-    fn queued(&mut self, token: Token, begun: Result<Queueing, Rejected>, action: Action) {
+    fn queued(
+        &mut self,
+        token: Token,
+        begun: Result<Queueing, Rejected>,
+        action: Action,
+        owner: Option<u32>,
+    ) {
         match begun {
             Ok(Queueing::Write) => {
-                self.begun(action, token, self.out.ticket().serial);
+                self.begun(action, token, self.out.ticket().serial, owner);
                 self.submit();
             }
-            Ok(Queueing::Queued { serial }) => self.begun(action, token, serial),
+            Ok(Queueing::Queued { serial }) => self.begun(action, token, serial, owner),
             Err(_) => {}
         }
     }
@@ -336,7 +346,15 @@ impl Driver {
     pub(crate) fn give_up_overdue(&mut self, which: u8) {
         let Some((token, serial)) = pick(&self.overdue, which) else { return };
         self.overdue.retain(|&it| it != (token, serial));
+        let due = self.owners.get(&(token, serial)).copied().filter(|&it| self.book.owes(it));
         let owner = self.call(|core, _| core.give_up(token, serial));
+        // With another process about, he may be told by `follow` that its result is lost.
+        let number = owner.as_ref().map(|it| it.0);
+        assert!(number == due || number.is_none() && !self.knows(), "{due:?} does not get away");
+        if serial == 0 && number.is_some() {
+            let view = self.core.view(token).expect("it stays until it is released");
+            assert!(view.is_released && view.mode.is_none(), "nobody wants it");
+        }
         self.book.told(owner);
         self.follow(token);
     }

@@ -9,14 +9,14 @@
 //! * The owner of each operation that was accepted is handed out once, and neither an owner nor what
 //!   is kept for a lock is dropped in the core.
 //! * One write at a time is under way for a lock.
-//! * No request that KERNEL-ABI.md 9.1 forbids is written ([`watch`]).
+//! * No request that KERNEL-ABI.md 9.1 forbids is written (module `watch`).
 //! * The core's counters and indices agree with its locks, and its modes with the engine's.
 //! * An unlock that is not to touch the value block leaves it, or marks it invalid.
 //! * When the handles are dropped, the alarms served and the results read, neither the core nor the
 //!   engine has a lock left.
 //!
 //! What was made of a lock by a forged or lost result, or by a program that used its id, is nobody's
-//! fault: such a lock is left out of the last four ([`Book::taint`](book::Book::taint)).
+//! fault: such a lock is left out of the last four (`Book::taint`).
 
 #![forbid(unsafe_code)]
 #![allow(

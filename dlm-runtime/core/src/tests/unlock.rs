@@ -295,3 +295,16 @@ fn an_unlock_can_wait_for_a_request_that_ends_by_itself() {
     }
     rig.assert_empty();
 }
+
+#[test]
+fn a_conversion_that_was_given_up_is_waited_for_until_an_unlock_goes_over_it() {
+    let mut rig = Rig::new(Rules::AsAsked);
+    let token = rig.held(5);
+    rig.converting(token, Mode::Pr);
+    rig.give_up(token, 1);
+    assert_eq!(rig.core.left_over(), 1);
+    assert_eq!(rig.unlock(token), Ok(Queueing::Write));
+    assert_eq!(rig.core.left_over(), 0);
+    rig.refuse(EBUSY);
+    assert_eq!(rig.core.left_over(), 1);
+}

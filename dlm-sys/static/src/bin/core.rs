@@ -8,8 +8,6 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-#[path = "../calls.rs"]
-mod calls;
 #[path = "../heap.rs"]
 mod heap;
 #[path = "../memory.rs"]
