@@ -8,13 +8,13 @@
 //!
 //! # What this shows, and what it does not
 //!
-//! The lockspace in here is a **double for the scheduler's sake**: it grants, queues, converts,
-//! cancels and unlocks, at once or at any later moment that a scheduler picks, in the bytes of
-//! `dlm-proto`. It says nothing about the DLM: what a kernel does is shown by the tests that run on
-//! kernels, and nowhere else. What is shown here is about *our* threads: no completion lost, no
-//! callback run twice or in a wrong place, no deadlock, nothing left behind. The double also
-//! refuses, by failing the test, what a kernel must not be sent: a second cancel, an unlock of what
-//! is busy, an id that may belong to another lock by now, a second reader, a seventh unread result.
+//! The lock manager in here is [dlm-engine](dlm_engine), as one of two nodes, and like Linux 6.1 or
+//! 6.12 by chance. Which node is the master of a resource is chance, too, and the messages between
+//! them arrive when the scheduler says so. What a kernel does is shown by the tests that run on
+//! kernels; what is shown here is about *our* threads: no completion lost, no callback run twice or in
+//! a wrong place, no deadlock, nothing left behind. Each open device is behind the engine's monitor
+//! ([`dlm_engine::strict`]), which fails the test for each request that no kernel must be sent. A
+//! `write` and a `read` have a beginning and an end, between which others run.
 //!
 //! Shuttle runs one thread at a time and takes every atomic operation as sequentially consistent:
 //! mistakes in memory orderings do not show. Nor do those of real descriptors, fork and signals.

@@ -167,6 +167,15 @@ fn a_callback_runs_in_one_of_two_places() {
     });
 }
 
+/// What a callback may panic with.
+struct PanicsInDrop;
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        resume_unwind(Box::new(()));
+    }
+}
+
 /// The callback that panics takes the thread out of its work, with another callback due or not.
 #[test]
 fn a_callback_that_panics_takes_no_other_with_it() {
@@ -180,7 +189,7 @@ fn a_callback_that_panics_takes_no_other_with_it() {
             let told = move |_| {
                 sender.send(()).unwrap();
                 // Past the hook, which takes a panic for a failure of the scenario.
-                resume_unwind(Box::new(()));
+                resume_unwind(if resource == "a" { Box::new(()) } else { Box::new(PanicsInDrop) });
             };
             (lockspace.lock(resource, Mode::Ex).start(told).unwrap(), ended)
         });

@@ -64,6 +64,7 @@ fn a_refused_unlock_is_written_again_although_nobody_calls() {
         let (lockspace, other) = (stage.open(), stage.open());
         stage.space.refuse(2, Errno::ENOMEM, is_unlock);
         drop(lockspace.lock("a", Mode::Ex).wait().unwrap());
+        assert!(stage.space.refuses(), "written again before time has passed");
         // Of the other one's own unlock the refusals may be, too.
         while_time_passes(|| drop(other.lock("a", Mode::Ex).wait().unwrap()));
         while_time_passes(|| other.settled().wait(None).unwrap());
