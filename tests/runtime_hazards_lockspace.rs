@@ -198,8 +198,8 @@ fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
     if process::role().is_none() {
         let mut child = process::spawn(TEST, "poor", "", None);
         let failures: usize = child.line().parse().unwrap();
-        // Of the control device, the lockspace's, and what the library needs beside them.
-        assert!(failures >= 5, "{failures} descriptors too few were tried");
+        // Of the control device, and of the lockspace's: what else there is comes when it is needed.
+        assert!(failures >= 2, "{failures} descriptors too few were tried");
         child.await_end();
         assert_eq!(minor(place, "h-few"), None);
         return;

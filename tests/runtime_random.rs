@@ -79,10 +79,9 @@ impl Random {
 enum Faults {
     None,
     Late,
-    LateAndTwice,
 }
 
-/// A plan that ends with the program: a duplicate of a lock's result can be that of a later lock.
+/// A plan of faults, or none.
 struct Planned(Option<Seeded>);
 
 impl Plan for Planned {
@@ -103,7 +102,6 @@ impl Faults {
         Planned(match self {
             Self::None => None,
             Self::Late => Some(late),
-            Self::LateAndTwice => Some(late.duplicates(10)),
         })
     }
 }
@@ -242,7 +240,7 @@ fn round(
 fn rounds(place: &Place, is_background: bool) {
     let first = number("DLM_SEED", 1);
     for seed in first..first + number("DLM_ROUNDS", 4) {
-        for faults in [Faults::None, Faults::Late, Faults::LateAndTwice] {
+        for faults in [Faults::None, Faults::Late] {
             let other = || place.open("random").unwrap();
             round("one node", seed, faults, is_background, place.backend(), other);
         }
@@ -261,7 +259,7 @@ fn random_programs_with_background_writes_leave_nothing_behind(place: &Place) {
 fn random_programs_on_two_nodes_leave_nothing_behind() {
     let first = number("DLM_SEED", 1);
     for seed in first..first + number("DLM_ROUNDS", 4) {
-        for faults in [Faults::None, Faults::Late, Faults::LateAndTwice] {
+        for faults in [Faults::None, Faults::Late] {
             for profile in [Profile::Linux6_1, Profile::Linux6_12] {
                 let cluster = ClusterOptions::new().profile(profile).nodes(2).seed(seed).start();
                 let other = || Lockspace::create_on(cluster.node(2), "random").unwrap();
