@@ -57,6 +57,9 @@ bitflags! {
         const OVERLAP_CANCEL = 512;
         /// Its operation was on its way to a node that is gone, and is to be sent again.
         const RESEND = 1024;
+        /// It was adopted while it was being converted: its flags are not those that the conversion
+        /// was queued with.
+        const ADOPTED_CONVERTING = 2048;
     }
 }
 
@@ -140,7 +143,7 @@ impl Lock {
 
     /// Whether passes over the queue must look at this lock for itself.
     pub(crate) fn is_unusual(&self) -> bool {
-        self.flags.intersects(Self::UNUSUAL)
+        self.flags.intersects(Self::UNUSUAL) || self.bits.contains(Bits::ADOPTED_CONVERTING)
     }
 
     pub(crate) fn is_demoted(&self) -> bool {

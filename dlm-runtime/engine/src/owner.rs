@@ -5,7 +5,7 @@ use dlm_proto::{LockFlags, LockId, LockRequest};
 use crate::chain::OnOwner;
 use crate::chain::{Chain, List};
 use crate::errno::Errno;
-use crate::lock::{Bits, Lock, Owner};
+use crate::lock::{Bits, Lock, Owner, Queue};
 use crate::slab::{NIL, Ref};
 use crate::space::Space;
 
@@ -121,6 +121,9 @@ impl Space {
         }
         self.set_owner(at, Owner::None);
         self.set_flags(at, request.flags);
+        if self.locks[at].queue == Queue::Convert {
+            self.change(at, |lock| lock.bits.insert(Bits::ADOPTED_CONVERTING));
+        }
         let it = &mut self.locks[at];
         it.bits.remove(Bits::ORPHAN);
         it.session = session;

@@ -122,6 +122,7 @@ impl Space {
             return Err(Errno::EINVAL);
         }
         it.flags = request.flags;
+        it.bits.remove(Bits::ADOPTED_CONVERTING);
         it.status = StatusFlags::empty();
         it.requested = Some(mode);
         it.task = self.sessions.get(session).map_or(0, |session| session.task);
