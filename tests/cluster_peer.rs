@@ -40,7 +40,7 @@ const USAGE: &str = "\
 ";
 
 /// How long a device node and a purge's effect are waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
     let mut peer = Peer::default();

@@ -19,7 +19,7 @@ use dlm_proto::LockspaceName;
 use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
 use dlm_sys::{Call, Errno, LockspaceDevice};
 use dlm_tests::process::{self, Child};
-use dlm_tests::{Kernel, Meeting, PATIENCE};
+use dlm_tests::{Kernel, Meeting, PATIENCE, PROMPT};
 
 const ROUNDS: usize = 100;
 
@@ -165,5 +165,5 @@ fn a_request_that_waits_for_its_turn_ends_with_the_lockspace() {
         drop(keeper);
         removes.join().unwrap().unwrap();
     });
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use dlm_proto::{LockspaceFlags, Minor, NameError, RemoveFlags};
 use dlm_runtime::{ErrorKind, Lockspace, LockspaceName, Mode};
 use dlm_sys::{Cause, ControlDevice};
-use dlm_tests::{Place, Task, eventually, process, within};
+use dlm_tests::{PATIENCE, Place, Task, eventually, process, within};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -243,7 +243,7 @@ fn signals_do_not_end_a_wait(place: &Place) {
     unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
     let (ls, other) = place.open_twice("h-eintr");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
-    let late = Duration::from_secs(30);
+    let late = PATIENCE;
     thread::scope(|scope| {
         let (sender, tasks) = channel();
         // One of them waits at the device, and the others for it.

@@ -16,11 +16,9 @@ use std::time::{Duration, Instant};
 use dlm_runtime::backend::{Command, Faulty, RequestFault, on_requests};
 use dlm_runtime::engine::{Cluster, ClusterOptions, Profile};
 use dlm_runtime::{Error, Lock, LockStatus, Lockspace, LockspaceOptions, Mode};
-use dlm_tests::{PATIENCE, eventually};
+use dlm_tests::{PATIENCE, PROMPT, eventually};
 
 const SHORT: Duration = Duration::from_millis(100);
-/// Far less than a lock manager's and the library's own patience, and enough for a busy machine.
-const PROMPT: Duration = Duration::from_millis(2_000);
 
 /// Node 2 is the master of "r", and node 1 wants it.
 struct Pair {
@@ -147,7 +145,7 @@ fn dropped_locks_are_not_waited_for_beyond_the_time() {
 #[test]
 fn a_future_ends_at_its_time_while_its_write_is_held_up() {
     let plan = on_requests(|command, _| {
-        (command == Command::Lock).then_some(RequestFault::Delay(2 * PROMPT))
+        (command == Command::Lock).then_some(RequestFault::Delay(PROMPT + SHORT))
     });
     let node = Cluster::default().node(1);
     let faulty = Faulty::new(node.clone(), plan);

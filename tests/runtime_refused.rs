@@ -18,7 +18,7 @@ use dlm_runtime::backend::{
     Backend, Command, Errno, Faulty, Plan, RequestFault, ResultFault, on_requests, on_results,
 };
 use dlm_runtime::{ErrorKind, Lock, LockStatus, Lockspace, Mode};
-use dlm_tests::{PATIENCE, Place, eventually};
+use dlm_tests::{PATIENCE, PROMPT, Place, eventually};
 
 dlm_tests::everywhere! {
     a_refused_cancel_is_told_and_can_be_asked_for_again,
@@ -138,7 +138,7 @@ fn the_cancel_of_a_deadline_that_is_refused_is_written_again(place: &Place) {
         let start = Instant::now();
         let error = ls.lock("r", Mode::Ex).timeout(SHORT).wait().unwrap_err();
         assert!(error.is_timed_out(), "{error}");
-        assert!(start.elapsed() < PATIENCE / 4, "{:?}", start.elapsed());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
         ls.settled().wait(Some(PATIENCE)).unwrap();
         eventually("the request is gone", || place.locks_of(ls.name()).len() == 1);
         assert!(refusals.is_used_up());
@@ -187,7 +187,7 @@ fn an_unlock_whose_result_is_lost_ends_at_its_time(place: &Place) {
     let failed = lock.release().timeout(SHORT).wait().unwrap_err();
     let time = start.elapsed();
     assert!(failed.error.is_timed_out(), "{failed}");
-    assert!(time >= SHORT && time < PATIENCE / 4, "{time:?}");
+    assert!(time >= SHORT && time < PROMPT, "{time:?}");
     assert!(losses.is_used_up());
     // The kernel has unlocked it.
     other.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
@@ -201,10 +201,8 @@ fn an_unlock_whose_result_is_lost_ends_without_a_time(place: &Place) {
     let (ls, other) = open(place, "rf-endless", plan);
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     losses.set(1);
-    let start = Instant::now();
     let failed = lock.unlock().unwrap_err();
     assert!(failed.error.is_timed_out(), "{failed}");
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     drop(failed.lock);
     other.close().unwrap();
     ls.release().unwrap();

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dlm_runtime::{Lockspace, LockspaceOptions};
-use dlm_tests::{PATIENCE, eventually, process};
+use dlm_tests::{PATIENCE, PROMPT, eventually, process};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -76,7 +76,7 @@ impl Drop for Stopped {
 
 /// Waits until udev has done all it was told of.
 fn settle() {
-    let status = Command::new(UDEVADM).args(["settle", "--timeout=60"]).status().unwrap();
+    let status = Command::new(UDEVADM).args(["settle", "--timeout=120"]).status().unwrap();
     assert!(status.success(), "{status}");
 }
 
@@ -158,7 +158,8 @@ fn a_lockspace_that_was_there_is_not_waited_for() {
     settle();
     let start = Instant::now();
     let second = options(0o666).create("slow-there").unwrap();
-    assert!(start.elapsed() < SLOW, "{:?}", start.elapsed());
+    // For an event that does not come.
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
     check("slow-there", 0o666);
     second.release().unwrap();
     first.release().unwrap();

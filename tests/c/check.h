@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -58,12 +59,15 @@ static inline const char *status_name(int status)
 	return text;
 }
 
-/* Ends a program that hangs, after the seconds of CHECK_SECONDS. */
+/*
+ * Ends a program that hangs, after the seconds of CHECK_SECONDS. Without it after so many that only a
+ * hang takes them, also on a machine that is ten times slower than usual.
+ */
 static inline void limit(void)
 {
 	const char *seconds = getenv("CHECK_SECONDS");
 
-	alarm(seconds ? atoi(seconds) : 10);
+	alarm(seconds ? atoi(seconds) : 240);
 }
 
 /* Whether the lock manager is the one in the process. */
@@ -127,6 +131,30 @@ static inline void await_id(struct dlm_lksb *lksb)
 {
 	while (__atomic_load_n(&lksb->sb_lkid, __ATOMIC_ACQUIRE) == 0)
 		usleep(1000);
+}
+
+/* Waits until a thread, of this or another process, sleeps in the kernel. */
+static inline void await_sleep(pid_t thread)
+{
+	char path[32], text[512], *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
+	do {
+		FILE *file = fopen(path, "r");
+
+		CHECK(file && fgets(text, sizeof(text), file));
+		CHECK(fclose(file) == 0);
+		/* Behind the name, which may hold anything. */
+		state = strrchr(text, ')');
+		CHECK(state);
+		usleep(1000);
+	} while (state[2] != 'S');
+}
+
+/* The calling thread, for await_sleep. */
+static inline pid_t this_thread(void)
+{
+	return syscall(SYS_gettid);
 }
 
 /* An AST that counts. */

@@ -51,4 +51,4 @@ pub use privilege::as_nobody;
 pub use request::{block, cookies, encode, encode_as};
 pub use session::Session;
 pub use task::Task;
-pub use wait::{PATIENCE, eventually, within};
+pub use wait::{PATIENCE, PROMPT, eventually, within};

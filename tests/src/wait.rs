@@ -3,8 +3,12 @@
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-/// How long anything may take. Generous: the machine may be emulated.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take. Generous: the machine may be emulated, and busy with much else.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What ends at a deadline of its own, a small part of a second, or at once, has ended by then also on a
+/// busy machine. It is half of the patience that the library has with others without a deadline.
+pub const PROMPT: Duration = Duration::from_secs(5);
 
 /// Waits until `condition` holds, for things that nothing announces.
 ///

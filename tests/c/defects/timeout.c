@@ -33,7 +33,7 @@ int main(void)
 	CHECK(a.sb_status == EINPROG);
 	dispatch_until(space, &count, 3);
 	CHECK(a.sb_status == ETIMEDOUT && a.sb_lkid == 0);
-	CHECK(now() - begin > 0.19 && now() - begin < 5);
+	CHECK(now() - begin > 0.19);
 	start_thread(space);
 	CHECK(dlm_ls_lockx(space, LKM_EXMODE, &b, LKF_TIMEOUT | LKF_CONVERT, NULL, 0, 0, count_ast,
 			   &count, NULL, NULL, &timeout) == 0);
@@ -47,7 +47,7 @@ int main(void)
 	CHECK(result == (IS_LIGHT ? -1 : 0));
 	CHECK(!IS_LIGHT || errno == ETIMEDOUT);
 	CHECK(a.sb_status == ETIMEDOUT);
-	CHECK(now() - begin > 0.19 && now() - begin < 5);
+	CHECK(now() - begin > 0.19);
 	/* No time at all: only what is free is got, by a call that waits, an AST, a conversion. */
 	result = dlm_ls_lockx(space, LKM_EXMODE, &a, LKF_TIMEOUT | LKF_WAIT, "r", 1, 0, count_ast,
 			      &count, NULL, NULL, &nothing);

@@ -23,8 +23,11 @@ static int descriptors(void)
 	return count;
 }
 
+static pid_t waiter;
+
 static void *wait_for_lock(void *lksb)
 {
+	waiter = this_thread();
 	dlm_ls_lock_wait(space, LKM_EXMODE, lksb, 0, "r", 1, 0, NULL, NULL, NULL);
 	return NULL;
 }
@@ -56,7 +59,7 @@ int main(void)
 	memset(&b, 0, sizeof(b));
 	CHECK(pthread_create(&thread, NULL, wait_for_lock, &b) == 0);
 	await_id(&b);
-	usleep(200000);
+	await_sleep(waiter);
 	unlock_wait(space, &a);
 	CHECK(pthread_join(thread, NULL) == 0);
 	CHECK(b.sb_status == 0 && descriptors() <= before + 3);

@@ -23,11 +23,11 @@ static void ast(void *unused)
 static void *holder(void *unused)
 {
 	(void)unused;
-	/* For the other thread to sleep; the result is the same if it does not yet. */
-	usleep(200000);
+	/* The result is the same if it sleeps for something else. */
+	await_sleep(getpid());
 	unlock_wait(other, &held_b);
 	await(&in_ast, 1);
-	usleep(200000);
+	await_sleep(getpid());
 	unlock_wait(other, &held_c);
 	await(&has_c, 1);
 	unlock_wait(other, &held_a);

@@ -42,8 +42,8 @@ int main(void)
 		_exit(0);
 	}
 	CHECK(read(fds[0], &byte, 1) == 1);
-	/* For the call to wait; the result is the same if it does not yet. */
-	usleep(300000);
+	/* The result is the same if it sleeps for something else. */
+	await_sleep(child);
 	finish("removed");
 	CHECK(waitpid(child, &status, 0) == child);
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);

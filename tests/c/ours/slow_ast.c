@@ -8,6 +8,7 @@
 
 static dlm_lshandle_t other;
 static struct dlm_lksb a, b, c, held_a, held_b, held_c;
+static pid_t waiters[2];
 static int in_ast, has_c;
 
 static void ast(void *unused)
@@ -20,6 +21,7 @@ static void ast(void *unused)
 static void *first(void *unused)
 {
 	(void)unused;
+	waiters[0] = this_thread();
 	lock_wait(space, LKM_EXMODE, &a, 0, "a");
 	return NULL;
 }
@@ -27,6 +29,7 @@ static void *first(void *unused)
 static void *second(void *unused)
 {
 	(void)unused;
+	waiters[1] = this_thread();
 	lock_wait(space, LKM_EXMODE, &c, 0, "c");
 	__atomic_store_n(&has_c, 1, __ATOMIC_RELEASE);
 	return NULL;
@@ -45,10 +48,10 @@ int main(void)
 	CHECK(dlm_ls_lock(space, LKM_EXMODE, &b, 0, "b", 1, 0, ast, NULL, NULL, NULL) == 0);
 	CHECK(pthread_create(&threads[0], NULL, first, NULL) == 0);
 	await_id(&a);
-	usleep(100000);
+	await_sleep(waiters[0]);
 	CHECK(pthread_create(&threads[1], NULL, second, NULL) == 0);
 	await_id(&c);
-	usleep(100000);
+	await_sleep(waiters[1]);
 	unlock_wait(other, &held_b);
 	await(&in_ast, 1);
 	unlock_wait(other, &held_c);

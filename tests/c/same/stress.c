@@ -138,7 +138,7 @@ int main(void)
 			if (!lock->is_ending && !lock->is_over && (lock->is_held || lock->is_busy))
 				drop(lock, LKF_FORCEUNLOCK);
 		}
-		CHECK(poll(&results, 1, 5000) == 1);
+		CHECK(poll(&results, 1, -1) == 1);
 		CHECK(dlm_dispatch(fd) == 0);
 	}
 	printf("all at rest\n");

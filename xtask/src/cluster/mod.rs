@@ -46,7 +46,7 @@ impl Default for Options {
         Self {
             kernel: VmOptions::default().kernel,
             nodes: 3,
-            time_limit: Duration::from_secs(300),
+            time_limit: Duration::from_secs(900),
             fencing: true,
             snapshot: true,
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// For corosync and dlm_controld of all nodes to find each other. Six seconds are usual, and
 /// seventeen were seen; a busy machine may need many times that.
-const JOIN_LIMIT: Duration = Duration::from_secs(90);
+const JOIN_LIMIT: Duration = Duration::from_secs(300);
 
 /// How often a node is switched on that is fenced before it is a member.
 const REBOOTS: u32 = 4;

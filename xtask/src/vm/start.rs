@@ -22,9 +22,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Booting takes two seconds; a busy machine may need many times that.
-const BOOT_LIMIT: Duration = Duration::from_secs(40);
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// A snapshot answers in a fraction of a second.
-const RESTORE_LIMIT: Duration = Duration::from_secs(20);
+const RESTORE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What kind of machine to start.
 #[derive(Debug, Clone)]

@@ -53,7 +53,7 @@ fn a_deadline_ends_the_wait_for_another_node() {
     on_three(|cluster| {
         let [one, two, three] = peers(cluster)?;
         one.ask("lock a r EX", "a granted EX")?;
-        two.say("lock b r EX ms=400")?;
+        two.say("lock b r EX ms=2000")?;
         one.expect("a blocks EX")?;
         three.say("lock c r PR")?;
         two.expect("b timedout -")?;

@@ -38,7 +38,7 @@ fn on_cluster(options: &Options, test: impl FnOnce(&Cluster) -> Result<()>) {
     // First, as it is not the cluster's time.
     let program = built("cluster_peer", PEER_BUILD);
     // For a busy machine; a quarter of a minute is usual.
-    let time_limit = Duration::from_secs(600);
+    let time_limit = Duration::from_secs(1800);
     let mut options = Options { time_limit, ..options.clone() };
     if let Ok(kernel) = std::env::var("DLM_CLUSTER_KERNEL") {
         options.kernel = kernel;

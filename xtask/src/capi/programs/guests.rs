@@ -13,17 +13,14 @@ use super::{Kind, Program, Programs, SECONDS};
 use crate::capi::{Row, fixed, tool};
 use crate::vm::{Command, Output, Vm, VmOptions};
 
-/// Seconds for one program, of which it needs less than one: only a hang takes so long.
-const PATIENCE: u32 = 60;
-
-/// The same for a program that shows a defect, with the library that has it.
+/// Seconds for a program that shows a defect, with the library that has it: that is often a hang.
 const PATIENCE_WITH_DEFECT: u32 = 4;
 
-/// More than any of them.
-const LIMIT: Duration = Duration::from_secs(90);
+/// More than the seconds after which a program gives up by itself.
+const LIMIT: Duration = Duration::from_secs(300);
 
-/// For all programs in one machine.
-const MACHINE_LIMIT: Duration = Duration::from_secs(900);
+/// For all programs in one machine, of which two minutes are usual.
+const MACHINE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Where they are in the guest.
 const FOLDER: &str = "/capi";
@@ -60,15 +57,15 @@ fn on_kernel(
         let theirs = scope.spawn(|| -> Result<Vec<Option<Done>>> {
             let machine = Machine::start(kernel, &programs.theirs)?;
             let run = |program: &Program| match program.kind {
-                Kind::Same => machine.run(program, PATIENCE).map(Some),
-                Kind::Defect => machine.run(program, PATIENCE_WITH_DEFECT).map(Some),
+                Kind::Same => machine.run(program, None).map(Some),
+                Kind::Defect => machine.run(program, Some(PATIENCE_WITH_DEFECT)).map(Some),
                 Kind::Ours => Ok(None),
             };
             on_kernels().map(run).collect()
         });
         let ours = || -> Result<_> {
             let machine = Machine::start(kernel, &programs.ours)?;
-            let done = on_kernels().map(|program| machine.run(program, PATIENCE));
+            let done = on_kernels().map(|program| machine.run(program, None));
             let done = done.collect::<Result<Vec<_>>>()?;
             let mut rows = Vec::new();
             if let Some((tool, fixed)) = beside {
@@ -109,9 +106,11 @@ impl Machine {
         Ok(Self { vm, seen })
     }
 
-    fn run(&self, program: &Program, seconds: u32) -> Result<Done> {
-        let command = Command::new(format!("{FOLDER}/{}", program.name));
-        let command = command.env(SECONDS, seconds.to_string()).limit(LIMIT);
+    fn run(&self, program: &Program, seconds: Option<u32>) -> Result<Done> {
+        let mut command = Command::new(format!("{FOLDER}/{}", program.name)).limit(LIMIT);
+        if let Some(seconds) = seconds {
+            command = command.env(SECONDS, seconds.to_string());
+        }
         let output = self.vm.capture(&command)?;
         let log = self.vm.kernel_log_since(self.seen.get())?;
         self.seen.set(log.next);
