@@ -144,7 +144,11 @@ fn conversions_that_block_each_other_across_nodes_end() {
 }
 
 /// `master`: who grants the locks at first, and dies with the holder if it is node 2.
-fn l59(cluster: &Cluster, [one, two, three]: [Lockspace; 3], master: usize) {
+fn the_waiter_of_a_crashed_node(
+    cluster: &Cluster,
+    [one, two, three]: [Lockspace; 3],
+    master: usize,
+) {
     let first = [&one, &two][master - 1].lock("r", Mode::Nl).wait().unwrap();
     let held = two.lock("r", Mode::Ex).with_lvb().wait().unwrap();
     held.convert(Mode::Nl).write_lvb(OLD).wait().unwrap();
@@ -178,14 +182,16 @@ fn l59(cluster: &Cluster, [one, two, three]: [Lockspace; 3], master: usize) {
     drop((first, held));
 }
 
+/// Shows #dead-node-invalidates-the-block.
 #[test]
-fn l59_the_waiter_of_a_crashed_node_is_granted_after_recovery_and_the_block_is_invalid() {
-    on_three(|cluster, spaces| l59(cluster, spaces, 1));
+fn the_waiter_of_a_crashed_node_is_granted_after_recovery_and_the_block_is_invalid() {
+    on_three(|cluster, spaces| the_waiter_of_a_crashed_node(cluster, spaces, 1));
 }
 
+/// Shows #dead-node-invalidates-the-block.
 #[test]
-fn l59_the_same_if_the_crashed_node_was_the_master() {
-    on_three(|cluster, spaces| l59(cluster, spaces, 2));
+fn the_same_if_the_crashed_node_was_the_master() {
+    on_three(|cluster, spaces| the_waiter_of_a_crashed_node(cluster, spaces, 2));
 }
 
 #[test]

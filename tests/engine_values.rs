@@ -37,6 +37,7 @@ fn lock(cluster: &Cluster, space: &Lockspace, mode: Mode) -> dlm_runtime::Lock {
     lock
 }
 
+/// Shows #mark-is-lost-with-the-master.
 #[test]
 fn a_block_that_a_reader_has_counts_as_valid_for_a_new_master_even_if_it_is_not() {
     on_three(|cluster, [one, two, three]| {
@@ -56,6 +57,7 @@ fn a_block_that_a_reader_has_counts_as_valid_for_a_new_master_even_if_it_is_not(
     });
 }
 
+/// Shows #request-on-its-way-leaves-zeros.
 #[test]
 fn a_program_that_dies_with_a_request_on_its_way_can_leave_zeros() {
     on_three(|cluster, [one, two, _three]| {
@@ -72,6 +74,7 @@ fn a_program_that_dies_with_a_request_on_its_way_can_leave_zeros() {
     });
 }
 
+/// Shows #unwritten-block-is-not-marked.
 #[test]
 fn a_block_that_was_never_written_is_not_marked() {
     for (is_first, found) in [(true, ValueBlock::ZERO), (false, OLD)] {

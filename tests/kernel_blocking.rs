@@ -13,10 +13,11 @@ use dlm_tests::{Kernel, Lockspace, cookies};
 
 const NONE: LockFlags = LockFlags::empty();
 
+/// Shows #noqueuebast-notifies-holders.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l21_a_failing_request_notifies_the_holder_only_if_asked() {
-    let space = Lockspace::new("l21");
+fn a_failing_request_notifies_the_holder_only_if_asked() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     other.lock("r", Mode::Pr, LockFlags::NOQUEUE, 2);
@@ -28,10 +29,11 @@ fn l21_a_failing_request_notifies_the_holder_only_if_asked() {
     holder.none();
 }
 
+/// Shows #only-a-higher-mode-notifies-again.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l22_only_a_higher_mode_notifies_again() {
-    let space = Lockspace::new("l22");
+fn only_a_higher_mode_notifies_again() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     let fail = |mode| {
@@ -51,10 +53,11 @@ fn l22_only_a_higher_mode_notifies_again() {
     holder.none();
 }
 
+/// Shows #waiters-notify-holders.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l23_waiters_notify_the_holder_of_rising_modes() {
-    let space = Lockspace::new("l23");
+fn waiters_notify_the_holder_of_rising_modes() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     other.waiting("r", Mode::Pr, NONE, 2);
@@ -65,10 +68,11 @@ fn l23_waiters_notify_the_holder_of_rising_modes() {
     holder.none();
 }
 
+/// Shows #waiters-notify-holders.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l23_every_holder_in_the_way_is_notified_and_no_other() {
-    let space = Lockspace::new("l23");
+fn every_holder_in_the_way_is_notified_and_no_other() {
+    let space = Lockspace::new("blocking");
     let (first, second, null, other) = (space.open(), space.open(), space.open(), space.open());
     first.granted("r", Mode::Pr, NONE, 1);
     second.granted("r", Mode::Cr, NONE, 2);
@@ -79,10 +83,11 @@ fn l23_every_holder_in_the_way_is_notified_and_no_other() {
     null.none();
 }
 
+/// Shows #notice-before-the-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l64_an_unread_notice_comes_before_the_unlocks_completion() {
-    let space = Lockspace::new("l64");
+fn an_unread_notice_comes_before_the_unlocks_completion() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Ex, NONE, 1);
     other.waiting("r", Mode::Pr, NONE, 2);
@@ -93,10 +98,11 @@ fn l64_an_unread_notice_comes_before_the_unlocks_completion() {
     other.next().completes(2, LockStatus::Granted);
 }
 
+/// Shows #notice-before-the-conversion.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l65_an_unread_notice_comes_before_the_conversion_that_heeds_it() {
-    let space = Lockspace::new("l65");
+fn an_unread_notice_comes_before_the_conversion_that_heeds_it() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Ex, NONE, 1);
     other.waiting("r", Mode::Pr, NONE, 2);
@@ -107,10 +113,11 @@ fn l65_an_unread_notice_comes_before_the_conversion_that_heeds_it() {
     holder.none();
 }
 
+/// Shows #no-address-no-notices.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l66_a_lock_without_address_gets_no_notice_until_it_is_converted_with_one() {
-    let space = Lockspace::new("l66");
+fn a_lock_without_address_gets_no_notice_until_it_is_converted_with_one() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     let words = Cookies { blocking_addr: 0, ..cookies(1) };
     holder.send(&Request::Lock(LockRequest::new(b"r", Mode::Ex, words))).unwrap();
@@ -122,10 +129,11 @@ fn l66_a_lock_without_address_gets_no_notice_until_it_is_converted_with_one() {
     holder.none();
 }
 
+/// Shows #waiter-that-comes-back.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l67_a_waiter_that_returns_notifies_again_only_after_the_holder_was_granted_anew() {
-    let space = Lockspace::new("l67");
+fn a_waiter_that_returns_notifies_again_only_after_the_holder_was_granted_anew() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Ex, NONE, 1);
     for n in [2, 3, 4] {
@@ -144,10 +152,11 @@ fn l67_a_waiter_that_returns_notifies_again_only_after_the_holder_was_granted_an
     holder.none();
 }
 
+/// Shows #waiter-that-comes-back.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l67_a_returning_cw_waiter_notifies_a_pr_holder_again_on_6_1_and_not_on_6_12() {
-    let space = Lockspace::new("l67");
+fn a_returning_cw_waiter_notifies_a_pr_holder_again_on_6_1_and_not_on_6_12() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Pr, NONE, 1);
     let waiting = other.waiting("r", Mode::Cw, NONE, 2);
@@ -164,10 +173,11 @@ fn l67_a_returning_cw_waiter_notifies_a_pr_holder_again_on_6_1_and_not_on_6_12()
     holder.none();
 }
 
+/// Shows #status-of-a-notice.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l68_a_notice_has_the_last_status_that_was_read_on_6_1_and_0_on_6_12() {
-    let space = Lockspace::new("l68");
+fn a_notice_has_the_last_status_that_was_read_on_6_1_and_0_on_6_12() {
+    let space = Lockspace::new("blocking");
     let (holder, other) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Pr, NONE, 1);
     let shared = other.granted("r", Mode::Pr, NONE, 2);

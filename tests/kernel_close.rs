@@ -22,10 +22,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const NONE: LockFlags = LockFlags::empty();
 
+/// Shows #last-close-ends-the-locks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l69_a_close_releases_the_locks_and_grants_the_waiters() {
-    let space = Lockspace::new("l69");
+fn a_close_releases_the_locks_and_grants_the_waiters() {
+    let space = Lockspace::new("close");
     let (holder, waiter) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     waiter.waiting("r", Mode::Ex, NONE, 2);
@@ -34,10 +35,11 @@ fn l69_a_close_releases_the_locks_and_grants_the_waiters() {
     waiter.none();
 }
 
+/// Shows #last-close-ends-the-locks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l69_a_close_takes_waiting_requests_and_unread_results_with_it() {
-    let space = Lockspace::new("l69");
+fn a_close_takes_waiting_requests_and_unread_results_with_it() {
+    let space = Lockspace::new("close");
     let (holder, closing, other) = (space.open(), space.open(), space.open());
     let held = holder.granted("r", Mode::Pr, NONE, 1);
     closing.lock("r", Mode::Ex, NONE, 2);
@@ -50,10 +52,11 @@ fn l69_a_close_takes_waiting_requests_and_unread_results_with_it() {
     holder.unlocked(held, 1);
 }
 
+/// Shows #last-close-ends-the-locks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l69_a_duplicate_keeps_the_locks_until_it_is_closed() {
-    let space = Lockspace::new("l69");
+fn a_duplicate_keeps_the_locks_until_it_is_closed() {
+    let space = Lockspace::new("close");
     let (holder, waiter) = (space.open(), space.open());
     let duplicate = holder.as_fd().try_clone_to_owned().unwrap();
     holder.granted("r", Mode::Ex, NONE, 1);
@@ -91,15 +94,16 @@ fn play(role: &Role) {
     }
 }
 
+/// Shows #last-close-ends-the-locks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l69_a_second_process_keeps_the_locks_until_its_end() {
+fn a_second_process_keeps_the_locks_until_its_end() {
     if let Some(role) = process::role() {
         return play(&role);
     }
-    let space = Lockspace::new("l69");
+    let space = Lockspace::new("close");
     let (holder, waiter) = (space.open(), space.open());
-    let test = "l69_a_second_process_keeps_the_locks_until_its_end";
+    let test = "a_second_process_keeps_the_locks_until_its_end";
     let mut child = process::spawn(test, "hold", "", Some(holder.as_fd()));
     holder.granted("r", Mode::Ex, NONE, 1);
     waiter.waiting("r", Mode::Ex, NONE, 2);
@@ -110,15 +114,16 @@ fn l69_a_second_process_keeps_the_locks_until_its_end() {
     child.await_end();
 }
 
+/// Shows #last-close-ends-the-locks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l69_a_killed_process_loses_its_locks() {
+fn a_killed_process_loses_its_locks() {
     if let Some(role) = process::role() {
         return play(&role);
     }
-    let space = Lockspace::new("l69");
+    let space = Lockspace::new("close");
     let waiter = space.open();
-    let test = "l69_a_killed_process_loses_its_locks";
+    let test = "a_killed_process_loses_its_locks";
     // Only the child has this device open.
     let device = space.open();
     let mut child = process::spawn(test, "lock", "r", Some(device.as_fd()));
@@ -130,15 +135,16 @@ fn l69_a_killed_process_loses_its_locks() {
     child.await_end();
 }
 
+/// Shows #shared-device-shares-results.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l71_a_second_process_takes_the_results_of_the_first() {
+fn a_second_process_takes_the_results_of_the_first() {
     if let Some(role) = process::role() {
         return play(&role);
     }
-    let space = Lockspace::new("l71");
+    let space = Lockspace::new("close");
     let session = space.open();
-    let test = "l71_a_second_process_takes_the_results_of_the_first";
+    let test = "a_second_process_takes_the_results_of_the_first";
     let mut child = process::spawn(test, "read", "", Some(session.as_fd()));
     let lock = session.lock("r", Mode::Ex, NONE, 1);
     assert_eq!(child.line(), format!("{:x} {lock}", cookies(1).completion_param));
@@ -150,16 +156,17 @@ fn l71_a_second_process_takes_the_results_of_the_first() {
 
 extern "C" fn ignore(_: libc::c_int) {}
 
+/// Shows #reader-keeps-the-device-open.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l70_a_thread_in_read_keeps_the_locks_of_a_closed_device() {
+fn a_thread_in_read_keeps_the_locks_of_a_closed_device() {
     use nix::sys::pthread::{pthread_kill, pthread_self};
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     let action = SigAction::new(SigHandler::Handler(ignore), SaFlags::empty(), SigSet::empty());
     // SAFETY: the handler does nothing, and no other test of this program uses the signal.
     unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
 
-    let space = Lockspace::new("l70");
+    let space = Lockspace::new("close");
     let waiter = space.open();
     let mut device = File::options().read(true).write(true).open(space.path()).unwrap();
     // Without notices, which would wake the reader.
@@ -194,10 +201,11 @@ fn l70_a_thread_in_read_keeps_the_locks_of_a_closed_device() {
     waiter.next().completes(2, LockStatus::Granted);
 }
 
+/// Shows #any-device-may-use-an-id.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l77_another_device_converts_and_unlocks_and_the_owner_gets_the_results() {
-    let space = Lockspace::new("l77");
+fn another_device_converts_and_unlocks_and_the_owner_gets_the_results() {
+    let space = Lockspace::new("close");
     let (owner, other) = (space.open(), space.open());
     let lock = owner.granted("r", Mode::Ex, NONE, 1);
     other.convert(lock, Mode::Pr, NONE, 2);

@@ -42,10 +42,11 @@ fn next(session: &Session<'_>) -> Outcome {
     Outcome::decode(Abi::V6_32, &buffer[..len])
 }
 
+/// Shows #i386-padding.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l13_an_unlock_without_padding_is_refused_and_with_it_works() {
-    let space = Lockspace::new("l13");
+fn an_unlock_without_padding_is_refused_and_with_it_works() {
+    let space = Lockspace::new("compat");
     let session = space.open();
     let lock = locked(&session, &forms(&Request::Lock(lock_request("disk0001", 1))).0);
     assert_eq!(next(&session).completes(1, LockStatus::Granted).lock, lock);
@@ -56,10 +57,11 @@ fn l13_an_unlock_without_padding_is_refused_and_with_it_works() {
     assert_eq!(next(&session).completes(1, LockStatus::Unlocked).lock, lock);
 }
 
+/// Shows #i386-padding.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l13_names_without_padding_lose_their_last_four_bytes_and_with_it_none() {
-    let space = Lockspace::new("l13");
+fn names_without_padding_lose_their_last_four_bytes_and_with_it_none() {
+    let space = Lockspace::new("compat");
     let (with, without) = (space.open(), space.open());
     for (n, name) in [(1, "disk0001"), (2, "disk0002")] {
         locked(&with, &forms(&Request::Lock(lock_request(name, n))).0);
@@ -73,10 +75,11 @@ fn l13_names_without_padding_lose_their_last_four_bytes_and_with_it_none() {
     }
 }
 
+/// Shows #i386-padding.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l13_a_lockspace_created_without_padding_has_a_shorter_name() {
-    let space = Lockspace::new("l13");
+fn a_lockspace_created_without_padding_has_a_shorter_name() {
+    let space = Lockspace::new("compat");
     let longer = format!("{}1234", space.name());
     let create =
         Request::CreateLockspace { name: longer.as_bytes(), flags: LockspaceFlags::empty() };
@@ -92,10 +95,11 @@ fn l13_a_lockspace_created_without_padding_has_a_shorter_name() {
     space.count_removal();
 }
 
+/// Shows #short-results-for-ever.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l14_after_one_32_bit_request_all_results_of_the_device_are_short() {
-    let space = Lockspace::new("l14");
+fn after_one_32_bit_request_all_results_of_the_device_are_short() {
+    let space = Lockspace::new("compat");
     let (session, other) = (space.open(), space.open());
     let first = session.granted("a", Mode::Ex, NONE, 1);
     locked(&session, &forms(&Request::Lock(lock_request("b", 2))).0);
@@ -108,10 +112,11 @@ fn l14_after_one_32_bit_request_all_results_of_the_device_are_short() {
     other.granted("d", Mode::Ex, NONE, 4);
 }
 
+/// Shows #short-results-for-ever.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l14_even_a_refused_32_bit_request_makes_results_short() {
-    let space = Lockspace::new("l14");
+fn even_a_refused_32_bit_request_makes_results_short() {
+    let space = Lockspace::new("compat");
     let session = space.open();
     let unknown = Request::Unlock(UnlockRequest::new(LockId(0), cookies(1)));
     assert_eq!(session.device().submit_raw(&forms(&unknown).0), Err(Errno::ENOENT));

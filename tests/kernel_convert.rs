@@ -24,10 +24,11 @@ fn queued_conversion(first: &Session<'_>, second: &Session<'_>) -> (LockId, Lock
     (a, b)
 }
 
+/// Shows #lone-lock-converts-freely.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l29_every_conversion_of_a_lone_lock_is_granted() {
-    let space = Lockspace::new("l29");
+fn every_conversion_of_a_lone_lock_is_granted() {
+    let space = Lockspace::new("convert");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Nl, NONE, 1);
     for from in Mode::ALL {
@@ -41,10 +42,12 @@ fn l29_every_conversion_of_a_lone_lock_is_granted() {
     session.none();
 }
 
+/// Shows #busy-lock-is-not-converted.
+/// Shows #words-are-stored-before-checks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l30_a_waiting_lock_is_not_converted_but_takes_the_words() {
-    let space = Lockspace::new("l30");
+fn a_waiting_lock_is_not_converted_but_takes_the_words() {
+    let space = Lockspace::new("convert");
     let (holder, other) = (space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     let waiting = other.waiting("r", Mode::Pr, NONE, 2);
@@ -57,10 +60,12 @@ fn l30_a_waiting_lock_is_not_converted_but_takes_the_words() {
     assert_eq!(holder.mode_on("r"), Mode::Pr);
 }
 
+/// Shows #busy-lock-is-not-converted.
+/// Shows #words-are-stored-before-checks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l30_a_converting_lock_is_not_converted_but_takes_the_words() {
-    let space = Lockspace::new("l30");
+fn a_converting_lock_is_not_converted_but_takes_the_words() {
+    let space = Lockspace::new("convert");
     let (first, second) = (space.open(), space.open());
     let (a, b) = queued_conversion(&first, &second);
     assert_eq!(first.try_convert(a, Mode::Nl, NONE, 3), Err(Errno::EBUSY));
@@ -70,10 +75,11 @@ fn l30_a_converting_lock_is_not_converted_but_takes_the_words() {
     assert_eq!(second.mode_on("r"), Mode::Ex);
 }
 
+/// Shows #refused-conversion-keeps-its-mode.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l31_a_blocked_noqueue_conversion_fails_and_keeps_the_mode() {
-    let space = Lockspace::new("l31");
+fn a_blocked_noqueue_conversion_fails_and_keeps_the_mode() {
+    let space = Lockspace::new("convert");
     let (first, second) = (space.open(), space.open());
     let a = first.granted("r", Mode::Pr, NONE, 1);
     let b = second.granted("r", Mode::Pr, NONE, 2);
@@ -85,10 +91,11 @@ fn l31_a_blocked_noqueue_conversion_fails_and_keeps_the_mode() {
     first.converted(a, Mode::Ex, LockFlags::NOQUEUE, 4);
 }
 
+/// Shows #refused-conversion-keeps-its-mode.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l31_a_failing_conversion_notifies_the_holder_if_asked() {
-    let space = Lockspace::new("l31");
+fn a_failing_conversion_notifies_the_holder_if_asked() {
+    let space = Lockspace::new("convert");
     let (first, second) = (space.open(), space.open());
     let a = first.granted("r", Mode::Pr, NONE, 1);
     second.granted("r", Mode::Pr, NONE, 2);
@@ -98,10 +105,11 @@ fn l31_a_failing_conversion_notifies_the_holder_if_asked() {
     second.none();
 }
 
+/// Shows #quecvt-pairs.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l36_quecvt_of_a_lone_lock_is_granted_at_once() {
-    let space = Lockspace::new("l36");
+fn quecvt_of_a_lone_lock_is_granted_at_once() {
+    let space = Lockspace::new("convert");
     let session = space.open();
     let pairs = Mode::ALL.into_iter().flat_map(|from| Mode::ALL.map(|to| (from, to)));
     for (from, to) in pairs.filter(|&(from, to)| from.allows_quecvt(to)) {
@@ -112,10 +120,11 @@ fn l36_quecvt_of_a_lone_lock_is_granted_at_once() {
     }
 }
 
+/// Shows #quecvt-waits-its-turn.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l37_quecvt_waits_behind_a_queued_conversion_and_others_overtake_it() {
-    let space = Lockspace::new("l37");
+fn quecvt_waits_behind_a_queued_conversion_and_others_overtake_it() {
+    let space = Lockspace::new("convert");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (_, b) = queued_conversion(&first, &second);
     let c = third.granted("r", Mode::Nl, LockFlags::EXPEDITE, 3);
@@ -132,10 +141,11 @@ fn l37_quecvt_waits_behind_a_queued_conversion_and_others_overtake_it() {
     third.none();
 }
 
+/// Shows #quecvt-waits-its-turn.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l37_quecvt_is_granted_after_the_conversion_before_it() {
-    let space = Lockspace::new("l37");
+fn quecvt_is_granted_after_the_conversion_before_it() {
+    let space = Lockspace::new("convert");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (a, _) = queued_conversion(&first, &second);
     let c = third.granted("r", Mode::Nl, LockFlags::EXPEDITE, 3);
@@ -146,10 +156,11 @@ fn l37_quecvt_is_granted_after_the_conversion_before_it() {
     third.next().completes(3, LockStatus::Granted);
 }
 
+/// Shows #conversions-overtake-requests.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l38_a_conversion_overtakes_waiting_requests() {
-    let space = Lockspace::new("l38");
+fn a_conversion_overtakes_waiting_requests() {
+    let space = Lockspace::new("convert");
     let (holder, waiter) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Pr, NONE, 1);
     waiter.waiting("r", Mode::Ex, NONE, 2);
@@ -175,10 +186,11 @@ fn a_down_conversion_grants_what_it_makes_room_for() {
     writer.none();
 }
 
+/// Shows #conversions-that-are-refused.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l39_an_unknown_lock_is_not_converted() {
-    let space = Lockspace::new("l39");
+fn an_unknown_lock_is_not_converted() {
+    let space = Lockspace::new("convert");
     let session = space.open();
     let gone = session.granted("r", Mode::Ex, NONE, 1);
     session.unlocked(gone, 1);
@@ -189,10 +201,11 @@ fn l39_an_unknown_lock_is_not_converted() {
     session.none();
 }
 
+/// Shows #conversions-that-are-refused.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l39_flags_of_new_requests_and_contradictions_are_refused() {
-    let space = Lockspace::new("l39");
+fn flags_of_new_requests_and_contradictions_are_refused() {
+    let space = Lockspace::new("convert");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Pr, NONE, 1);
     for (mode, flags) in [

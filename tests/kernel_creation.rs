@@ -69,6 +69,7 @@ fn only_root_can_lock_the_file() {
     assert_eq!(refused.raw_os_error(), Some(libc::EACCES));
 }
 
+/// Guards against #creations-at-once and #minor-used-again.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn creations_and_removals_wait_for_each_other_but_not_for_ever() {
@@ -125,6 +126,7 @@ fn without_the_file_there_is_one_of_the_module() {
     fs::remove_file(path()).unwrap();
 }
 
+/// Shows #no-minor-left.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn when_no_minor_number_is_left_the_error_says_so() {

@@ -28,10 +28,11 @@ fn deadlock(session: &Session<'_>, lock: LockId) -> Result<Accepted, Errno> {
     session.send(&Request::Deadlock { lock, flags: LockFlags::CANCEL })
 }
 
+/// Shows #conversion-deadlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l32_the_second_of_two_conversions_to_ex_fails_and_keeps_its_mode() {
-    let space = Lockspace::new("l32");
+fn the_second_of_two_conversions_to_ex_fails_and_keeps_its_mode() {
+    let space = Lockspace::new("deadlock");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (a, b) = converting(&first, &second, Mode::Ex);
     second.convert(b, Mode::Ex, NONE, 2);
@@ -42,10 +43,11 @@ fn l32_the_second_of_two_conversions_to_ex_fails_and_keeps_its_mode() {
     assert_eq!(first.next().completes(1, LockStatus::Granted).lock, a);
 }
 
+/// Shows #convdeadlk-demotes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l33_convdeadlk_demotes_the_second_and_tells_it_when_granted() {
-    let space = Lockspace::new("l33");
+fn convdeadlk_demotes_the_second_and_tells_it_when_granted() {
+    let space = Lockspace::new("deadlock");
     let (first, second) = (space.open(), space.open());
     let (a, b) = converting(&first, &second, Mode::Ex);
     second.convert(b, Mode::Ex, LockFlags::CONVDEADLK, 2);
@@ -57,10 +59,11 @@ fn l33_convdeadlk_demotes_the_second_and_tells_it_when_granted() {
     assert_eq!((result.lock, result.flags), (b, StatusFlags::DEMOTED));
 }
 
+/// Shows #convdeadlk-demotes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l33_a_cancelled_demoted_conversion_leaves_nl_and_says_nothing() {
-    let space = Lockspace::new("l33");
+fn a_cancelled_demoted_conversion_leaves_nl_and_says_nothing() {
+    let space = Lockspace::new("deadlock");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (a, b) = converting(&first, &second, Mode::Ex);
     second.convert(b, Mode::Ex, LockFlags::CONVDEADLK, 2);
@@ -74,10 +77,11 @@ fn l33_a_cancelled_demoted_conversion_leaves_nl_and_says_nothing() {
     second.unlocked(b, 2);
 }
 
+/// Shows #nodlckwt-waits.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l34_nodlckwt_waits_and_is_notified_of_its_own_mode_when_the_queues_are_looked_at_again() {
-    let space = Lockspace::new("l34");
+fn nodlckwt_waits_and_is_notified_of_its_own_mode_when_the_queues_are_looked_at_again() {
+    let space = Lockspace::new("deadlock");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let other = third.granted("r", Mode::Nl, NONE, 3);
     // PW at first, so that a notice for EX is a higher one.
@@ -96,10 +100,11 @@ fn l34_nodlckwt_waits_and_is_notified_of_its_own_mode_when_the_queues_are_looked
     second.next().completes(2, LockStatus::Granted).with_flags(StatusFlags::empty());
 }
 
+/// Shows #noqueue-comes-before-deadlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l35_noqueue_knows_no_deadlock() {
-    let space = Lockspace::new("l35");
+fn noqueue_knows_no_deadlock() {
+    let space = Lockspace::new("deadlock");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (a, b) = converting(&first, &second, Mode::Ex);
     second.convert(b, Mode::Ex, LockFlags::NOQUEUE, 2);
@@ -109,10 +114,11 @@ fn l35_noqueue_knows_no_deadlock() {
     assert_eq!(first.next().completes(1, LockStatus::Granted).lock, a);
 }
 
+/// Shows #deadlock-command.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l51_a_waiting_request_ends_with_the_status_of_a_deadlock() {
-    let space = Lockspace::new("l51");
+fn a_waiting_request_ends_with_the_status_of_a_deadlock() {
+    let space = Lockspace::new("deadlock");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     let lock = other.waiting("r", Mode::Pr, NONE, 2);
@@ -123,10 +129,11 @@ fn l51_a_waiting_request_ends_with_the_status_of_a_deadlock() {
     other.none();
 }
 
+/// Shows #deadlock-command.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l51_a_waiting_conversion_ends_so_too_and_keeps_its_mode() {
-    let space = Lockspace::new("l51");
+fn a_waiting_conversion_ends_so_too_and_keeps_its_mode() {
+    let space = Lockspace::new("deadlock");
     let (first, second, third) = (space.open(), space.open(), space.open());
     let (a, b) = converting(&first, &second, Mode::Ex);
     assert_eq!(deadlock(&first, a), Ok(Accepted::Done));
@@ -137,10 +144,11 @@ fn l51_a_waiting_conversion_ends_so_too_and_keeps_its_mode() {
     assert_eq!(third.mode_on("r"), Mode::Pr);
 }
 
+/// Shows #deadlock-command.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l51_a_granted_lock_is_left_alone() {
-    let space = Lockspace::new("l51");
+fn a_granted_lock_is_left_alone() {
+    let space = Lockspace::new("deadlock");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     assert_eq!(deadlock(&session, lock), Ok(Accepted::Done));
@@ -149,10 +157,11 @@ fn l51_a_granted_lock_is_left_alone() {
     session.unlocked(lock, 1);
 }
 
+/// Shows #deadlock-command.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l51_other_flags_than_those_of_an_unlock_are_refused() {
-    let space = Lockspace::new("l51");
+fn other_flags_than_those_of_an_unlock_are_refused() {
+    let space = Lockspace::new("deadlock");
     let session = space.open();
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     for flags in

@@ -39,9 +39,10 @@ fn purge() -> Vec<u8> {
     encode(&Request::Purge { node: NodeId(0), pid: 0 })
 }
 
+/// Shows #control-reads-only-the-version.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l1_the_control_device_reads_a_version_of_12_bytes_and_nothing_else() {
+fn the_control_device_reads_a_version_of_12_bytes_and_nothing_else() {
     let control = control_file();
     let version = Version::decode(&read(&control, 12).unwrap()).unwrap();
     assert_eq!((version.major, version.minor), (6, 0));
@@ -50,10 +51,11 @@ fn l1_the_control_device_reads_a_version_of_12_bytes_and_nothing_else() {
     }
 }
 
+/// Shows #version-beside-results.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l2_reading_the_version_of_a_lockspace_leaves_its_results_alone() {
-    let space = Lockspace::new("l2");
+fn reading_the_version_of_a_lockspace_leaves_its_results_alone() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let empty = session.device().read_version().unwrap();
     assert_eq!((empty.major, empty.minor), (6, 0));
@@ -66,10 +68,11 @@ fn l2_reading_the_version_of_a_lockspace_leaves_its_results_alone() {
     session.none();
 }
 
+/// Shows #length-of-a-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l3_requests_have_104_to_184_bytes() {
-    let space = Lockspace::new("l3");
+fn requests_have_104_to_184_bytes() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let mut request = purge();
     for (count, answer) in [
@@ -89,10 +92,11 @@ fn l3_requests_have_104_to_184_bytes() {
     }
 }
 
+/// Shows #accepted-versions.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l4_requests_of_another_version_are_refused_except_for_the_patch() {
-    let space = Lockspace::new("l4");
+fn requests_of_another_version_are_refused_except_for_the_patch() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let refused = Err(Errno::EBADE);
     for (version, answer) in [
@@ -112,10 +116,11 @@ fn l4_requests_of_another_version_are_refused_except_for_the_patch() {
     }
 }
 
+/// Shows #unknown-commands.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l5_numbers_that_are_no_command_are_refused_by_both_devices() {
-    let space = Lockspace::new("l5");
+fn numbers_that_are_no_command_are_refused_by_both_devices() {
+    let space = Lockspace::new("device");
     let session = space.open();
     for command in [0, 3, 8, 9, 255] {
         let mut request = purge();
@@ -125,10 +130,11 @@ fn l5_numbers_that_are_no_command_are_refused_by_both_devices() {
     }
 }
 
+/// Shows #commands-of-each-device.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l6_each_device_refuses_the_commands_of_the_other() {
-    let space = Lockspace::new("l6");
+fn each_device_refuses_the_commands_of_the_other() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let lock = session.granted("r", Mode::Nl, NONE, 1);
     for request in [
@@ -141,7 +147,7 @@ fn l6_each_device_refuses_the_commands_of_the_other() {
         assert_eq!(answer, Err(Errno::EINVAL), "{request:?}");
     }
     for request in [
-        Request::CreateLockspace { name: b"l6-never", flags: LockspaceFlags::empty() },
+        Request::CreateLockspace { name: b"never", flags: LockspaceFlags::empty() },
         Request::RemoveLockspace { minor: space.minor(), flags: RemoveFlags::empty() },
     ] {
         let answer = session.device().submit_raw(&encode(&request));
@@ -151,10 +157,11 @@ fn l6_each_device_refuses_the_commands_of_the_other() {
     session.unlocked(lock, 1);
 }
 
+/// Shows #unreadable-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l7_a_request_that_cannot_be_read_is_refused() {
-    let space = Lockspace::new("l7");
+fn a_request_that_cannot_be_read_is_refused() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let fd = session.device().as_raw_fd();
     let nowhere = std::ptr::without_provenance::<c_void>(8);
@@ -165,10 +172,11 @@ fn l7_a_request_that_cannot_be_read_is_refused() {
     assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EFAULT));
 }
 
+/// Shows #poll-and-an-empty-queue.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l9_an_empty_queue_is_neither_readable_nor_writable() {
-    let space = Lockspace::new("l9");
+fn an_empty_queue_is_neither_readable_nor_writable() {
+    let space = Lockspace::new("device");
     let session = space.open();
     let ready = || {
         let mut fds = [PollFd::new(session.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
@@ -182,10 +190,11 @@ fn l9_an_empty_queue_is_neither_readable_nor_writable() {
     assert_eq!(ready(), (0, PollFlags::empty()));
 }
 
+/// Shows #read-of-an-empty-queue.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l10_reading_an_empty_queue_without_blocking_says_so() {
-    let space = Lockspace::new("l10");
+fn reading_an_empty_queue_without_blocking_says_so() {
+    let space = Lockspace::new("device");
     let session = space.open();
     assert_eq!(read(&session, 104), Err(Errno::EAGAIN));
     let lock = session.granted("r", Mode::Ex, NONE, 1);

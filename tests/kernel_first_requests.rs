@@ -112,24 +112,28 @@ fn two_can_hold(way: Way) -> bool {
 
 /// When this fails on a new kernel because one is the answer, the kernel was repaired: then the
 /// manual in dlm-runtime, which names the kernels, wants to know, and `first_requests_can_meet`.
+/// Shows #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn first_requests_at_the_same_time_can_all_be_granted_ex_since_6_10() {
     assert_eq!(two_can_hold(Way::Asks), Kernel::pick(false, true));
 }
 
+/// Shows #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn a_null_lock_of_each_does_not_help() {
     assert_eq!(two_can_hold(Way::Converts), Kernel::pick(false, true));
 }
 
+/// Shows #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn one_null_lock_that_was_there_before_helps() {
     assert_eq!(rounds_with_two_holders(Way::AsksLater, ROUNDS), 0);
 }
 
+/// Shows #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn requests_that_are_written_in_turn_do_not_meet() {

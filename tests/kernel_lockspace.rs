@@ -38,10 +38,11 @@ fn create(name: &[u8], flags: LockspaceFlags) -> Result<isize, Errno> {
     control.submit_raw(&bytes)
 }
 
+/// Shows #privilege-to-create.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l8_without_cap_sys_admin_nothing_is_created_and_removed() {
-    let space = Lockspace::new("l8");
+fn without_cap_sys_admin_nothing_is_created_and_removed() {
+    let space = Lockspace::new("lockspace");
     let fresh = LockspaceName::new(format!("{}.more", space.name()).as_bytes()).unwrap();
     let answers = as_nobody(|| {
         [
@@ -69,10 +70,11 @@ fn locks_need_the_nodes_permission_only() {
     });
 }
 
+/// Shows #creations-are-counted.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l81_as_many_removals_as_creations_are_needed() {
-    let space = Lockspace::new("l81");
+fn as_many_removals_as_creations_are_needed() {
+    let space = Lockspace::new("lockspace");
     let again = space.control().create_lockspace(space.name(), LockspaceFlags::empty()).unwrap();
     space.count_creation();
     assert_eq!(again, space.minor());
@@ -90,10 +92,11 @@ fn l81_as_many_removals_as_creations_are_needed() {
     );
 }
 
+/// Shows #creation-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l82_newexcl_wants_a_new_lockspace() {
-    let space = Lockspace::new("l82");
+fn newexcl_wants_a_new_lockspace() {
+    let space = Lockspace::new("lockspace");
     let answer = space.control().create_lockspace(space.name(), LockspaceFlags::NEWEXCL);
     assert_eq!(answer.unwrap_err().errno(), Some(Errno::EEXIST));
     // It has not counted.
@@ -104,14 +107,15 @@ fn l82_newexcl_wants_a_new_lockspace() {
     space.control().remove_lockspace(minor, PLAIN).unwrap();
 }
 
+/// Shows #creation-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l82_names_have_1_to_64_bytes() {
+fn names_have_1_to_64_bytes() {
     for len in [0, 65, 66, 100] {
         let answer = create(&vec![b'n'; len], LockspaceFlags::empty());
         assert_eq!(answer, Err(Errno::EINVAL), "{len} bytes");
     }
-    let stem = format!("l82.{}.", std::process::id());
+    let stem = format!("names.{}.", std::process::id());
     let space = Lockspace::named(&format!("{stem}{}", "x".repeat(64 - stem.len())));
     assert_eq!(space.name().len(), 64);
     assert!(space.path().exists());
@@ -119,10 +123,11 @@ fn l82_names_have_1_to_64_bytes() {
     session.granted("r", Mode::Ex, NONE, 1);
 }
 
+/// Shows #locks-prevent-the-removal.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l83_a_lock_prevents_the_removal_unless_forced() {
-    let space = Lockspace::new("l83");
+fn a_lock_prevents_the_removal_unless_forced() {
+    let space = Lockspace::new("lockspace");
     let session = space.open();
     let lock = session.granted("r", Mode::Nl, NONE, 1);
     assert_eq!(space.remove(PLAIN), Err(Errno::EBUSY));
@@ -133,10 +138,11 @@ fn l83_a_lock_prevents_the_removal_unless_forced() {
     assert_eq!(space.remove(PLAIN), Ok(()));
 }
 
+/// Shows #locks-prevent-the-removal.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l83_an_orphan_prevents_the_removal_unless_forced() {
-    let space = Lockspace::new("l83");
+fn an_orphan_prevents_the_removal_unless_forced() {
+    let space = Lockspace::new("lockspace");
     let session = space.open();
     session.granted("r", Mode::Ex, LockFlags::PERSISTENT, 1);
     drop(session);
@@ -162,11 +168,12 @@ fn hold_creations(how: FlockArg) -> Flock<File> {
 }
 
 /// While this test holds the device open, no other creates or removes a lockspace.
+/// Shows #removal-waits-for-closes and #devices-after-the-removal.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l84_l85_a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
-    let space = Lockspace::new("l84");
-    let other = Lockspace::new("l84");
+fn a_removal_waits_for_the_last_close_and_all_creations_behind_it() {
+    let space = Lockspace::new("lockspace");
+    let other = Lockspace::new("lockspace");
     let idle = space.open();
     let watch = RemovalWatch::new(idle.device()).unwrap();
     assert!(!idle.device().is_removed().unwrap());

@@ -76,10 +76,11 @@ impl<'l> Keeper<'l> {
     }
 }
 
+/// Shows #new-requests-read-the-block.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l52_a_fresh_resource_has_a_block_of_zeros() {
-    let space = Lockspace::new("l52");
+fn a_fresh_resource_has_a_block_of_zeros() {
+    let space = Lockspace::new("lvb");
     let session = space.open();
     let request = LockRequest::new(b"r", Mode::Ex, cookies(1)).with_lvb(&ValueBlock([7; 32]));
     session.send(&Request::Lock(request)).unwrap();
@@ -90,10 +91,11 @@ fn l52_a_fresh_resource_has_a_block_of_zeros() {
     assert_eq!((result.lock, result.len, result.lvb), (plain, 72, None));
 }
 
+/// Shows #new-requests-read-the-block.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l52_a_new_request_reads_and_never_writes_in_any_mode() {
-    let space = Lockspace::new("l52");
+fn a_new_request_reads_and_never_writes_in_any_mode() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     for mode in Mode::ALL {
@@ -109,10 +111,11 @@ fn l52_a_new_request_reads_and_never_writes_in_any_mode() {
     }
 }
 
+/// Shows #block-of-each-conversion.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l53_each_of_the_36_conversions_moves_the_block_as_the_table_says() {
-    let space = Lockspace::new("l53");
+fn each_of_the_36_conversions_moves_the_block_as_the_table_says() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &ValueBlock::ZERO);
     let session = space.open();
     for (from, to) in Mode::ALL.into_iter().flat_map(|from| Mode::ALL.map(|to| (from, to))) {
@@ -138,10 +141,11 @@ fn l53_each_of_the_36_conversions_moves_the_block_as_the_table_says() {
     }
 }
 
+/// Shows #conversion-without-valblk-echoes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l54_a_conversion_without_valblk_echoes_the_callers_block() {
-    let space = Lockspace::new("l54");
+fn a_conversion_without_valblk_echoes_the_callers_block() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let lock = session.granted("r", Mode::Cr, VALBLK, 2);
@@ -153,10 +157,11 @@ fn l54_a_conversion_without_valblk_echoes_the_callers_block() {
     assert_eq!(keeper.read(), (block(1), VALID));
 }
 
+/// Shows #conversion-without-valblk-echoes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l54_a_lock_that_never_used_valblk_gets_no_block() {
-    let space = Lockspace::new("l54");
+fn a_lock_that_never_used_valblk_gets_no_block() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let lock = session.granted("r", Mode::Nl, NONE, 2);
@@ -169,7 +174,7 @@ fn l54_a_lock_that_never_used_valblk_gets_no_block() {
 /// What an unlock leaves in the resource, with the flags of the last conversion and of the unlock.
 #[track_caller]
 fn after_unlock(mode: Mode, last: LockFlags, flags: LockFlags) -> (ValueBlock, StatusFlags) {
-    let space = Lockspace::new("l55");
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let lock = session.granted("r", mode, VALBLK, 2);
@@ -179,9 +184,10 @@ fn after_unlock(mode: Mode, last: LockFlags, flags: LockFlags) -> (ValueBlock, S
     keeper.read()
 }
 
+/// Shows #block-at-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l55_an_unlock_of_pw_and_ex_writes_with_valblk_now_or_in_the_last_conversion() {
+fn an_unlock_of_pw_and_ex_writes_with_valblk_now_or_in_the_last_conversion() {
     for mode in [Mode::Pw, Mode::Ex] {
         assert_eq!(after_unlock(mode, NONE, VALBLK), (block(2), VALID), "{mode}");
         assert_eq!(after_unlock(mode, VALBLK, NONE), (block(2), VALID), "{mode}");
@@ -190,28 +196,31 @@ fn l55_an_unlock_of_pw_and_ex_writes_with_valblk_now_or_in_the_last_conversion()
     }
 }
 
+/// Shows #block-at-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l55_an_unlock_below_pw_writes_and_invalidates_nothing() {
+fn an_unlock_below_pw_writes_and_invalidates_nothing() {
     for mode in [Mode::Nl, Mode::Cr, Mode::Cw, Mode::Pr] {
         assert_eq!(after_unlock(mode, VALBLK, VALBLK), (block(1), VALID), "{mode}");
         assert_eq!(after_unlock(mode, VALBLK, VALBLK | IVVALBLK), (block(1), VALID), "{mode}");
     }
 }
 
+/// Shows #block-at-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l55_an_unlock_with_ivvalblk_invalidates_and_keeps_the_content() {
+fn an_unlock_with_ivvalblk_invalidates_and_keeps_the_content() {
     for mode in [Mode::Pw, Mode::Ex] {
         assert_eq!(after_unlock(mode, NONE, IVVALBLK), (block(1), NOT_VALID), "{mode}");
         assert_eq!(after_unlock(mode, VALBLK, IVVALBLK), (block(1), NOT_VALID), "{mode}");
     }
 }
 
+/// Shows #block-at-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l55_ivvalblk_on_the_request_invalidates_at_the_unlock() {
-    let space = Lockspace::new("l55");
+fn ivvalblk_on_the_request_invalidates_at_the_unlock() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let lock = session.granted("r", Mode::Ex, VALBLK | IVVALBLK, 2);
@@ -233,10 +242,11 @@ fn ivvalblk_on_a_conversion_that_would_write_invalidates_at_once() {
     assert_eq!(session.next().status, LockStatus::Unlocked);
 }
 
+/// Shows #close-invalidates-the-block.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l56_closing_with_pw_or_ex_held_invalidates_the_block_and_below_it_does_not() {
-    let space = Lockspace::new("l56");
+fn closing_with_pw_or_ex_held_invalidates_the_block_and_below_it_does_not() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     for (mode, flags) in [
         (Mode::Nl, VALID),
@@ -254,10 +264,11 @@ fn l56_closing_with_pw_or_ex_held_invalidates_the_block_and_below_it_does_not() 
     }
 }
 
+/// Shows #write-makes-the-block-valid.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l57_a_write_makes_the_block_valid_again() {
-    let space = Lockspace::new("l57");
+fn a_write_makes_the_block_valid_again() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let closing = space.open();
     closing.granted("r", Mode::Pw, NONE, 2);
@@ -273,10 +284,11 @@ fn l57_a_write_makes_the_block_valid_again() {
     assert_eq!(keeper.read(), (block(2), VALID));
 }
 
+/// Shows #write-makes-the-block-valid.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l57_a_conversion_down_tells_that_the_block_is_not_valid_even_without_valblk() {
-    let space = Lockspace::new("l57");
+fn a_conversion_down_tells_that_the_block_is_not_valid_even_without_valblk() {
+    let space = Lockspace::new("lvb");
     let _keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let lock = session.granted("r", Mode::Pr, NONE, 3);
@@ -288,10 +300,11 @@ fn l57_a_conversion_down_tells_that_the_block_is_not_valid_even_without_valblk()
     session.converted(lock, Mode::Nl, NONE, 3).with_flags(NOT_VALID);
 }
 
+/// Shows #last-lock-takes-the-block.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l58_without_a_lock_left_the_block_is_zeros_again() {
-    let space = Lockspace::new("l58");
+fn without_a_lock_left_the_block_is_zeros_again() {
+    let space = Lockspace::new("lvb");
     let keeper = Keeper::new(&space, &block(1));
     let session = space.open();
     let last = session.granted("r", Mode::Ex, NONE, 2);

@@ -34,10 +34,11 @@ fn orphan(space: &Lockspace, mode: Mode) -> LockId {
     space.open().granted("r", mode, PERSISTENT, 1)
 }
 
+/// Shows #orphans-and-adoption.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l72_an_orphan_is_still_held_and_adopted_by_name_and_mode() {
-    let space = Lockspace::new("l72");
+fn an_orphan_is_still_held_and_adopted_by_name_and_mode() {
+    let space = Lockspace::new("orphan");
     let session = space.open();
     let left = orphan(&space, Mode::Ex);
     assert_eq!(session.mode_on("r"), Mode::Ex);
@@ -50,10 +51,11 @@ fn l72_an_orphan_is_still_held_and_adopted_by_name_and_mode() {
     session.unlocked(left, 2);
 }
 
+/// Shows #orphans-and-adoption.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l72_an_orphan_gets_no_notice_and_its_adopter_none_for_those_who_wait_already() {
-    let space = Lockspace::new("l72");
+fn an_orphan_gets_no_notice_and_its_adopter_none_for_those_who_wait_already() {
+    let space = Lockspace::new("orphan");
     let (session, waiter) = (space.open(), space.open());
     let left = orphan(&space, Mode::Ex);
     waiter.waiting("r", Mode::Ex, NONE, 3);
@@ -80,10 +82,11 @@ fn an_adopted_lock_dies_with_its_device_unless_persistent_again() {
     assert_eq!(other.mode_on("r"), Mode::Nl);
 }
 
+/// Shows #persistence-is-of-the-last-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l73_a_conversion_without_persistent_ends_the_persistence() {
-    let space = Lockspace::new("l73");
+fn a_conversion_without_persistent_ends_the_persistence() {
+    let space = Lockspace::new("orphan");
     let other = space.open();
     for (flags, held) in [(PERSISTENT, Mode::Pr), (NONE, Mode::Nl)] {
         let session = space.open();
@@ -99,10 +102,11 @@ fn l73_a_conversion_without_persistent_ends_the_persistence() {
     }
 }
 
+/// Shows #persistence-is-of-the-last-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l73_a_conversion_that_fails_ends_the_persistence_too() {
-    let space = Lockspace::new("l73");
+fn a_conversion_that_fails_ends_the_persistence_too() {
+    let space = Lockspace::new("orphan");
     let (holder, other) = (space.open(), space.open());
     let held = holder.granted("r", Mode::Pr, NONE, 2);
     let session = space.open();
@@ -115,10 +119,11 @@ fn l73_a_conversion_that_fails_ends_the_persistence_too() {
     assert_eq!(other.mode_on("r"), Mode::Nl);
 }
 
+/// Shows #purge-of-orphans.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l74_a_purge_removes_the_orphans_that_one_thread_left() {
-    let space = Lockspace::new("l74");
+fn a_purge_removes_the_orphans_that_one_thread_left() {
+    let space = Lockspace::new("orphan");
     let session = space.open();
     let left = thread::scope(|scope| {
         let leave = || {
@@ -137,10 +142,11 @@ fn l74_a_purge_removes_the_orphans_that_one_thread_left() {
     assert_eq!(adopt(&session, "r", Mode::Ex, 2), Err(Errno::ENOENT));
 }
 
+/// Shows #purge-of-orphans.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l74_a_purge_of_thread_0_removes_all_orphans_and_no_live_lock() {
-    let space = Lockspace::new("l74");
+fn a_purge_of_thread_0_removes_all_orphans_and_no_live_lock() {
+    let space = Lockspace::new("orphan");
     let (session, waiter) = (space.open(), space.open());
     let live = session.granted("live", Mode::Ex, PERSISTENT, 1);
     orphan(&space, Mode::Ex);
@@ -151,10 +157,11 @@ fn l74_a_purge_of_thread_0_removes_all_orphans_and_no_live_lock() {
     session.unlocked(live, 1);
 }
 
+/// Shows #purge-of-the-calling-thread.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l75_a_purge_of_the_calling_thread_drops_this_devices_locks_and_results() {
-    let space = Lockspace::new("l75");
+fn a_purge_of_the_calling_thread_drops_this_devices_locks_and_results() {
+    let space = Lockspace::new("orphan");
     let (session, same, other) = (space.open(), space.open(), space.open());
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     session.lock("s", Mode::Ex, NONE, 2);
@@ -169,10 +176,11 @@ fn l75_a_purge_of_the_calling_thread_drops_this_devices_locks_and_results() {
     session.granted("r", Mode::Ex, NONE, 4);
 }
 
+/// Shows #purge-of-the-calling-thread.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l75_a_purge_of_the_process_by_another_thread_drops_no_live_lock() {
-    let space = Lockspace::new("l75");
+fn a_purge_of_the_process_by_another_thread_drops_no_live_lock() {
+    let space = Lockspace::new("orphan");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     thread::scope(|scope| {

@@ -33,10 +33,11 @@ fn modes_are_granted_beside_each_other_as_the_table_says() {
     }
 }
 
+/// Shows #waiters-are-granted-in-order.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l24_the_holders_unlock_grants_the_waiters_in_order_on_their_own_devices() {
-    let space = Lockspace::new("l24");
+fn the_holders_unlock_grants_the_waiters_in_order_on_their_own_devices() {
+    let space = Lockspace::new("queue");
     let (holder, first, second) = (space.open(), space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     let a = first.waiting("r", Mode::Ex, NONE, 2);
@@ -50,10 +51,11 @@ fn l24_the_holders_unlock_grants_the_waiters_in_order_on_their_own_devices() {
     assert_eq!(second.next().completes(3, LockStatus::Granted).lock, b);
 }
 
+/// Shows #waiters-are-granted-in-order.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l24_compatible_waiters_are_granted_together() {
-    let space = Lockspace::new("l24");
+fn compatible_waiters_are_granted_together() {
+    let space = Lockspace::new("queue");
     let (holder, first, second, last) = (space.open(), space.open(), space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     first.waiting("r", Mode::Pr, NONE, 2);
@@ -70,10 +72,11 @@ fn l24_compatible_waiters_are_granted_together() {
     last.none();
 }
 
+/// Shows #null-requests-wait-too.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l25_a_null_lock_waits_behind_an_ex_waiter_unless_expedited() {
-    let space = Lockspace::new("l25");
+fn a_null_lock_waits_behind_an_ex_waiter_unless_expedited() {
+    let space = Lockspace::new("queue");
     let (holder, waiter, other) = (space.open(), space.open(), space.open());
     let held = holder.granted("r", Mode::Pr, NONE, 1);
     let first = waiter.waiting("r", Mode::Ex, NONE, 2);
@@ -85,10 +88,11 @@ fn l25_a_null_lock_waits_behind_an_ex_waiter_unless_expedited() {
     other.next().completes(3, LockStatus::Granted);
 }
 
+/// Shows #noorder-overtakes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l26_noorder_overtakes_a_waiter_and_noqueue_does_not() {
-    let space = Lockspace::new("l26");
+fn noorder_overtakes_a_waiter_and_noqueue_does_not() {
+    let space = Lockspace::new("queue");
     let (holder, waiter, other) = (space.open(), space.open(), space.open());
     holder.granted("r", Mode::Pr, NONE, 1);
     waiter.waiting("r", Mode::Ex, NONE, 2);
@@ -98,10 +102,11 @@ fn l26_noorder_overtakes_a_waiter_and_noqueue_does_not() {
     waiter.none();
 }
 
+/// Shows #headque-goes-first.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l27_a_headque_waiter_is_granted_before_an_earlier_one() {
-    let space = Lockspace::new("l27");
+fn a_headque_waiter_is_granted_before_an_earlier_one() {
+    let space = Lockspace::new("queue");
     let (holder, early, late) = (space.open(), space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     early.waiting("r", Mode::Ex, NONE, 2);
@@ -113,10 +118,11 @@ fn l27_a_headque_waiter_is_granted_before_an_earlier_one() {
     early.next().completes(2, LockStatus::Granted);
 }
 
+/// Shows #alternate-modes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l28_an_alternate_mode_is_granted_where_the_wanted_one_is_not() {
-    let space = Lockspace::new("l28");
+fn an_alternate_mode_is_granted_where_the_wanted_one_is_not() {
+    let space = Lockspace::new("queue");
     let (holder, other, third) = (space.open(), space.open(), space.open());
     holder.granted("r", Mode::Pr, NONE, 1);
     for flags in [LockFlags::ALTPR, LockFlags::ALTPR | LockFlags::NOQUEUE] {
@@ -131,10 +137,11 @@ fn l28_an_alternate_mode_is_granted_where_the_wanted_one_is_not() {
     other.none();
 }
 
+/// Shows #alternate-modes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l28_the_wanted_mode_is_preferred_to_the_alternate_one() {
-    let space = Lockspace::new("l28");
+fn the_wanted_mode_is_preferred_to_the_alternate_one() {
+    let space = Lockspace::new("queue");
     let (holder, other) = (space.open(), space.open());
     let lock = holder.granted("r", Mode::Ex, LockFlags::ALTPR | LockFlags::ALTCW, 1);
     assert_eq!(other.mode_on("r"), Mode::Ex);

@@ -38,10 +38,11 @@ fn read(session: &Session<'_>, count: usize) -> Vec<u8> {
     buffer
 }
 
+/// Shows #short-buffers.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l11_a_buffer_below_104_bytes_loses_the_value_block_in_silence() {
-    let space = Lockspace::new("l11");
+fn a_buffer_below_104_bytes_loses_the_value_block_in_silence() {
+    let space = Lockspace::new("reading");
     let session = space.open();
     for (count, len) in [(72, 72), (73, 72), (103, 72), (104, 104), (256, 104)] {
         unread_with_block(&session, 1);
@@ -53,10 +54,11 @@ fn l11_a_buffer_below_104_bytes_loses_the_value_block_in_silence() {
     }
 }
 
+/// Shows #short-buffers.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l11_a_buffer_below_52_bytes_is_refused_and_the_result_stays() {
-    let space = Lockspace::new("l11");
+fn a_buffer_below_52_bytes_is_refused_and_the_result_stays() {
+    let space = Lockspace::new("reading");
     let session = space.open();
     session.lock("r", Mode::Nl, NONE, 1);
     for count in [0, 1, 11, 13, 51] {
@@ -82,10 +84,11 @@ fn one_read_returns_one_result() {
     session.none();
 }
 
+/// Shows #unwritable-buffer.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l12_a_result_that_cannot_be_stored_is_lost() {
-    let space = Lockspace::new("l12");
+fn a_result_that_cannot_be_stored_is_lost() {
+    let space = Lockspace::new("reading");
     let session = space.open();
     session.lock("r", Mode::Nl, NONE, 1);
     session.lock("s", Mode::Nl, NONE, 2);
@@ -159,12 +162,13 @@ fn on(signal: Signal, flags: SaFlags) {
     unsafe { sigaction(signal, &action) }.unwrap();
 }
 
+/// Shows #signals-and-read.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l78_a_signal_ends_a_blocking_read_unless_system_calls_are_restarted() {
+fn a_signal_ends_a_blocking_read_unless_system_calls_are_restarted() {
     on(Signal::SIGUSR1, SaFlags::empty());
     on(Signal::SIGUSR2, SaFlags::SA_RESTART);
-    let space = Lockspace::new("l78");
+    let space = Lockspace::new("reading");
     let device = blocking(&space);
     let (reader, answers) = read_in_a_thread(&device, 2);
     let signal = |signal| {

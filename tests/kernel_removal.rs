@@ -210,6 +210,7 @@ fn watch_from_elsewhere(role: &process::Role) {
 
 /// The messages go into each network namespace, unless another user namespace owns it: here
 /// nothing else could tell.
+/// Shows #removal-is-announced.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn a_removal_is_noticed_in_another_network_namespace() {
@@ -223,6 +224,7 @@ fn a_removal_is_noticed_in_another_network_namespace() {
     removed_under_another(test, &["-n"], Some(&node), &space);
 }
 
+/// Shows #removal-is-announced.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn a_removal_is_noticed_in_another_user_namespace() {

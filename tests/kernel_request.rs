@@ -16,10 +16,11 @@ use dlm_tests::{Kernel, Lockspace, Session, cookies, encode};
 
 const NONE: LockFlags = LockFlags::empty();
 
+/// Shows #free-resource-is-granted.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l15_a_free_resource_is_granted_and_the_words_come_back() {
-    let space = Lockspace::new("l15");
+fn a_free_resource_is_granted_and_the_words_come_back() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let request = LockRequest::new(b"r", Mode::Ex, cookies(1));
     let answer = session.send(&Request::Lock(request)).unwrap();
@@ -31,10 +32,11 @@ fn l15_a_free_resource_is_granted_and_the_words_come_back() {
     session.none();
 }
 
+/// Shows #free-resource-is-granted.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l15_words_of_64_bits_come_back_whole_and_no_pointer_with_them() {
-    let space = Lockspace::new("l15");
+fn words_of_64_bits_come_back_whole_and_no_pointer_with_them() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let words = Cookies {
         completion_addr: 0xfedc_ba98_7654_3210,
@@ -54,10 +56,11 @@ fn l15_words_of_64_bits_come_back_whole_and_no_pointer_with_them() {
     assert_eq!(buffer[72..], [0xa5; 32], "nothing is written behind the result");
 }
 
+/// Shows #words-that-may-not-be-zero.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l16_the_completion_address_and_the_lksb_may_not_be_zero() {
-    let space = Lockspace::new("l16");
+fn the_completion_address_and_the_lksb_may_not_be_zero() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let lock = session.granted("held", Mode::Pr, NONE, 1);
     let without_address = Cookies { completion_addr: 0, ..cookies(2) };
@@ -80,10 +83,11 @@ fn l16_the_completion_address_and_the_lksb_may_not_be_zero() {
     session.next().completes(3, LockStatus::Granted);
 }
 
+/// Shows #modes-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l17_modes_above_5_are_refused() {
-    let space = Lockspace::new("l17");
+fn modes_above_5_are_refused() {
+    let space = Lockspace::new("request");
     let session = space.open();
     for mode in [6, 7, 128, 255] {
         let request =
@@ -96,10 +100,11 @@ fn l17_modes_above_5_are_refused() {
     }
 }
 
+/// Shows #modes-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l17_a_name_of_65_bytes_is_refused() {
-    let space = Lockspace::new("l17");
+fn a_name_of_65_bytes_is_refused() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let mut bytes = encode(&Request::Lock(LockRequest::new(&[b'x'; 64], Mode::Ex, cookies(1))));
     assert_eq!((bytes.len(), bytes[17]), (184, 64));
@@ -115,10 +120,11 @@ fn locked(session: &Session<'_>, name: &[u8], n: u8) -> LockStatus {
     result.completes(n, result.status).status
 }
 
+/// Shows #modes-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l17_names_of_0_to_64_bytes_of_any_kind_are_resources_of_their_own() {
-    let space = Lockspace::new("l17");
+fn names_of_0_to_64_bytes_of_any_kind_are_resources_of_their_own() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let all_64 = [b'x'; 64];
     let names: [&[u8]; 7] = [b"", b"a", b"a\0b", b"a\0c", b"\0a", &all_64[..63], &all_64];
@@ -128,10 +134,11 @@ fn l17_names_of_0_to_64_bytes_of_any_kind_are_resources_of_their_own() {
     }
 }
 
+/// Shows #modes-and-names.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l17_names_that_differ_by_nul_bytes_at_the_end_are_one_resource_on_6_12() {
-    let space = Lockspace::new("l17");
+fn names_that_differ_by_nul_bytes_at_the_end_are_one_resource_on_6_12() {
+    let space = Lockspace::new("request");
     let session = space.open();
     let mut padded = [0; 64];
     padded[0] = b'a';
@@ -143,10 +150,11 @@ fn l17_names_that_differ_by_nul_bytes_at_the_end_are_one_resource_on_6_12() {
     }
 }
 
+/// Shows #flags-refused-on-a-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l18_flags_of_conversions_and_cancels_are_refused_on_a_new_request() {
-    let space = Lockspace::new("l18");
+fn flags_of_conversions_and_cancels_are_refused_on_a_new_request() {
+    let space = Lockspace::new("request");
     let session = space.open();
     for flags in [LockFlags::QUECVT, LockFlags::CONVDEADLK, LockFlags::CANCEL] {
         let answer = session.try_lock("r", Mode::Pr, flags, 1);
@@ -164,10 +172,11 @@ fn l18_flags_of_conversions_and_cancels_are_refused_on_a_new_request() {
     session.granted("r", Mode::Nl, LockFlags::EXPEDITE, 2);
 }
 
+/// Shows #flags-without-effect.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l19_flags_without_meaning_are_taken_and_change_nothing() {
-    let space = Lockspace::new("l19");
+fn flags_without_meaning_are_taken_and_change_nothing() {
+    let space = Lockspace::new("request");
     let (holder, other) = (space.open(), space.open());
     for bits in [
         0xfff8_0000,
@@ -187,10 +196,11 @@ fn l19_flags_without_meaning_are_taken_and_change_nothing() {
     }
 }
 
+/// Shows #noqueue-leaves-a-dead-id.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l20_noqueue_against_ex_fails_and_the_id_is_dead() {
-    let space = Lockspace::new("l20");
+fn noqueue_against_ex_fails_and_the_id_is_dead() {
+    let space = Lockspace::new("request");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     let lock = other.lock("r", Mode::Pr, LockFlags::NOQUEUE, 2);
@@ -201,10 +211,12 @@ fn l20_noqueue_against_ex_fails_and_the_id_is_dead() {
 }
 
 /// Kernel 6.1 still knows the lock, and puts the refused unlock's words into the unread result.
+/// Shows #noqueue-leaves-a-dead-id.
+/// Shows #words-are-stored-before-checks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l20_the_id_is_dead_before_its_result_is_read_but_6_1_takes_the_words_of_the_refused_unlock() {
-    let space = Lockspace::new("l20");
+fn the_id_is_dead_before_its_result_is_read_but_6_1_takes_the_words_of_the_refused_unlock() {
+    let space = Lockspace::new("request");
     let (holder, other) = (space.open(), space.open());
     holder.granted("r", Mode::Ex, NONE, 1);
     let lock = other.lock("r", Mode::Pr, LockFlags::NOQUEUE, 2);

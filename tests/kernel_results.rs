@@ -17,10 +17,11 @@ fn all(session: &Session<'_>) -> Vec<Outcome> {
     std::iter::from_fn(|| session.now()).collect()
 }
 
+/// Shows #unread-results-of-a-lock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l60_of_13_unread_completions_6_1_keeps_six_and_6_12_all() {
-    let space = Lockspace::new("l60");
+fn of_13_unread_completions_6_1_keeps_six_and_6_12_all() {
+    let space = Lockspace::new("results");
     let session = space.open();
     let lock = session.lock("r", Mode::Ex, NONE, 0);
     for n in 1..13 {
@@ -36,10 +37,11 @@ fn l60_of_13_unread_completions_6_1_keeps_six_and_6_12_all() {
     session.unlocked(lock, 1);
 }
 
+/// Shows #order-of-results.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l61_unread_results_of_two_locks_are_grouped_on_6_1_and_in_order_on_6_12() {
-    let space = Lockspace::new("l61");
+fn unread_results_of_two_locks_are_grouped_on_6_1_and_in_order_on_6_12() {
+    let space = Lockspace::new("results");
     let session = space.open();
     let a = session.lock("a", Mode::Ex, NONE, 1);
     let b = session.lock("b", Mode::Ex, NONE, 2);
@@ -49,10 +51,11 @@ fn l61_unread_results_of_two_locks_are_grouped_on_6_1_and_in_order_on_6_12() {
     assert_eq!(locks, Kernel::pick([a, a, b, b], [a, b, a, b]));
 }
 
+/// Shows #words-of-unread-results.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l62_unread_results_have_the_last_words_on_6_1_and_their_own_on_6_12() {
-    let space = Lockspace::new("l62");
+fn unread_results_have_the_last_words_on_6_1_and_their_own_on_6_12() {
+    let space = Lockspace::new("results");
     let session = space.open();
     let lock = session.lock("r", Mode::Ex, NONE, 1);
     session.convert(lock, Mode::Nl, NONE, 2);
@@ -62,10 +65,11 @@ fn l62_unread_results_have_the_last_words_on_6_1_and_their_own_on_6_12() {
     assert_eq!(words, wanted.map(|n| (cookies(n).completion_param, cookies(n).lksb)));
 }
 
+/// Shows #reuse-of-ids.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l63_an_id_is_reused_before_its_last_result_is_read_on_6_12_only() {
-    let space = Lockspace::new("l63");
+fn an_id_is_reused_before_its_last_result_is_read_on_6_12_only() {
+    let space = Lockspace::new("results");
     let session = space.open();
     let first = session.granted("r", Mode::Ex, NONE, 1);
     session.unlock(first, 1);

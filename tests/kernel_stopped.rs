@@ -35,10 +35,11 @@ fn write(device: impl AsFd, request: &Request<'_>) -> (Task, Receiver<usize>) {
     (task.recv_timeout(PATIENCE).unwrap(), answer)
 }
 
+/// Shows #stopped-lockspace-blocks-writes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l79_requests_block_until_the_lockspace_runs_again() {
-    let space = Lockspace::new("l79");
+fn requests_block_until_the_lockspace_runs_again() {
+    let space = Lockspace::new("stopped");
     let session = space.open();
     let lock = session.granted("a", Mode::Ex, NONE, 1);
     let waiting = session.lock("a", Mode::Pr, NONE, 2);
@@ -75,10 +76,11 @@ fn l79_requests_block_until_the_lockspace_runs_again() {
     session.none();
 }
 
+/// Shows #stopped-lockspace-blocks-writes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l79_reading_polling_opening_and_adopting_do_not_block() {
-    let space = Lockspace::new("l79");
+fn reading_polling_opening_and_adopting_do_not_block() {
+    let space = Lockspace::new("stopped");
     let session = space.open();
     let left = space.open().granted("r", Mode::Ex, LockFlags::PERSISTENT, 1);
     session.lock("s", Mode::Ex, NONE, 2);
@@ -96,10 +98,11 @@ fn l79_reading_polling_opening_and_adopting_do_not_block() {
     late.next().completes(4, LockStatus::Again);
 }
 
+/// Shows #stopped-lockspace-blocks-writes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l79_a_close_blocks_until_the_lockspace_runs_again() {
-    let space = Lockspace::new("l79");
+fn a_close_blocks_until_the_lockspace_runs_again() {
+    let space = Lockspace::new("stopped");
     let waiter = space.open();
     // A file of its own, as a session's close would keep other tests from making children.
     let mut device = File::options().read(true).write(true).open(space.path()).unwrap();
@@ -123,10 +126,11 @@ fn l79_a_close_blocks_until_the_lockspace_runs_again() {
     waiter.next().completes(2, LockStatus::Granted);
 }
 
+/// Shows #stopped-lockspace-blocks-writes.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l79_not_even_sigkill_ends_a_blocked_request() {
-    let test = "l79_not_even_sigkill_ends_a_blocked_request";
+fn not_even_sigkill_ends_a_blocked_request() {
+    let test = "not_even_sigkill_ends_a_blocked_request";
     if process::role().is_some() {
         process::say(&Task::current().to_string());
         let mut device = File::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
@@ -134,7 +138,7 @@ fn l79_not_even_sigkill_ends_a_blocked_request() {
         let _ = device.write(&encode(&request));
         panic!("killed before this");
     }
-    let space = Lockspace::new("l79");
+    let space = Lockspace::new("stopped");
     let waiter = space.open();
     let device = space.open();
     let stopped = space.stop();

@@ -23,10 +23,11 @@ fn converting(first: &Session<'_>, second: &Session<'_>) -> (LockId, LockId) {
     (a, b)
 }
 
+/// Shows #unlock-ends-the-id.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l41_an_unlock_completes_and_a_second_one_finds_nothing() {
-    let space = Lockspace::new("l41");
+fn an_unlock_completes_and_a_second_one_finds_nothing() {
+    let space = Lockspace::new("unlock");
     let session = space.open();
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     session.unlock(lock, 1);
@@ -37,10 +38,11 @@ fn l41_an_unlock_completes_and_a_second_one_finds_nothing() {
     session.none();
 }
 
+/// Shows #unlock-ends-the-id.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l41_every_mode_is_unlocked() {
-    let space = Lockspace::new("l41");
+fn every_mode_is_unlocked() {
+    let space = Lockspace::new("unlock");
     let (session, other) = (space.open(), space.open());
     for mode in Mode::ALL {
         let lock = session.granted("r", mode, NONE, 1);
@@ -49,10 +51,11 @@ fn l41_every_mode_is_unlocked() {
     }
 }
 
+/// Shows #words-of-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l42_an_unlock_takes_the_lksb_always_and_the_parameter_unless_zero() {
-    let space = Lockspace::new("l42");
+fn an_unlock_takes_the_lksb_always_and_the_parameter_unless_zero() {
+    let space = Lockspace::new("unlock");
     let session = space.open();
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     session.send(&Request::Unlock(UnlockRequest::new(lock, Cookies::default()))).unwrap();
@@ -69,10 +72,11 @@ fn l42_an_unlock_takes_the_lksb_always_and_the_parameter_unless_zero() {
     assert_eq!((result.param, result.lksb), (new.completion_param, new.lksb));
 }
 
+/// Shows #waiting-lock-is-unlocked.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l43_a_waiting_request_is_unlocked_and_completes_once() {
-    let space = Lockspace::new("l43");
+fn a_waiting_request_is_unlocked_and_completes_once() {
+    let space = Lockspace::new("unlock");
     let (holder, other) = (space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     let lock = other.waiting("r", Mode::Pr, NONE, 2);
@@ -82,10 +86,11 @@ fn l43_a_waiting_request_is_unlocked_and_completes_once() {
     other.none();
 }
 
+/// Shows #converting-lock-is-unlocked.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l44_a_converting_lock_is_unlocked_and_completes_once() {
-    let space = Lockspace::new("l44");
+fn a_converting_lock_is_unlocked_and_completes_once() {
+    let space = Lockspace::new("unlock");
     let (first, second) = (space.open(), space.open());
     let (a, b) = converting(&first, &second);
     assert_eq!(first.unlocked(a, 1).lock, a);
@@ -95,10 +100,11 @@ fn l44_a_converting_lock_is_unlocked_and_completes_once() {
     first.none();
 }
 
+/// Shows #unlock-during-an-operation.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l45_forceunlock_of_a_lock_at_rest_is_an_unlock() {
-    let space = Lockspace::new("l45");
+fn forceunlock_of_a_lock_at_rest_is_an_unlock() {
+    let space = Lockspace::new("unlock");
     let session = space.open();
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     session.try_unlock(lock, LockFlags::FORCEUNLOCK, 1).unwrap();
@@ -106,10 +112,11 @@ fn l45_forceunlock_of_a_lock_at_rest_is_an_unlock() {
     assert_eq!(session.try_unlock(lock, LockFlags::FORCEUNLOCK, 1), Err(Errno::ENOENT));
 }
 
+/// Shows #flags-refused-on-an-unlock.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l46_flags_that_are_not_an_unlocks_are_refused() {
-    let space = Lockspace::new("l46");
+fn flags_that_are_not_an_unlocks_are_refused() {
+    let space = Lockspace::new("unlock");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     let known =
@@ -124,10 +131,11 @@ fn l46_flags_that_are_not_an_unlocks_are_refused() {
     session.unlocked(lock, 1);
 }
 
+/// Shows #cancelled-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l47_a_cancelled_request_completes_so_and_its_id_is_dead() {
-    let space = Lockspace::new("l47");
+fn a_cancelled_request_completes_so_and_its_id_is_dead() {
+    let space = Lockspace::new("unlock");
     let (holder, other) = (space.open(), space.open());
     let held = holder.granted("r", Mode::Ex, NONE, 1);
     let lock = other.waiting("r", Mode::Pr, NONE, 2);
@@ -139,10 +147,11 @@ fn l47_a_cancelled_request_completes_so_and_its_id_is_dead() {
     other.none();
 }
 
+/// Shows #cancelled-request.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l47_a_cancel_lets_those_behind_it_through() {
-    let space = Lockspace::new("l47");
+fn a_cancel_lets_those_behind_it_through() {
+    let space = Lockspace::new("unlock");
     let (holder, writer, reader) = (space.open(), space.open(), space.open());
     holder.granted("r", Mode::Pr, NONE, 1);
     let lock = writer.waiting("r", Mode::Ex, NONE, 2);
@@ -152,10 +161,11 @@ fn l47_a_cancel_lets_those_behind_it_through() {
     reader.next().completes(3, LockStatus::Granted);
 }
 
+/// Shows #cancelled-conversion.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l48_a_cancelled_conversion_keeps_its_mode_and_can_be_made_and_cancelled_again() {
-    let space = Lockspace::new("l48");
+fn a_cancelled_conversion_keeps_its_mode_and_can_be_made_and_cancelled_again() {
+    let space = Lockspace::new("unlock");
     let (first, second) = (space.open(), space.open());
     let (a, b) = converting(&first, &second);
     for round in 0..3 {
@@ -170,10 +180,12 @@ fn l48_a_cancelled_conversion_keeps_its_mode_and_can_be_made_and_cancelled_again
     first.next().completes(1, LockStatus::Granted);
 }
 
+/// Shows #cancel-with-nothing-to-cancel.
+/// Shows #words-are-stored-before-checks.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l49_a_cancel_of_a_granted_lock_does_nothing_but_take_its_words() {
-    let space = Lockspace::new("l49");
+fn a_cancel_of_a_granted_lock_does_nothing_but_take_its_words() {
+    let space = Lockspace::new("unlock");
     let (session, other) = (space.open(), space.open());
     let lock = session.granted("r", Mode::Ex, NONE, 1);
     session.cancel(lock, 2);
@@ -187,10 +199,11 @@ fn l49_a_cancel_of_a_granted_lock_does_nothing_but_take_its_words() {
     assert_eq!(session.next().status, LockStatus::Unlocked);
 }
 
+/// Shows #cancel-with-nothing-to-cancel.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l49_a_cancel_that_did_nothing_does_not_prevent_the_next() {
-    let space = Lockspace::new("l49");
+fn a_cancel_that_did_nothing_does_not_prevent_the_next() {
+    let space = Lockspace::new("unlock");
     let (first, second) = (space.open(), space.open());
     let lock = first.granted("r", Mode::Ex, NONE, 1);
     first.cancel(lock, 1);

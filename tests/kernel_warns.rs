@@ -26,10 +26,11 @@ fn converting(first: &Session<'_>, second: &Session<'_>) -> LockId {
     lock
 }
 
+/// Shows #quecvt-pairs.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l36_quecvt_is_refused_for_conversions_that_give_something_up() {
-    let space = Lockspace::new("l36");
+fn quecvt_is_refused_for_conversions_that_give_something_up() {
+    let space = Lockspace::new("warns");
     let (session, other) = (space.open(), space.open());
     let pairs = Mode::ALL.into_iter().flat_map(|from| Mode::ALL.map(|to| (from, to)));
     for (from, to) in pairs.filter(|&(from, to)| !from.allows_quecvt(to)) {
@@ -42,10 +43,11 @@ fn l36_quecvt_is_refused_for_conversions_that_give_something_up() {
     }
 }
 
+/// Shows #cancelled-conversion.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l48_a_second_cancel_is_refused_until_the_lock_is_converted_again() {
-    let space = Lockspace::new("l48");
+fn a_second_cancel_is_refused_until_the_lock_is_converted_again() {
+    let space = Lockspace::new("warns");
     let (first, second) = (space.open(), space.open());
     let lock = converting(&first, &second);
     first.cancel(lock, 1);
@@ -59,10 +61,11 @@ fn l48_a_second_cancel_is_refused_until_the_lock_is_converted_again() {
     first.unlocked(lock, 1);
 }
 
+/// Shows #purge-of-an-unknown-node.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn l76_a_purge_of_an_unknown_node_has_no_buffer() {
-    let space = Lockspace::new("l76");
+fn a_purge_of_an_unknown_node_has_no_buffer() {
+    let space = Lockspace::new("warns");
     let session = space.open();
     for node in [2, 99] {
         let request = Request::Purge { node: NodeId(node), pid: 0 };

@@ -67,6 +67,7 @@ fn opened_twice(options: &LockspaceOptions, name: &str, check: impl FnOnce(&[&Lo
     first.release().unwrap();
 }
 
+/// Guards against #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn by_default_two_open_lockspaces_exclude_each_other() {
@@ -75,6 +76,7 @@ fn by_default_two_open_lockspaces_exclude_each_other() {
     });
 }
 
+/// Guards against #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn by_default_threads_that_share_a_lockspace_exclude_each_other() {
@@ -83,6 +85,7 @@ fn by_default_threads_that_share_a_lockspace_exclude_each_other() {
     lockspace.release().unwrap();
 }
 
+/// Shows #two-resources-of-one-name.
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn who_does_without_can_have_two_holders_since_6_10() {

@@ -1,11 +1,8 @@
 //! What hurts kernels or programs that do it, tried through the safe interface: each hazard is
 //! refused with an error that says so, or does no harm.
 //!
-//! The numbers are those of the list from which these were written: H-1 orphans that wait, H-2
-//! FORCEUNLOCK on requests, H-3 what the kernel refuses with a warning, H-4 and H-5 ids that are
-//! not the caller's any more, H-9 results that nobody reads, H-10 lengths, H-11 waits without an
-//! end. H-6, H-7, H-8 and H-13 concern lockspaces: `runtime_hazards_lockspace`. H-12 is about the
-//! permissions of `/dev/dlm-monitor`, which this library never opens.
+//! The hazards are those of the page `hazards` in the manual of dlm-runtime. Those of lockspaces are
+//! tried in `runtime_hazards_lockspace`.
 //!
 //! That the kernel has nothing to complain about is checked after each program of tests.
 
@@ -29,17 +26,17 @@ use dlm_runtime::{Error, ErrorKind, Lock, LockFlags, LockStatus, Lockspace, Mode
 use dlm_tests::{PATIENCE, Place, encode, eventually, within};
 
 dlm_tests::everywhere! {
-    h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous,
-    h2_force_on_a_request_is_refused_and_a_close_releases_everything,
-    h3_one_operation_is_cancelled_once_whoever_tries,
-    h3_quecvt_goes_only_where_the_kernel_takes_it,
-    h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now,
-    h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now,
-    h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once,
-    h9_a_holder_that_never_reads_still_hears_of_its_own_operations,
-    h10_resource_names_are_taken_whole_or_not_at_all,
-    h11_a_future_ends_at_its_deadline_while_its_write_is_held_up,
-    h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost,
+    what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous,
+    force_on_a_request_is_refused_and_a_close_releases_everything,
+    one_operation_is_cancelled_once_whoever_tries,
+    quecvt_goes_only_where_the_kernel_takes_it,
+    a_cancelled_request_is_dropped_without_touching_who_has_its_id_now,
+    a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now,
+    a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once,
+    a_holder_that_never_reads_still_hears_of_its_own_operations,
+    resource_names_are_taken_whole_or_not_at_all,
+    a_future_ends_at_its_deadline_while_its_write_is_held_up,
+    cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost,
 }
 
 fn is_illegal<T>(answer: Result<T, Error>) -> bool {
@@ -73,8 +70,9 @@ fn end(place: &Place, ls: Lockspace, other: &Lockspace) {
     ls.release().unwrap();
 }
 
-fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous(place: &Place) {
-    let (ls, other) = place.open_twice("h1");
+/// Guards against #waiting-persistent-orphan.
+fn what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous(place: &Place) {
+    let (ls, other) = place.open_twice("orphan");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     for flags in [LockFlags::empty(), LockFlags::NOQUEUE] {
         let flags = flags | LockFlags::PERSISTENT;
@@ -99,8 +97,9 @@ fn h1_what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous(place: 
     end(place, ls, &other);
 }
 
-fn h2_force_on_a_request_is_refused_and_a_close_releases_everything(place: &Place) {
-    let (ls, other) = place.open_twice("h2");
+/// Guards against #force-on-a-request.
+fn force_on_a_request_is_refused_and_a_close_releases_everything(place: &Place) {
+    let (ls, other) = place.open_twice("force");
     let force = LockFlags::FORCEUNLOCK;
     assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).wait()));
     assert!(is_illegal(other.lock("r", Mode::Ex).flags(force).no_queue().start(|_| ())));
@@ -114,8 +113,9 @@ fn h2_force_on_a_request_is_refused_and_a_close_releases_everything(place: &Plac
     end(place, ls, &other);
 }
 
-fn h3_one_operation_is_cancelled_once_whoever_tries(place: &Place) {
-    let (ls, other) = place.open_twice("h3-cancel");
+/// Guards against #refused-with-a-warning.
+fn one_operation_is_cancelled_once_whoever_tries(place: &Place) {
+    let (ls, other) = place.open_twice("twice-cancel");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let lock = other.lock("r", Mode::Pr).wait().unwrap();
     let nothing = |answer: Result<(), Error>| {
@@ -145,8 +145,9 @@ fn h3_one_operation_is_cancelled_once_whoever_tries(place: &Place) {
     end(place, ls, &other);
 }
 
-fn h3_quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
-    let (ls, other) = place.open_twice("h3-quecvt");
+/// Guards against #refused-with-a-warning.
+fn quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
+    let (ls, other) = place.open_twice("twice-quecvt");
     for from in Mode::ALL {
         for to in Mode::ALL {
             let lock = ls.lock("r", from).wait().unwrap();
@@ -174,8 +175,9 @@ fn h3_quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
     end(place, ls, &other);
 }
 
-fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now(place: &Place) {
-    let (ls, other) = place.open_twice("h5-cancelled");
+/// Guards against #stale-id.
+fn a_cancelled_request_is_dropped_without_touching_who_has_its_id_now(place: &Place) {
+    let (ls, other) = place.open_twice("stale-cancelled");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let request = other.lock("r", Mode::Ex).start(|_| panic!("dropped, it is not run")).unwrap();
     request.cancel().unwrap();
@@ -195,8 +197,9 @@ fn h5_a_cancelled_request_is_dropped_without_touching_who_has_its_id_now(place: 
     end(place, ls, &other);
 }
 
-fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now(place: &Place) {
-    let (ls, other) = place.open_twice("h5-failed");
+/// Guards against #stale-id.
+fn a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now(place: &Place) {
+    let (ls, other) = place.open_twice("stale-failed");
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let failed = other.lock("r", Mode::Ex).no_queue().start(|_| ()).unwrap();
     other.dispatch().unwrap();
@@ -218,8 +221,9 @@ fn h5_a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now(place: 
     end(place, ls, &other);
 }
 
-fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place) {
-    let (ls, other) = place.open_twice("h5-foreign");
+/// Guards against #stale-id.
+fn a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place) {
+    let (ls, other) = place.open_twice("stale-foreign");
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     let id = lock.id().unwrap();
     // No command of the kernel checks whose lock it is. The words are not those of this handle.
@@ -246,8 +250,9 @@ fn h5_a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place)
     ls.release().unwrap();
 }
 
-fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations(place: &Place) {
-    let (ls, other) = place.open_twice("h9");
+/// Guards against #seventh-unread-result.
+fn a_holder_that_never_reads_still_hears_of_its_own_operations(place: &Place) {
+    let (ls, other) = place.open_twice("unread");
     // All the modes that can be waited for, weakest first, as each notice is sent once per grant.
     for from in [Mode::Ex, Mode::Pw, Mode::Pr, Mode::Cw, Mode::Cr] {
         let lock = ls.lock("r", from).on_blocking(|_| ()).wait().unwrap();
@@ -278,8 +283,9 @@ fn h9_a_holder_that_never_reads_still_hears_of_its_own_operations(place: &Place)
     end(place, ls, &other);
 }
 
-fn h10_resource_names_are_taken_whole_or_not_at_all(place: &Place) {
-    let (ls, other) = place.open_twice("h10");
+/// Guards against #unchecked-lengths.
+fn resource_names_are_taken_whole_or_not_at_all(place: &Place) {
+    let (ls, other) = place.open_twice("names");
     let longest = [b'n'; 64];
     let mut sibling = longest;
     sibling[63] = b'm';
@@ -303,9 +309,10 @@ fn h10_resource_names_are_taken_whole_or_not_at_all(place: &Place) {
     end(place, ls, &other);
 }
 
-fn h11_a_future_ends_at_its_deadline_while_its_write_is_held_up(place: &Place) {
-    let ls = place.create("h11").unwrap();
-    let other = place.options().background_writes().open("h11").unwrap();
+/// Guards against #completion-that-never-comes.
+fn a_future_ends_at_its_deadline_while_its_write_is_held_up(place: &Place) {
+    let ls = place.create("waits").unwrap();
+    let other = place.options().background_writes().open("waits").unwrap();
     let delivery = other.start_delivery().unwrap();
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let lock = other.lock("s", Mode::Pr).wait().unwrap();
@@ -343,8 +350,9 @@ fn h11_a_future_ends_at_its_deadline_while_its_write_is_held_up(place: &Place) {
     ls.release().unwrap();
 }
 
-fn h11_cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost(place: &Place) {
-    let (ls, other) = place.open_twice("h11-race");
+/// Guards against #completion-that-never-comes.
+fn cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost(place: &Place) {
+    let (ls, other) = place.open_twice("waits-race");
     let held = ls.lock("r", Mode::Pr).wait().unwrap();
     let lock = Arc::new(other.lock("r", Mode::Pr).wait().unwrap());
     let (mut cancelled, rounds) = (0, 300);

@@ -1,6 +1,5 @@
-//! What hurts kernels or programs that do it with lockspaces, tried through the safe interface: H-6
-//! removals under open devices, H-7 names that hang the kernel, H-8 minor number 0, H-13 creations
-//! at the same time; and limits of the process: descriptors and signals.
+//! What hurts kernels or programs that do it with lockspaces, tried through the safe interface; and
+//! limits of the process: descriptors and signals.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,9 +24,9 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 dlm_tests::everywhere! {
-    h6_a_release_does_not_wait_for_the_handles_of_its_own_program,
-    h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers,
-    h7_names_that_would_hang_the_kernel_are_refused_by_every_call,
+    a_release_does_not_wait_for_the_handles_of_its_own_program,
+    a_foreign_device_holds_up_removals_and_creations_but_not_their_callers,
+    names_that_would_hang_the_kernel_are_refused_by_every_call,
     signals_do_not_end_a_wait,
     a_creation_that_nobody_waits_for_any_more_is_taken_back,
     references_that_nobody_gives_back_can_be_dropped_at_once,
@@ -49,40 +48,42 @@ fn minor(place: &Place, name: &str) -> Option<Minor> {
     place.backend().find(&LockspaceName::new(name.as_bytes()).unwrap()).unwrap()
 }
 
-fn h6_a_release_does_not_wait_for_the_handles_of_its_own_program(place: &Place) {
+/// Guards against #removal-under-open-devices.
+fn a_release_does_not_wait_for_the_handles_of_its_own_program(place: &Place) {
     let _others = together(place);
-    let ls = place.create("h6-own").unwrap();
+    let ls = place.create("removal-own").unwrap();
     // All of these would keep the device open, were it theirs.
     let held = ls.lock("r", Mode::Ex).wait().unwrap();
     let waiting = ls.lock("r", Mode::Pr).start(|_| ()).unwrap();
     let delivery = ls.start_delivery().unwrap();
     within(move || ls.release()).expect("the release ends").unwrap();
-    assert_eq!(minor(place, "h6-own"), None);
+    assert_eq!(minor(place, "removal-own"), None);
     assert!(matches!(held.unlock().unwrap_err().error.kind, ErrorKind::Closed));
     drop((waiting, delivery));
 }
 
-fn h6_a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(place: &Place) {
+/// Guards against #removal-under-open-devices.
+fn a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(place: &Place) {
     let _alone = alone(place);
     let soon = Duration::from_millis(200);
-    let ls = place.options().close_timeout(soon).create("h6-foreign").unwrap();
+    let ls = place.options().close_timeout(soon).create("removal-foreign").unwrap();
     let device = place.open_foreign(ls.name());
     let error = ls.release().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::TimedOut(_)), "{error}");
     // The kernel makes no lockspace as long as it removes one.
     let options = place.options().timeout(soon);
-    let error = options.create("h6-late").unwrap_err();
+    let error = options.create("removal-late").unwrap_err();
     assert!(error.is_timed_out(), "{error}");
-    let error = place.options().open("h6-late").unwrap_err();
+    let error = place.options().open("removal-late").unwrap_err();
     assert!(error.is_no_lockspace(), "{error}");
     drop(device);
-    eventually("the removal has ended", || minor(place, "h6-foreign").is_none());
-    // If it is made after all it is taken back, as nobody waits for it. A creation that comes behind
-    // has a lockspace of its own.
-    let ls = place.create("h6-late").unwrap();
+    eventually("the removal has ended", || minor(place, "removal-foreign").is_none());
+    // If it is made after all it is taken back, as nobody waits for it. A creation that comes
+    // behind has a lockspace of its own.
+    let ls = place.create("removal-late").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     ls.release().unwrap();
-    eventually("nothing is left", || minor(place, "h6-late").is_none());
+    eventually("nothing is left", || minor(place, "removal-late").is_none());
 }
 
 fn references_that_nobody_gives_back_can_be_dropped_at_once(place: &Place) {
@@ -107,7 +108,8 @@ fn references_that_nobody_gives_back_can_be_dropped_at_once(place: &Place) {
     assert!(matches!(error.kind, ErrorKind::Name(_)), "{error}");
 }
 
-fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) {
+/// Guards against #slash-in-a-name.
+fn names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) {
     let _others = together(place);
     let long = "x".repeat(65);
     for name in ["a/b", "/", "a b", "a\nb", "a\0b", "\t", "", ".", "..", &long] {
@@ -128,18 +130,19 @@ fn h7_names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) 
     ls.release().unwrap();
 }
 
+/// Guards against #minor-zero.
 #[test]
 #[ignore = "on kernels only: the control device"]
-fn h8_minor_zero_is_never_removed() {
+fn minor_zero_is_never_removed() {
     let place = &Place::kernel();
     let _others = together(place);
-    let ls = Lockspace::create("h8").unwrap();
+    let ls = Lockspace::create("minor").unwrap();
     let control = ControlDevice::open().unwrap();
     for flags in [RemoveFlags::empty(), RemoveFlags::FORCEFREE] {
         let error = control.remove_lockspace(Minor(0), flags).unwrap_err();
         assert_eq!(error.cause, Cause::MinorZero);
     }
-    assert_eq!(minor(place, "h8"), Some(ls.minor()));
+    assert_eq!(minor(place, "minor"), Some(ls.minor()));
     ls.release().unwrap();
 }
 
@@ -149,7 +152,7 @@ fn create_and_release() {
         for _ in 0..3 {
             scope.spawn(|| {
                 for _ in 0..10 {
-                    let ls = Lockspace::create("h13").unwrap();
+                    let ls = Lockspace::create("creations").unwrap();
                     ls.lock("r", Mode::Cr).wait().unwrap().unlock().unwrap();
                     ls.release().unwrap();
                 }
@@ -158,13 +161,13 @@ fn create_and_release() {
     });
 }
 
+/// Guards against #creations-at-once.
 #[test]
 #[ignore = "on kernels only: processes that share a node"]
-fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole() {
+fn creations_from_many_processes_and_threads_leave_the_list_of_devices_whole() {
     let place = &Place::kernel();
     let _others = together(place);
-    const TEST: &str =
-        "h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole";
+    const TEST: &str = "creations_from_many_processes_and_threads_leave_the_list_of_devices_whole";
     if process::role().is_some() {
         create_and_release();
         return process::say("done");
@@ -174,7 +177,7 @@ fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole
     children.iter_mut().for_each(|child| assert_eq!(child.line(), "done"));
     children.iter_mut().for_each(process::Child::await_end);
     // Read with a bound: a broken list has no end.
-    assert_eq!(minor(place, "h13"), None);
+    assert_eq!(minor(place, "creations"), None);
     let list = std::fs::read_to_string("/proc/misc").unwrap();
     let mut names: Vec<_> =
         list.lines().map(|line| line.trim().split_once(' ').unwrap().1).collect();
@@ -183,7 +186,7 @@ fn h13_creations_from_many_processes_and_threads_leave_the_list_of_devices_whole
     names.dedup();
     assert_eq!(names.len(), count, "a device stands there twice:\n{list}");
     assert!(names.contains(&"dlm-control"));
-    let ls = Lockspace::create("h13").unwrap();
+    let ls = Lockspace::create("creations").unwrap();
     ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
     ls.release().unwrap();
 }
@@ -198,7 +201,8 @@ fn without_descriptors_a_creation_says_so_and_gives_its_reference_back() {
     if process::role().is_none() {
         let mut child = process::spawn(TEST, "poor", "", None);
         let failures: usize = child.line().parse().unwrap();
-        // Of the control device, and of the lockspace's: what else there is comes when it is needed.
+        // Of the control device, and of the lockspace's: what else there is comes when it is
+        // needed.
         assert!(failures >= 2, "{failures} descriptors too few were tried");
         child.await_end();
         assert_eq!(minor(place, "h-few"), None);
@@ -291,7 +295,8 @@ fn a_creation_that_nobody_waits_for_any_more_is_taken_back(place: &Place) {
     }
     let backend = place.backend();
     let name = LockspaceName::new(b"h-zero").unwrap();
-    // Those that come late come one after the other. A reference that stayed would be there for good.
+    // Those that come late come one after the other. A reference that stayed would be there for
+    // good.
     let mut made = None;
     eventually("no reference is left", || {
         made = backend.create(&name, LockspaceFlags::NEWEXCL).ok();

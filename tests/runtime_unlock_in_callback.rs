@@ -1,6 +1,7 @@
-//! H-14: an unlock that another thread writes before the `write` of its lock's request has returned
-//! makes the kernel's list of locks hold freed memory. Each way in which a program can be told of a
-//! grant that early, and unlock at once. It shows on a machine with two processors.
+//! #ended-before-its-write-returned: an unlock that another thread writes before the `write` of its
+//! lock's request has returned makes the kernel's list of locks hold freed memory. Each way in
+//! which a program can be told of a grant that early, and unlock at once. It shows on a machine
+//! with two processors.
 //!
 //! `DLM_OPERATIONS` says how many locks each test takes.
 
@@ -62,8 +63,9 @@ fn contend(place: &Place, ls: Lockspace, work: impl Fn(&Lockspace) + Sync) {
     ls.release().unwrap();
 }
 
+/// Guards against #ended-before-its-write-returned.
 fn a_blocking_callback_unlocks_what_was_just_granted(place: &Place) {
-    let ls = place.create("h14-blocking").unwrap();
+    let ls = place.create("early-blocking").unwrap();
     let given_way = AtomicUsize::new(0);
     contend(place, ls, |ls| {
         let (sender, unlocked) = channel();
@@ -81,8 +83,9 @@ fn a_blocking_callback_unlocks_what_was_just_granted(place: &Place) {
     assert!(given_way.into_inner() > operations(place) / 2, "most were unlocked by their callback");
 }
 
+/// Guards against #ended-before-its-write-returned.
 fn a_completion_callback_unlocks_what_was_just_granted(place: &Place) {
-    let ls = place.create("h14-completion").unwrap();
+    let ls = place.create("early-completion").unwrap();
     contend(place, ls, |ls| {
         let (sender, unlocked) = channel();
         let slot = Arc::new(Mutex::new((false, None::<Lock>)));
@@ -137,16 +140,18 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Guards against #ended-before-its-write-returned.
 fn a_future_unlocks_what_the_background_thread_is_still_writing(place: &Place) {
-    let ls = place.options().background_writes().create("h14-unlock").unwrap();
+    let ls = place.options().background_writes().create("early-unlock").unwrap();
     contend(place, ls, |ls| {
         let lock = block_on(ls.lock("r", Mode::Ex).into_future()).unwrap();
         lock.unlock().unwrap();
     });
 }
 
+/// Guards against #ended-before-its-write-returned.
 fn a_future_drops_what_the_background_thread_is_still_writing(place: &Place) {
-    let ls = place.options().background_writes().create("h14-drop").unwrap();
+    let ls = place.options().background_writes().create("early-drop").unwrap();
     contend(place, ls, |ls| {
         let lock = block_on(ls.lock("r", Mode::Ex).into_future()).unwrap();
         assert_eq!(lock.mode(), Some(Mode::Ex));

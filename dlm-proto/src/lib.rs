@@ -9,6 +9,7 @@
 //! # The layers
 //!
 //! * [`protocol`]: a page that explains the protocol, with the life of a lock as bytes.
+//! * [`interface`]: a page of facts, what each device takes, answers and refuses.
 //! * [`layout`]: the raw structs, one per kernel ABI, with each offset asserted at compile time.
 //! * [`Request`] and [`LockResult`]: values that stand for a record in any ABI.
 //! * [`Abi`]: which of the four layouts is spoken: device version 5 or 6, with 64-bit or 32-bit
@@ -33,7 +34,7 @@
 //! # Where the facts come from
 //!
 //! `linux/dlm_device.h`, `linux/dlm.h` and `linux/dlmconstants.h`, the manual pages of libdlm, and
-//! experiments on the Debian kernels 6.1 and 6.12.
+//! the project's tests on the Debian kernels 6.1 and 6.12, which [`interface`] cites.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -46,6 +47,8 @@ mod flags;
 #[doc(hidden)]
 pub mod fuzzing;
 mod id;
+#[doc = include_str!("../docs/interface.md")]
+pub mod interface {}
 pub mod layout;
 mod lvb;
 mod mode;

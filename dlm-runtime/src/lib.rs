@@ -38,7 +38,7 @@
 //!   the lockspace anew, and is refused with [`ErrorKind::Forked`] otherwise.
 //! * Kernels since 6.10 can grant EX twice when the first requests for a resource come at the same
 //!   time. On a node this library keeps them apart; what is left, and what it costs:
-//!   [two resources of one name](manual#two-resources-of-one-name).
+//!   [two resources of one name](manual::hazards#two-resources-of-one-name).
 
 #![forbid(unsafe_code)]
 #![cfg_attr(dlm_model, allow(dead_code, reason = "schedules have no C face and poll nothing"))]

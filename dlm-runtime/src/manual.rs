@@ -1,5 +1,5 @@
-//! Coming from C libdlm: what became of each function and of each complaint. This module holds no
-//! code.
+//! Coming from C libdlm: what became of each function and of each complaint. Pages on the kernel
+//! are below: [`locks`], [`hazards`], and [`shown`], the tests of both. This module holds no code.
 //!
 //! # The functions of the manual pages
 //!
@@ -40,46 +40,6 @@
 //! | LKF_HEADQUE, LKF_NOORDER, LKF_NOQUEUEBAST | either |
 //! | LKF_NODLCKBLK | refused: kernels ignore it |
 //!
-//! # Two resources of one name
-//!
-//! A resource is made by the first request for it, and goes some time after its last lock. Kernels
-//! since 6.10 look for it and make it in two steps, and do not look again: if two requests come at
-//! the same time while there is no resource of that name, each may get a resource of its own. The
-//! locks on one know nothing of those on the other, and **both may be EX**. Later requests find one
-//! of the two. On one processor it was not seen. Threads of a program, programs, and users of other
-//! libraries are concerned alike.
-//!
-//! | kernel | two threads ask for EX on a fresh name at once | a mistake was |
-//! |---|---|---|
-//! | 6.1.176 | one gets it | never seen; the source of its time excludes it |
-//! | 6.12.95 | often both get it | seen in 44 to 88 of 100 rounds |
-//! | 6.12.117 | not tried | to be expected by the source |
-//!
-//! It came with the hash table for resources, in 6.10, and no repair is known here: every kernel
-//! since is taken for affected, and so are those of distributions into which that table was ported
-//! back. An older version number alone does not tell, so the library looks at the types of the dlm
-//! module (`/sys/kernel/btf/dlm`), or at the names of its functions (`/proc/kallsyms`). What it
-//! cannot see it takes for affected.
-//!
-//! What is safe:
-//!
-//! * A resource that is there. A lock in NL, granted before anybody else asks, keeps it: such as
-//!   one taken by whoever creates the lockspace, before others are let in. It is **not** enough that
-//!   each user takes a lock in NL first: those requests are the first, and two users that go on to
-//!   convert their locks may hold EX on two resources for as long as they like.
-//! * Requests for new locks that are written one after the other, which this library does by
-//!   itself on such kernels: by a mutex among the threads of a program, by a `flock` on the device
-//!   node among the programs of a node. That is two system calls for each new lock;
-//!   [`LockspaceOptions::concurrent_new_requests`] does without,
-//!   [`LockspaceOptions::serialize_new_requests`] does it on any kernel. A program of another
-//!   library on the same node is not kept apart.
-//!
-//! On a cluster this keeps the programs of each node apart, and not the nodes. By the
-//! source, a request of the node that keeps the name's directory entry can still meet that of
-//! another node, within microseconds, and a lock in NL helps there, too; neither was tried.
-//!
-//! The tests are `kernel_first_requests` and `runtime_first_requests`.
-//!
 //! # What users of C libdlm complain about
 //!
 //! The tests named here are those of the package `dlm-tests`, which run on real kernels.
@@ -118,8 +78,6 @@
 //! [`Lockspace::start_delivery`]: crate::Lockspace::start_delivery
 //! [`LockspaceOptions::create`]: crate::LockspaceOptions::create
 //! [`LockspaceOptions::open_or_create`]: crate::LockspaceOptions::open_or_create
-//! [`LockspaceOptions::concurrent_new_requests`]: crate::LockspaceOptions::concurrent_new_requests
-//! [`LockspaceOptions::serialize_new_requests`]: crate::LockspaceOptions::serialize_new_requests
 //! [`LockRequest::start`]: crate::LockRequest::start
 //! [`LockRequest::wait`]: crate::LockRequest::wait
 //! [`LockRequest::flags`]: crate::LockRequest::flags
@@ -139,3 +97,12 @@
 
 #[cfg(doc)]
 use crate::{ConvertRequest, LockRequest, LockspaceOptions, UnlockRequest};
+
+#[doc = include_str!("../docs/locks.md")]
+pub mod locks {}
+
+#[doc = include_str!("../docs/hazards.md")]
+pub mod hazards {}
+
+#[doc = include_str!("../docs/shown.md")]
+pub mod shown {}

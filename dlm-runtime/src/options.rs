@@ -105,7 +105,7 @@ impl LockspaceOptions {
     ///
     /// Where exclusion needs it, which is on kernels since 6.10 and on those of distributions that
     /// have their resource table, and wherever it cannot be told, this is done without being asked
-    /// for: see [two resources of one name](crate::manual#two-resources-of-one-name). It keeps apart
+    /// for: see [two resources of one name](crate::manual::hazards#two-resources-of-one-name). It keeps apart
     /// the threads of a program by a mutex, and the open lockspaces of this name on this node by a
     /// `flock` on the device node, which is two system calls for each [`Lockspace::lock`].
     /// Conversions and unlocks cost what they did.

@@ -1,4 +1,5 @@
 # What an orphan's waiters would have told it is not told to who adopts it.
+shows adopter-misses-notices
 open a b c
 a lock A "r" EX persistent
 a gets A granted

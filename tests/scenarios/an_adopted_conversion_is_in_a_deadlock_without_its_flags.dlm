@@ -1,5 +1,6 @@
 # A conversion that waits in a deadlock because of NODLCKWT loses this flag as its lock, an orphan, is
 # adopted. It is in the deadlock still, and so is the other one: nobody is told that they wait.
+shows adoption-replaces-flags
 open a b c
 a lock A "r" CW persistent
 a gets A granted

@@ -1,6 +1,7 @@
 # As an_alternate_mode_that_is_held_already_is_granted_twice.dlm, with the calls of the fuzzer's input
 # fuzz/corpus/engine/alternate_held_1: the conversion in front is broken off by DEADLOCK of a third
 # session, and the one behind it takes the alternate mode, which its lock holds already.
+shows alternate-granted-twice
 open a b c
 a lock A "a" PR
 a gets A granted

@@ -1,6 +1,7 @@
 # Both kernels have this defect. A conversion that waits is granted the alternate mode, which the
 # lock holds already, and then a second time, when it asks for nothing: the lock is left without a
 # mode, which is shown as NL here.
+shows alternate-granted-twice
 open a b c
 a lock A "r" PR
 a gets A granted

@@ -1,5 +1,6 @@
 # An orphan whose conversion waits is adopted with EXPEDITE, which takes the place of the flags of
 # the conversion: at the next chance it is granted, whatever others hold.
+shows expedite-on-an-orphan
 open a b c
 a lock A "r" CW persistent
 a gets A granted

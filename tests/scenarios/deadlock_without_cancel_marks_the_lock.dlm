@@ -1,4 +1,5 @@
 # On a granted lock it leaves a mark, which the next cancel that does something shows.
+shows deadlock-command
 open a b
 a lock A "r" PR
 a gets A granted

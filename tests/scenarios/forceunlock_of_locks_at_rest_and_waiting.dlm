@@ -1,4 +1,5 @@
 # With nothing under way between nodes, FORCEUNLOCK is an unlock.
+shows unlock-during-an-operation
 open a b
 a lock A "r" PR
 a gets A granted

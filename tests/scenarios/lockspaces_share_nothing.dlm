@@ -1,4 +1,5 @@
 # Neither locks nor ids.
+shows lockspaces-share-nothing
 control create two
 open a
 open b in two

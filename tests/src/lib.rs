@@ -17,7 +17,9 @@
 //! * [`scenario`]: what the kernel does, in files that people can read.
 //! * [`conformance`]: the same random scripts on the kernel and on an engine.
 //!
-//! Lines such as "l20" in the tests' names are those of the checklist from which they were written.
+//! A test that shows a fact of the account of the kernel (`dlm-proto/docs/interface.md`,
+//! `dlm-runtime/docs/locks.md`) cites its heading (#reuse-of-ids); `cargo xtask facts` makes a page
+//! of that.
 
 #![allow(
     clippy::unwrap_used,

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod conformance;
 pub mod demo;
 pub mod dist;
+pub mod facts;
 pub mod fuzz;
 pub mod size;
 pub mod test;
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND [ARG]...
     chaos     takes locks on a cluster whose nodes die, freeze and lose their network
     demo      shows a lock changing hands
     dist      lays out what programs in C need: libraries, header, manual
+    facts     checks what is known of the kernel against the tests that show it
     fuzz      feeds the decoders with any bytes, under AddressSanitizer
     size      measures a static program that takes a lock
     test      everything that must pass, on this machine and in virtual machines
@@ -89,6 +91,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("chaos") => chaos::run(rest),
         Some("demo") => demo::run(rest),
         Some("dist") => dist::run(rest),
+        Some("facts") => facts::run(rest),
         Some("fuzz") => fuzz::run(rest),
         Some("size") => size::run(rest),
         Some("test") => test::run(rest),

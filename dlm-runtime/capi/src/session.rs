@@ -53,7 +53,7 @@ pub(crate) fn close(session: &Session) -> bool {
 }
 
 /// Cancels persistent requests that wait. Left behind as orphans they would crash the kernel when
-/// somebody purges them (H-1).
+/// somebody purges them (#waiting-persistent-orphan).
 fn cancel_persistent(session: &Session) {
     let mut waiting: Vec<(Begun, OthersEnd)> = Vec::new();
     {

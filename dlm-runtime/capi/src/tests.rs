@@ -1,5 +1,5 @@
-//! The C face against lock managers that refuse, and nodes that do not answer: what a C program has no
-//! means to bring about.
+//! The C face against lock managers that refuse, and nodes that do not answer: what a C program has
+//! no means to bring about.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
@@ -60,8 +60,8 @@ impl Block {
 
     fn status(&self) -> c_int {
         let status: *const c_int = self.lksb.cast();
-        // SAFETY: the first field of a block as for `caller`; the other threads of these tests write
-        // it before they count.
+        // SAFETY: the first field of a block as for `caller`; the other threads of these tests
+        // write it before they count.
         unsafe { status.read_volatile() }
     }
 
@@ -266,7 +266,7 @@ fn refusing(errno: dlm_sys::Errno) -> (Arc<Session>, Arc<Session>, Arc<AtomicU32
 fn a_refused_cancel_is_told_and_an_unlock_after_it_goes_through() {
     for (errno, number, again) in [
         (dlm_sys::Errno::ENOMEM, ENOMEM, Ok(())),
-        // The kernel has noted it: a second one would make it warn (H-3).
+        // The kernel has noted it: a second one would make it warn (#refused-with-a-warning).
         (dlm_sys::Errno::ENOBUFS, ENOBUFS, Err(Errno(EINVAL))),
     ] {
         let (here, there, refusals) = refusing(errno);

@@ -181,9 +181,9 @@ impl<O, L: Default> Core<O, L> {
         self.in_flight + self.noticed
     }
 
-    /// Locks that nobody wants any more and whose unlock the kernel has not accepted, and conversions
-    /// that were given up and have not ended. Somebody must read results and look at the alarms while
-    /// there are any.
+    /// Locks that nobody wants any more and whose unlock the kernel has not accepted, and
+    /// conversions that were given up and have not ended. Somebody must read results and look at
+    /// the alarms while there are any.
     #[inline]
     #[must_use]
     pub const fn left_over(&self) -> usize {
@@ -385,9 +385,9 @@ impl<O, L: Default> Core<O, L> {
         self.is_shared = true;
     }
 
-    /// This is a forked child, the process `owner`. It goes on with the locks that its parent had, and
-    /// leaves to the parent what that was about to do: requests whose write has not returned, what
-    /// waits for its turn, released locks, deadlines. Returns what was kept for those.
+    /// This is a forked child, the process `owner`. It goes on with the locks that its parent had,
+    /// and leaves to the parent what that was about to do: requests whose write has not returned,
+    /// what waits for its turn, released locks, deadlines. Returns what was kept for those.
     pub fn set_child(&mut self, owner: u32) -> (Vec<O>, Vec<L>) {
         self.set_shared();
         self.owner = owner.max(1);
@@ -420,8 +420,8 @@ impl<O, L: Default> Core<O, L> {
     }
 
     /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,
-    /// whose owners are to be told. Ask [`Core::follow`] for each of [`Core::tokens`] then: those that
-    /// nobody wants any more are gone.
+    /// whose owners are to be told. Ask [`Core::follow`] for each of [`Core::tokens`] then: those
+    /// that nobody wants any more are gone.
     pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
         self.has_ended = true;
         self.in_flight = 0;
@@ -449,7 +449,7 @@ impl<O, L: Default> Core<O, L> {
 
     /// Whether this core has a lock on a resource, granted or waiting, whose request the kernel has
     /// accepted: then the resource exists, and a request for it needs no care to be the first one
-    /// (H-15). Needs [`Options::has_names`].
+    /// (#two-resources-of-one-name). Needs [`Options::has_names`].
     #[must_use]
     pub fn knows_resource(&self, name: &[u8]) -> bool {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
@@ -506,8 +506,8 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// The request for a lock was accepted: its resource exists, unless the lock is gone again, or may
-    /// be any moment.
+    /// The request for a lock was accepted: its resource exists, unless the lock is gone again, or
+    /// may be any moment.
     #[inline]
     pub(crate) fn list_new(&mut self, token: Token) {
         if self.names.is_some() {

@@ -20,10 +20,11 @@
 //! # One write at a time for each lock
 //!
 //! The kernel lists a new lock with its owner only after it has queued the grant. A lock that ends
-//! in between (H-14) leaves freed memory on that list, and a cancel that is written too early or
-//! too late hits another operation, or another lock. So nothing is written for a lock while another
-//! write for it has not returned. What is asked for meanwhile is kept in its entry, and handed out
-//! by [`Core::follow`] when the write has returned: to the thread that wrote, which writes it next.
+//! in between (#ended-before-its-write-returned) leaves freed memory on that list, and a cancel
+//! that is written too early or too late hits another operation, or another lock. So nothing is
+//! written for a lock while another write for it has not returned. What is asked for meanwhile is
+//! kept in its entry, and handed out by [`Core::follow`] when the write has returned: to the thread
+//! that wrote, which writes it next.
 //!
 //! # Two sets of rules
 //!

@@ -5,8 +5,8 @@ use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, V
 use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
 use crate::submission::Refusal;
 
-/// The cancel of the operation in flight. There is one at most: the kernel refuses a second one with
-/// a warning (H-3).
+/// The cancel of the operation in flight. There is one at most: the kernel refuses a second one
+/// with a warning (#refused-with-a-warning).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Cancel {
     #[default]
@@ -47,7 +47,8 @@ pub(crate) struct LockState {
     /// the kernel refuses an unlock without force (EBUSY).
     cancel_unanswered: bool,
     /// The flags of unlocks that were refused after the kernel had noted them. It has them until it
-    /// takes a conversion, and refuses a second FORCEUNLOCK with a warning (H-3).
+    /// takes a conversion, and refuses a second FORCEUNLOCK with a warning
+    /// (#refused-with-a-warning).
     noted: LockFlags,
     /// The kernel does not know the lock any more. What was in flight may still have a result.
     is_lost: bool,
@@ -55,7 +56,7 @@ pub(crate) struct LockState {
     /// asked to or not.
     valblk: bool,
     /// The kernel keeps a block for this lock, which it does from the first VALBLK on. Without one
-    /// an unlock cannot write (H-16).
+    /// an unlock cannot write (#unlock-without-a-buffer).
     kernel_has_lvb: bool,
     /// It was another owner's, who may have left such a block in it.
     was_orphan: bool,
@@ -184,8 +185,8 @@ impl LockState {
         self.is_lost = true;
     }
 
-    /// Whether the kernel does not know the lock any more, although what was in flight has no result
-    /// yet.
+    /// Whether the kernel does not know the lock any more, although what was in flight has no
+    /// result yet.
     pub(crate) const fn is_lost(&self) -> bool {
         self.is_lost
     }
@@ -210,8 +211,8 @@ impl LockState {
         }
     }
 
-    /// The mode that is granted; of a request in flight, that which is granted if another process has
-    /// read its end.
+    /// The mode that is granted; of a request in flight, that which is granted if another process
+    /// has read its end.
     pub(crate) fn granted_unless_lost(&self) -> Option<Mode> {
         let requested = || self.op.filter(|op| op.kind == Kind::Request).map(|op| op.mode);
         self.granted.or_else(requested)
@@ -230,8 +231,8 @@ impl LockState {
         self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
     }
 
-    /// Starts a conversion, of a lock with nothing in flight or whose operation the kernel may know to
-    /// have ended.
+    /// Starts a conversion, of a lock with nothing in flight or whose operation the kernel may know
+    /// to have ended.
     pub(crate) fn begin_convert(&mut self, op: Operation, write: Option<ValueBlock>, xid: u64) {
         self.start(op);
         self.lvb_to_write = write;
@@ -273,16 +274,16 @@ impl LockState {
         }
     }
 
-    /// The kernel has taken an operation over this one. If that is a conversion, this one has ended; a
-    /// request, by a grant.
+    /// The kernel has taken an operation over this one. If that is a conversion, this one has
+    /// ended; a request, by a grant.
     fn note_lost(&mut self, kind: Kind, under: Operation) {
         if kind == Kind::Convert && under.kind == Kind::Request {
             self.granted = self.granted.or(Some(under.mode));
         }
     }
 
-    /// The kernel refused the operation in flight: the lock is as it was, but for the flags that the
-    /// kernel may have noted.
+    /// The kernel refused the operation in flight: the lock is as it was, but for the flags that
+    /// the kernel may have noted.
     pub(crate) fn refused(&mut self, refusal: Refusal) {
         if let Some(op) = self.op {
             match (op.kind, refusal) {
@@ -325,13 +326,14 @@ impl LockState {
 
     /// Whether a cancel was sent that ends the operation in flight, if nothing else does.
     ///
-    /// An unlock waits for that. Of a cancel and an unlock behind a conversion the kernel forgets the
-    /// unlock if the master of the resource dies before it has answered.
+    /// An unlock waits for that. Of a cancel and an unlock behind a conversion the kernel forgets
+    /// the unlock if the master of the resource dies before it has answered.
     pub(crate) fn is_cancelling(&self) -> bool {
         self.cancel == Cancel::Sent && self.op.is_some_and(|op| op.kind != Kind::Unlock)
     }
 
-    /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for it.
+    /// Decides how to get rid of a lock that nobody wants any more. Nothing is being written for
+    /// it.
     pub(crate) fn release(&self) -> Release {
         let unlock = |(flags, block)| Release::Unlock(flags, block);
         let force = |(flags, block)| Release::Unlock(LockFlags::FORCEUNLOCK | flags, block);
@@ -379,12 +381,13 @@ impl LockState {
         }
     }
 
-    /// What a request must carry in place of a block that it writes (H-18).
+    /// What a request must carry in place of a block that it writes
+    /// (#carried-block-becomes-the-block).
     ///
     /// The kernel puts the bytes of each conversion and unlock into the lock's own buffer, and when
     /// the master of the resource dies these buffers are all that is left of the block: that of a
-    /// lock in CW or above becomes the block, and counts as valid, even if its conversion is still in
-    /// flight or has failed.
+    /// lock in CW or above becomes the block, and counts as valid, even if its conversion is still
+    /// in flight or has failed.
     #[inline]
     pub(crate) fn carried_block(&self) -> ValueBlock {
         match self.known_lvb {
@@ -406,16 +409,17 @@ impl LockState {
         (self.kernel_has_lvb || self.was_orphan) && (self.may_write() || flying)
     }
 
-    /// Whether the kernel may take what is held for a mode that writes the block when it is unlocked.
+    /// Whether the kernel may take what is held for a mode that writes the block when it is
+    /// unlocked.
     fn may_write(&self) -> bool {
         self.granted.max(self.possible_mode).is_some_and(|mode| mode >= Mode::Pw)
     }
 
-    /// What an unlock must carry so that the block stays as it is, whatever has become of what is in
-    /// flight. `None`: it may change a block that is not known.
+    /// What an unlock must carry so that the block stays as it is, whatever has become of what is
+    /// in flight. `None`: it may change a block that is not known.
     ///
-    /// The kernel stores whatever an unlock of PW or EX carries if the last request or conversion had
-    /// VALBLK: then this is what is there already.
+    /// The kernel stores whatever an unlock of PW or EX carries if the last request or conversion
+    /// had VALBLK: then this is what is there already.
     fn kept(&self) -> Option<(LockFlags, ValueBlock)> {
         let flying = self.op.filter(|op| op.kind != Kind::Unlock);
         let (valblk, mode) =

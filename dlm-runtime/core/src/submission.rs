@@ -46,7 +46,7 @@ impl What {
 
 impl Ticket {
     /// Whether the submission makes a new lock, which a kernel may have to be asked for one at a
-    /// time (H-15).
+    /// time (#two-resources-of-one-name).
     #[must_use]
     pub const fn is_new_lock(&self) -> bool {
         matches!(self.what, What::Request)
@@ -118,7 +118,7 @@ pub enum Refusal {
     Later,
     /// The kernel lacks a message buffer for another node. It had noted the flags of the request
     /// before, so that a cancel or a forced unlock would be refused the next time, with a warning
-    /// (H-3).
+    /// (#refused-with-a-warning).
     NoBuffer,
     /// Any other refusal.
     Never,
@@ -127,9 +127,9 @@ pub enum Refusal {
 impl Refusal {
     /// The meaning of an error number (positive) that `write` gave for a request on a lock.
     ///
-    /// Source: `fs/dlm/lock.c` (ENOENT for an unknown id, EBUSY, ENOBUFS on the way to another node,
-    /// after `validate_unlock_args` has stored the flags), `fs/dlm/user.c` (ENOMEM, ENODEV, EBADF
-    /// without a lockspace or device).
+    /// Source: `fs/dlm/lock.c` (ENOENT for an unknown id, EBUSY, ENOBUFS on the way to another
+    /// node, after `validate_unlock_args` has stored the flags), `fs/dlm/user.c` (ENOMEM, ENODEV,
+    /// EBADF without a lockspace or device).
     #[must_use]
     pub const fn from_errno(errno: i32) -> Self {
         match errno {

@@ -84,8 +84,8 @@ pub(crate) fn conversion(from: Mode, to: Mode, flags: LockFlags) -> Result<(), &
     Ok(())
 }
 
-/// Checks the flags of a request whose caller may do what the kernel allows. FORCEUNLOCK would leave
-/// a lock that nobody can release (H-2).
+/// Checks the flags of a request whose caller may do what the kernel allows. FORCEUNLOCK would
+/// leave a lock that nobody can release (#force-on-a-request).
 #[inline]
 pub(crate) fn harmless(flags: LockFlags) -> Result<(), &'static str> {
     refuse_any(flags, &NEVER_HARMLESS)?;
@@ -106,11 +106,11 @@ pub(crate) fn harmless_conversion(
     refuse_any(flags, &NEVER_HARMLESS)?;
     let alternates = [(LockFlags::ALTPR, Mode::Pr), (LockFlags::ALTCW, Mode::Cw)];
     for from in from {
-        // The kernel refuses it with a warning in its log (H-3).
+        // The kernel refuses it with a warning in its log (#refused-with-a-warning).
         if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
             return Err(WRONG_QUECVT);
         }
-        // The kernel grants that twice if it has to wait (H-19).
+        // The kernel grants that twice if it has to wait (#alternate-granted-twice).
         let held = |(flag, mode)| flags.contains(flag) && mode == from;
         if !flags.contains(LockFlags::NOQUEUE) && alternates.into_iter().any(held) {
             return Err("a conversion to an alternate mode that is held leaves a lock without one");
@@ -119,7 +119,8 @@ pub(crate) fn harmless_conversion(
     Ok(())
 }
 
-/// Checks that a conversion moves the value block as its caller expects. `writes`: a block is given.
+/// Checks that a conversion moves the value block as its caller expects. `writes`: a block is
+/// given.
 pub(crate) fn conversion_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {
     match (from.lvb_transfer(to), writes) {
         (LvbTransfer::Read, false) | (LvbTransfer::Write, true) => Ok(()),

@@ -3,15 +3,15 @@
 //! Kernels trust the programs that write to their devices: a wrong id, an unlock that comes too
 //! early or a flag in the wrong place crashes a node, or leaves a lock that nobody can release. An
 //! [`Engine`](crate::Engine) survives all of that, so a program tested on it alone may still hurt a
-//! kernel. [`Strict`] is told of each `write` and `read` of a device, and refuses what the rules of
-//! KERNEL-ABI.md forbid, most of all its section 9.1. [`Session`] puts it before a session of an
-//! engine.
+//! kernel. [`Strict`] is told of each `write` and `read` of a device, and refuses what the page
+//! `hazards` of `dlm_runtime::manual` tells of. [`Session`] puts it before a session of an engine.
 //!
 //! Threads overlap: a `write` has a beginning, [`Strict::begin_write`], and an end,
 //! [`Strict::end_write`], and others may write and read in between. What the kernel has done by
 //! then is not known to a program, and no rule depends on it: a request is refused if it *can* do
 //! harm by what the program knows, whether or not it would this time. [`Session`] alone looks into
-//! the engine, for two things: unread results (H-9), and orphans that a PURGE would meet (H-1).
+//! the engine, for two things: unread results (#seventh-unread-result), and orphans that a PURGE
+//! would meet (#waiting-persistent-orphan).
 //!
 //! ```
 //! use dlm_engine::strict::{Session, Violation};
@@ -38,7 +38,7 @@
 //! let unlock = unlock.encode(Abi::V6_64, &mut bytes)?;
 //! let refused = session.begin_write(&mut engine, unlock).unwrap_err();
 //! assert_eq!(refused, Violation::LockUnreturned(LockId(1)));
-//! assert_eq!(refused.rule(), "H-14");
+//! assert_eq!(refused.rule(), "#ended-before-its-write-returned");
 //!
 //! assert_eq!(session.end_write(write), Ok(1));
 //! assert_eq!(session.write(&mut engine, unlock)?, Ok(0));
@@ -52,10 +52,11 @@
 //! completion before the next, and forgets the id of a lock when it writes the UNLOCK.
 //!
 //! Hazards that are no request of one device are none of its business: a REMOVE with open devices
-//! (H-6), completions that never come (H-11), the monitor device (H-12), CREATE and REMOVE beside
-//! each other (H-13, H-17). [`check_control`] looks at what is written to the control device (H-7,
-//! H-8). First requests (H-15) are looked at if [asked for](Strict::first_requests_apart), within
-//! the device.
+//! (#removal-under-open-devices), completions that never come (#completion-that-never-comes), the
+//! monitor device (#monitor-open-to-all), CREATE and REMOVE beside each other (#creations-at-once,
+//! #minor-used-again). [`check_control`] looks at what is written to the control device
+//! (#slash-in-a-name, #minor-zero). First requests (#two-resources-of-one-name) are looked at if
+//! [asked for](Strict::first_requests_apart), within the device.
 
 mod block;
 mod finish;
@@ -130,8 +131,8 @@ impl Strict {
     }
 
     /// Refuses a LOCK on a resource while another LOCK on it is being written, unless a lock of
-    /// this device is on it, granted or waiting: what kernels since 6.10 need (H-15). Other devices
-    /// of the node are not seen.
+    /// this device is on it, granted or waiting: what kernels since 6.10 need
+    /// (#two-resources-of-one-name). Other devices of the node are not seen.
     #[must_use]
     pub fn first_requests_apart(mut self) -> Self {
         self.first_requests_apart = true;

@@ -91,8 +91,9 @@ fn a_lock_of_another_node_is_granted_when_the_master_answers() {
     });
 }
 
+/// Shows #noqueue-leaves-a-dead-id and #alternate-modes.
 #[test]
-fn l20_l28_a_request_of_another_node_can_be_refused_or_get_another_mode() {
+fn a_request_of_another_node_can_be_refused_or_get_another_mode() {
     Cluster::each(2, |cluster| {
         let (master, holder) = (cluster.open(1), cluster.open(2));
         master.granted("r", Mode::Pr, NONE, 1);
@@ -109,8 +110,9 @@ fn l20_l28_a_request_of_another_node_can_be_refused_or_get_another_mode() {
     });
 }
 
+/// Shows #conversions-with-a-remote-master.
 #[test]
-fn l40_a_second_conversion_waits_for_the_first_and_one_down_is_granted_at_once() {
+fn a_second_conversion_waits_for_the_first_and_one_down_is_granted_at_once() {
     Cluster::each(2, |cluster| {
         let (_master, holder, lock) = cluster.remote(Mode::Nl);
         holder.convert(lock, Mode::Ex, NONE, 2);
@@ -123,8 +125,9 @@ fn l40_a_second_conversion_waits_for_the_first_and_one_down_is_granted_at_once()
     });
 }
 
+/// Shows #unlock-during-an-operation.
 #[test]
-fn l45_an_unlock_before_the_answer_is_refused_unless_by_force() {
+fn an_unlock_before_the_answer_is_refused_unless_by_force() {
     Cluster::each(2, |cluster| {
         let (master, holder) = (cluster.open(1), cluster.open(2));
         master.granted("r", Mode::Nl, NONE, 1);
@@ -145,8 +148,9 @@ fn l45_an_unlock_before_the_answer_is_refused_unless_by_force() {
     });
 }
 
+/// Shows #cancel-loses-the-race.
 #[test]
-fn l50_a_cancel_comes_too_late_for_what_is_granted() {
+fn a_cancel_comes_too_late_for_what_is_granted() {
     Cluster::each(2, |cluster| {
         let (master, holder) = (cluster.open(1), cluster.open(2));
         master.granted("r", Mode::Nl, NONE, 1);
@@ -164,8 +168,9 @@ fn l50_a_cancel_comes_too_late_for_what_is_granted() {
     });
 }
 
+/// Shows #waiting-lock-is-unlocked and #converting-lock-is-unlocked.
 #[test]
-fn l43_l44_waiting_and_converting_locks_of_another_node_are_unlocked() {
+fn waiting_and_converting_locks_of_another_node_are_unlocked() {
     Cluster::each(2, |cluster| {
         let (master, holder) = (cluster.open(1), cluster.open(2));
         master.granted("r", Mode::Pr, NONE, 1);
@@ -287,8 +292,9 @@ fn crash_of_the_holder(cluster: &Cluster, master: u32) {
     assert_eq!((read.flags, read.lvb), (StatusFlags::empty(), Some(ValueBlock([8; 32]))));
 }
 
+/// Shows #dead-node-invalidates-the-block.
 #[test]
-fn l59_a_node_with_ex_and_the_block_crashes_and_its_master_with_it() {
+fn a_node_with_ex_and_the_block_crashes_and_its_master_with_it() {
     Cluster::each(3, |cluster| crash_of_the_holder(cluster, 1));
 }
 

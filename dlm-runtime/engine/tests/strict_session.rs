@@ -105,7 +105,7 @@ fn the_next_lock_has_the_id_of_one_whose_end_is_unread() {
         assert_eq!(it.end_write(unlocking), Ok(0));
         assert_eq!(first == second, node.engine.config().profile == Profile::Linux6_12);
         let late = node.try_write(&mut it, &convert(1, first, Mode::Nl)).unwrap_err();
-        assert_eq!(late.rule(), "H-5");
+        assert_eq!(late.rule(), "#stale-id");
         node.reads(&mut it, LockStatus::Unlocked);
         node.reads(&mut it, LockStatus::Granted);
         node.write(&mut it, &convert(2, second, Mode::Nl));

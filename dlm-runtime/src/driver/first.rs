@@ -1,7 +1,7 @@
 //! Requests that may make a resource, kept apart from each other.
 //!
 //! Kernels since 6.10 can make two resources of one name for two such requests; see
-//! [two resources of one name](crate::manual#two-resources-of-one-name). Threads of a process are
+//! [two resources of one name](crate::manual::hazards#two-resources-of-one-name). Threads of a process are
 //! kept apart by a flag, as they share an open device, and processes of a node by the lock on the
 //! device's node, which only who may open it can hold.
 

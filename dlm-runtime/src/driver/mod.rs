@@ -1,7 +1,7 @@
 //! The driver: the device, the threads and the callbacks around a [`dlm_core::Core`].
 //!
-//! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of this
-//! crate, or the C libraries (`dlm-runtime/capi`).
+//! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of
+//! this crate, or the C libraries (`dlm-runtime/capi`).
 //!
 //! * `call`: what is asked for, and what is written for it.
 //! * `read`, `effects`: a result, and what is left to do when nothing is locked.
@@ -14,8 +14,8 @@
 //! # What may be locked when
 //!
 //! The gate is locked for one read and its routing, and inside of it the table for the routing.
-//! Foreign code (callbacks, wakers, drops of users' values) and writes happen when nothing is locked
-//! and the thread has no role that others wait for.
+//! Foreign code (callbacks, wakers, drops of users' values) and writes happen when nothing is
+//! locked and the thread has no role that others wait for.
 
 mod alarm;
 pub(crate) mod call;
@@ -95,7 +95,7 @@ pub struct State<F: Face> {
 pub struct DriverOptions {
     /// Requests for futures and unlocks of dropped locks are written by a thread of their own.
     pub background_writes: bool,
-    /// Whether first requests for a resource are kept apart (H-15).
+    /// Whether first requests for a resource are kept apart (#two-resources-of-one-name).
     pub keep_apart: KeepApart,
     /// What may be asked for.
     pub rules: Rules,
@@ -274,8 +274,8 @@ impl<F: Face> State<F> {
         }
     }
 
-    /// An operation has failed without a result, and what was kept for it was handed out just now. Its
-    /// end is kept for the thread or task that waits for it, which may look any moment.
+    /// An operation has failed without a result, and what was kept for it was handed out just now.
+    /// Its end is kept for the thread or task that waits for it, which may look any moment.
     pub(crate) fn fail(&mut self, begun: Begun, user: Option<&Notify<F>>, failure: Failure) {
         self.handed_out(user);
         if matches!(user, Some(Notify::Thread(_) | Notify::Task(_))) {
@@ -290,8 +290,8 @@ impl<F: Face> State<F> {
         self.awaited() + self.core.left_over()
     }
 
-    /// The same without what is left over, which a thread of its own sees to: nobody else is told of
-    /// that, so it may be there while the others sleep.
+    /// The same without what is left over, which a thread of its own sees to: nobody else is told
+    /// of that, so it may be there while the others sleep.
     #[inline]
     pub(crate) fn awaited(&self) -> usize {
         self.delivered + self.core.noticed()

@@ -1,5 +1,5 @@
 //! What may end a lock, asked for while the `write` of its request has not returned: it is written
-//! after that (H-14 of KERNEL-ABI.md; the monitor of the device refuses it otherwise).
+//! after that (#ended-before-its-write-returned; the monitor of the device refuses it otherwise).
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What must not be done to a kernel.
 //!
-//! Numbers are those of section 9 of KERNEL-ABI.md. Hazards that generated scripts cannot reach, by
-//! their making, are not looked for here: FORCEUNLOCK in a request (H-2), names and minor numbers
-//! (H-6 to H-8), short requests and buffers (H-10).
+//! Hazards that generated scripts cannot reach, by their making, are not looked for here: FORCEUNLOCK
+//! in a request (#force-on-a-request), names and minor numbers (#slash-in-a-name, #minor-zero), short
+//! requests and buffers (#unchecked-lengths).
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,9 @@ pub(super) fn reason<B: Backend>(
         Step::Close { sessions } => {
             for session in sessions {
                 if waits_persistently(session, engine, owners)? {
-                    return Ok(Some("H-1: a persistent request waits in a session that closes"));
+                    return Ok(Some(
+                        "#waiting-persistent-orphan: a persistent request waits in a session that closes",
+                    ));
                 }
             }
             Ok(None)
@@ -74,7 +76,7 @@ fn request<B: Backend>(
         && matches!(ask.what, What::Convert { .. })
         && !may_queue(found, &ask.what)
     {
-        return Ok(Some("H-3: QUECVT on a pair that gives something up"));
+        return Ok(Some("#refused-with-a-warning: QUECVT on a pair that gives something up"));
     }
     let Some(found) = found else { return Ok(None) };
     let had = LockFlags::from_bits_retain(found.flags);
@@ -83,7 +85,7 @@ fn request<B: Backend>(
     }
     for once in [LockFlags::CANCEL, LockFlags::FORCEUNLOCK] {
         if flags.contains(once) && had.contains(once) {
-            return Ok(Some("H-3: a second CANCEL or FORCEUNLOCK"));
+            return Ok(Some("#refused-with-a-warning: a second CANCEL or FORCEUNLOCK"));
         }
     }
     let is_orphan = !owners.contains_key(&(space, id));

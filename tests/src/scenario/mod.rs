@@ -26,7 +26,6 @@ pub use backend::{Backend, Lock, Queue, Resource, Thread};
 pub use corpus::{FILES, named, scenario};
 pub use device::Devices;
 pub use engine::EngineDevices;
-pub use parse::CHECKLIST;
 pub use player::{Handle, Observed, Player};
 pub use run::{rerecord, run};
 pub use step::{

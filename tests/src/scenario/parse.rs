@@ -11,9 +11,6 @@ use super::step::{
 use super::text::{Mistake, Word};
 use crate::kernel::Kernel;
 
-/// The number of lines in the checklist.
-pub const CHECKLIST: u32 = 86;
-
 impl Scenario {
     /// Reads a file.
     ///
@@ -22,7 +19,7 @@ impl Scenario {
     /// The first mistake in it.
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
         let mut scenario =
-            Self { file: file.to_owned(), lines: Vec::new(), warns: false, steps: Vec::new() };
+            Self { file: file.to_owned(), shows: Vec::new(), warns: false, steps: Vec::new() };
         for (at, line) in text.lines().enumerate() {
             let line_number = at + 1;
             scenario.line(line_number, line).map_err(|text| Mistake {
@@ -39,13 +36,9 @@ impl Scenario {
         if rest.words.is_empty() {
             return Ok(());
         }
-        if rest.is("lines") {
+        if rest.is("shows") {
             while let Some(word) = rest.plain() {
-                let line: u32 = whole(&word)?;
-                if !(1..=CHECKLIST).contains(&line) {
-                    return Err(format!("the checklist has lines 1 to {CHECKLIST}, not {line}"));
-                }
-                self.lines.push(line);
+                self.shows.push(word);
             }
             return rest.end();
         }
@@ -303,9 +296,11 @@ mod tests {
 
     #[test]
     fn headers_and_kernels_are_read() {
-        let text = "# title\nlines 5 6\nwarns\non 6.1 open a # tail\non 6.12 close a\n";
+        let text =
+            "# title\nshows one-fact another-fact\nwarns\non 6.1 open a # tail\non 6.12 close a\n";
         let scenario = Scenario::parse("f.dlm", text).unwrap();
-        assert_eq!((scenario.lines, scenario.warns), (vec![5, 6], true));
+        assert_eq!(scenario.shows, ["one-fact", "another-fact"]);
+        assert!(scenario.warns);
         let placed: Vec<_> = scenario.steps.iter().map(|it| (it.line, it.only)).collect();
         assert_eq!(placed, [(4, Some(Kernel::V6_1)), (5, Some(Kernel::V6_12))]);
     }
@@ -317,7 +312,6 @@ mod tests {
             "f.dlm:2: wanted a mode (NL, CR, CW, PR, PW or EX), not `XX`"
         );
         for (text, part) in [
-            ("lines 87", "1 to 86"),
             ("on 5.10 open a", "6.1 or 6.12"),
             ("a lock A r EX", "quotation marks, not `r`"),
             ("a lock A", "quotation marks, not the end of the line"),

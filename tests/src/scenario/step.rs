@@ -16,8 +16,8 @@ pub const MAIN: &str = "main";
 pub struct Scenario {
     /// The file, for messages.
     pub file: String,
-    /// The lines of the checklist that it shows.
-    pub lines: Vec<u32>,
+    /// The facts of the account that it shows, by their anchors.
+    pub shows: Vec<String>,
     /// Whether the kernel logs a warning.
     pub warns: bool,
     /// What is done and expected.

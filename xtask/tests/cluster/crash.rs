@@ -17,9 +17,10 @@ fn holder_and_waiter(cluster: &Cluster) -> Result<[Peer; 3]> {
     Ok([one, two, three])
 }
 
+/// Shows #dead-node-invalidates-the-block.
 #[test]
 #[ignore = "needs virtual machines"]
-fn l59_the_waiter_of_a_dead_node_is_granted_after_it_was_fenced_and_the_block_is_invalid() {
+fn the_waiter_of_a_dead_node_is_granted_after_it_was_fenced_and_the_block_is_invalid() {
     on_three(|cluster| {
         let [one, _two, three] = holder_and_waiter(cluster)?;
         cluster.hold_fencing(true);
@@ -170,6 +171,7 @@ fn without_quorum_everything_stands_still_until_the_others_are_back() {
     });
 }
 
+/// Shows #controller-that-is-gone.
 #[test]
 #[ignore = "needs virtual machines"]
 fn a_node_whose_dlm_controld_dies_is_fenced() {

@@ -1,7 +1,5 @@
 //! What the kernel allows while the node that is master of a resource has not answered yet. The
 //! master is frozen for a moment, so that it cannot.
-//!
-//! Lines such as "l40" are those of the checklist from which the tests of one node were written.
 
 use super::{on_three, peers};
 use anyhow::{Result, ensure};
@@ -63,9 +61,10 @@ fn once(
     Ok(true)
 }
 
+/// Shows #conversions-with-a-remote-master.
 #[test]
 #[ignore = "needs virtual machines"]
-fn l40_one_conversion_at_a_time_but_down_is_answered_at_once() {
+fn one_conversion_at_a_time_but_down_is_answered_at_once() {
     while_frozen(
         "raw lock 1 r NL",
         |two| {
@@ -83,9 +82,10 @@ fn l40_one_conversion_at_a_time_but_down_is_answered_at_once() {
     );
 }
 
+/// Shows #unlock-during-an-operation.
 #[test]
 #[ignore = "needs virtual machines"]
-fn l45_an_unanswered_request_is_not_unlocked_unless_forced() {
+fn an_unanswered_request_is_not_unlocked_unless_forced() {
     while_frozen(
         "",
         |two| {
@@ -102,9 +102,10 @@ fn l45_an_unanswered_request_is_not_unlocked_unless_forced() {
     );
 }
 
+/// Shows #cancel-loses-the-race.
 #[test]
 #[ignore = "needs virtual machines"]
-fn l50_a_cancel_does_not_overtake_the_grant() {
+fn a_cancel_does_not_overtake_the_grant() {
     while_frozen(
         "",
         |two| {

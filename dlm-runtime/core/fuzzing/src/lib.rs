@@ -9,7 +9,7 @@
 //! * The owner of each operation that was accepted is handed out once, and neither an owner nor what
 //!   is kept for a lock is dropped in the core.
 //! * One write at a time is under way for a lock.
-//! * No request that KERNEL-ABI.md 9.1 forbids is written (module `watch`).
+//! * No request that harms a kernel (`dlm_engine::strict`) is written (module `watch`).
 //! * The core's counters and indices agree with its locks, and its modes with the engine's.
 //! * An unlock that is not to touch the value block leaves it, or marks it invalid.
 //! * When the handles are dropped, the alarms served and the results read, neither the core nor the

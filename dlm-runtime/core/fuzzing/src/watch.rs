@@ -1,5 +1,5 @@
-//! The requests that would harm a kernel: [`Strict`] says which these are by what our program knows,
-//! and the engine's answers say the rest.
+//! The requests that would harm a kernel: [`Strict`] says which these are by what our program
+//! knows, and the engine's answers say the rest.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,8 +35,8 @@ impl Watch {
         }
     }
 
-    /// Whether this may be done all the same. All requests for a lock carry the same words, so that one
-    /// over another replaces nothing: at most it is refused.
+    /// Whether this may be done all the same. All requests for a lock carry the same words, so that
+    /// one over another replaces nothing: at most it is refused.
     fn is_allowed(&self, token: Token, violation: &Violation) -> bool {
         match violation {
             Violation::Overlap(_) => self.rules == Rules::AsAsked || self.spent.contains(&token),
@@ -58,8 +58,8 @@ impl Watch {
         self.owners.remove(&id);
     }
 
-    /// A thread is about to write this. `knows`: no other process reads our results, so that the core
-    /// knows what has ended.
+    /// A thread is about to write this. `knows`: no other process reads our results, so that the
+    /// core knows what has ended.
     pub(crate) fn begin(
         &mut self,
         bytes: &[u8],
@@ -111,11 +111,12 @@ impl Watch {
             Request::Deadlock { lock, .. } => (lock, LockFlags::empty()),
             other => panic!("{other:?} is not for a lock"),
         };
-        // It was that of another lock, which is left out from now on: also a call that is refused may
-        // replace the words of a result that is unread. So is this one, as its own result never comes.
+        // It was that of another lock, which is left out from now on: also a call that is refused
+        // may replace the words of a result that is unread. So is this one, as its own result never
+        // comes.
         let owner = self.owner(id);
         if owner != Some(token) {
-            assert!(book.is_tainted(token) || !knows, "H-5: {request:?} of {token:?}");
+            assert!(book.is_tainted(token) || !knows, "#stale-id: {request:?} of {token:?}");
             owner.into_iter().chain([token]).for_each(|token| book.taint(token));
         }
         // The kernel warns of an EINVAL, unless these flags make no sense by themselves.

@@ -193,7 +193,8 @@ fn an_unlock_writes_only_where_the_kernel_would() {
     assert!(idle.check_unlock_lvb(UnlockLvb::Invalidate).is_ok());
 }
 
-/// H-16, H-18: the kernel would store nothing, and take it for the block if the master dies.
+/// #unlock-without-a-buffer, #carried-block-becomes-the-block: the kernel would store nothing, and
+/// take it for the block if the master dies.
 #[test]
 fn a_block_that_is_not_stored_is_not_carried() {
     let write = UnlockLvb::Write(BLOCK);

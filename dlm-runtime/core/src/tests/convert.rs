@@ -68,7 +68,8 @@ fn a_conversion_repeats_what_the_kernel_would_forget() {
     }
 }
 
-/// H-18: what a conversion carries is all that is left of the block if the master dies.
+/// #carried-block-becomes-the-block: what a conversion carries is all that is left of the block if
+/// the master dies.
 #[test]
 fn a_conversion_carries_the_block_that_is_known() {
     Rig::each(|mut rig| {
@@ -95,7 +96,8 @@ fn a_conversion_carries_the_block_that_is_known() {
     });
 }
 
-/// H-18, and if the resource has no block the kernel would take it for that.
+/// #carried-block-becomes-the-block, and if the resource has no block the kernel would take it for
+/// that.
 #[test]
 fn a_block_that_is_not_stored_is_not_carried() {
     let mut rig = Rig::new(Rules::AsAsked);
@@ -124,7 +126,7 @@ fn what_makes_no_sense_is_refused_before_it_is_begun() {
             matches!(answer, Err(Rejected::Illegal(_)))
         };
         assert!(try_(&mut rig, Mode::Pr, LockFlags::FORCEUNLOCK));
-        // H-3: the kernel refuses it with a warning.
+        // #refused-with-a-warning: the kernel refuses it with a warning.
         assert!(try_(&mut rig, Mode::Pr, LockFlags::QUECVT));
         if rig.core.rules == Rules::Checked {
             assert!(try_(&mut rig, Mode::Pr, LockFlags::VALBLK));
@@ -137,7 +139,7 @@ fn what_makes_no_sense_is_refused_before_it_is_begun() {
     });
 }
 
-/// H-3: a remote master calls CW what this node's kernel calls PR.
+/// #refused-with-a-warning: a remote master calls CW what this node's kernel calls PR.
 #[test]
 fn an_alternate_mode_counts_as_what_the_kernel_takes_it_for() {
     Rig::each(|mut rig| {
@@ -152,7 +154,8 @@ fn an_alternate_mode_counts_as_what_the_kernel_takes_it_for() {
     });
 }
 
-/// H-3: what the kernel refuses with a warning depends on the mode that it has for the lock.
+/// #refused-with-a-warning: what the kernel refuses with a warning depends on the mode that it has
+/// for the lock.
 #[test]
 fn a_mode_that_is_not_known_for_certain_counts_as_both() {
     let mut rig = Rig::new(Rules::AsAsked);
@@ -177,7 +180,7 @@ fn a_mode_that_is_not_known_for_certain_counts_as_both() {
     assert!(matches!(received, Received::Ended(_)));
     assert_eq!(rig.core.mode(token), Some(Mode::Pr));
     assert!(matches!(rig.convert_with(token, &up(Mode::Ex)), Err(Rejected::Illegal(_))));
-    // H-19: a lock that would end up without a mode.
+    // #alternate-granted-twice: a lock that would end up without a mode.
     assert!(matches!(rig.convert_with(token, &alternate), Err(Rejected::Illegal(_))));
 }
 

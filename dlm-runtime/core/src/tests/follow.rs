@@ -99,7 +99,8 @@ fn a_cancel_that_its_caller_hears_of_is_not_written_again() {
     });
 }
 
-/// H-3: the kernel notes a cancel before it asks for the message buffer, and refuses the next one.
+/// #refused-with-a-warning: the kernel notes a cancel before it asks for the message buffer, and
+/// refuses the next one.
 #[test]
 fn a_cancel_without_a_message_buffer_is_not_written_again() {
     for internal in [false, true] {
@@ -144,7 +145,7 @@ fn a_lock_whose_cancel_finds_none_is_gone() {
         let token = rig.waiting(5);
         assert_eq!(rig.cancel(token, true), CancelStep::Write);
         rig.refuse(ENOENT);
-        // H-5: the id may be another lock's.
+        // #stale-id: the id may be another lock's.
         assert_eq!(rig.core.by_id(LockId(5)), None);
         assert_eq!(rig.unlock(token), Err(Rejected::LockGone));
         assert_eq!(number(&rig.ended(token, LockStatus::Cancelled).user), Some(1));
@@ -271,7 +272,7 @@ fn a_lock_that_nobody_wants_and_nobody_knows_is_gone() {
     }
 }
 
-/// H-3: the kernel notes FORCEUNLOCK before it asks for the message buffer.
+/// #refused-with-a-warning: the kernel notes FORCEUNLOCK before it asks for the message buffer.
 #[test]
 fn an_unlock_by_force_is_not_written_twice() {
     for errno in [ENOBUFS, EINVAL] {

@@ -23,7 +23,7 @@ fn the_kernel_says_whether_a_conversion_has_ended() {
     rig.accept(None);
     assert_eq!(rig.convert(token, Mode::Cr), Ok(Queueing::Write));
     rig.refuse(EBUSY);
-    // H-3: it was cancelled.
+    // #refused-with-a-warning: it was cancelled.
     assert_eq!(rig.cancel(token, false), CancelStep::Already);
     let report = rig.ended(token, LockStatus::Granted);
     assert_eq!((number(&report.user), report.serial), (Some(2), 1));
@@ -98,7 +98,7 @@ fn an_unlock_goes_over_a_request_whose_end_is_not_known() {
     assert!(rig.settle(token).is_some());
 }
 
-/// H-5: the id of what is being unlocked may be another lock's.
+/// #stale-id: the id of what is being unlocked may be another lock's.
 #[test]
 fn nothing_goes_over_an_unlock() {
     let (mut rig, token) = shared();

@@ -63,7 +63,7 @@ fn what_makes_no_sense_is_refused_and_nothing_is_taken() {
     let name = &name("disk0");
     let with = |flags| NewLock { name, mode: Mode::Ex, flags, xid: 0, notices: true };
     Rig::each(|mut rig| {
-        // Harm (H-2), and what is another call.
+        // Harm (#force-on-a-request), and what is another call.
         for flags in [LockFlags::FORCEUNLOCK, LockFlags::CONVERT, LockFlags::ORPHAN] {
             let refused = rig.try_lock(&with(flags));
             assert!(matches!(refused, Err(Rejected::Illegal(_))), "{flags:?}");
@@ -78,7 +78,8 @@ fn what_makes_no_sense_is_refused_and_nothing_is_taken() {
     }
 }
 
-/// H-14: a lock that ends before the write of its request has returned crashes the kernel.
+/// #ended-before-its-write-returned: a lock that ends before the write of its request has returned
+/// crashes the kernel.
 #[test]
 fn nothing_is_written_for_a_lock_before_its_request_has_returned() {
     Rig::each(|mut rig| {
@@ -148,7 +149,7 @@ fn one_operation_at_a_time() {
             if accepted {
                 assert!(!rig.accept(None));
             }
-            // H-5: its id may be another lock's.
+            // #stale-id: its id may be another lock's.
             assert_eq!(rig.unlock(token), Err(Rejected::LockGone));
             assert_eq!(rig.convert(token, Mode::Nl), Err(Rejected::LockGone));
             assert_eq!(rig.cancel(token, false), CancelStep::Nothing);
@@ -202,7 +203,7 @@ fn a_cancel_is_for_one_operation_and_sent_once() {
             assert!(rig.out.ticket().is_cancel());
             assert_eq!(rig.cancel(token, false), CancelStep::Already);
             rig.accept(None);
-            // H-3: the kernel refuses a second one with a warning.
+            // #refused-with-a-warning: the kernel refuses a second one with a warning.
             assert_eq!(rig.cancel(token, false), CancelStep::Already);
             assert!(rig.core.view(token).unwrap().is_cancelled);
             rig.ended(token, LockStatus::Cancelled);
@@ -260,7 +261,7 @@ fn an_orphan_is_held_when_its_adoption_is_accepted() {
         assert_eq!(rig.settle(token), Some(Face(Some(8))));
         rig.assert_empty();
 
-        // H-2, and a conversion of no lock.
+        // #force-on-a-request, and a conversion of no lock.
         for flags in [LockFlags::FORCEUNLOCK, LockFlags::CONVERT] {
             let mut face = Face(Some(9));
             let new = NewLock { flags, ..new };

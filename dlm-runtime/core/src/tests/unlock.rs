@@ -164,7 +164,8 @@ fn an_unlock_over_something_finds_the_lock_gone() {
     }
 }
 
-/// H-3, H-5: what ends by itself is not unlocked, as its id may be another lock's.
+/// #refused-with-a-warning, #stale-id: what ends by itself is not unlocked, as its id may be
+/// another lock's.
 #[test]
 fn an_unlock_does_not_go_over_what_ends_by_itself() {
     let mut rig = Rig::new(Rules::AsAsked);

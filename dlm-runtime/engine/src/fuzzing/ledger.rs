@@ -10,7 +10,7 @@ use dlm_proto::{LockId, LockStatus, StatusFlags};
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked {
     /// It waits for a conversion whose alternate mode is the one that its lock holds. Both kernels
-    /// grant it twice if it gets that mode (hazard H-19, see the [crate]).
+    /// grant it twice if it gets that mode (hazard #alternate-granted-twice, see the [crate]).
     pub(super) holds_alternate: bool,
 }
 

@@ -133,7 +133,7 @@ impl Record {
         }
         let Some(operation) = self.operation.take() else {
             if status == LockStatus::Granted {
-                // A second grant (H-19) takes the mode away.
+                // A second grant (#alternate-granted-twice) takes the mode away.
                 self.held = None;
             }
             return true;

@@ -6,8 +6,8 @@ use dlm_proto::{DecodeError, LockId, Mode, ModeCode, ResourceName};
 
 /// A call that a program must not make, although a kernel takes it or answers it.
 ///
-/// [`rule`](Self::rule) names the hazard or the section of KERNEL-ABI.md; its text names the call,
-/// what the kernel would do, and the remedy.
+/// [`rule`](Self::rule) names the hazard; its text names the call, what the kernel would do, and the
+/// remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
@@ -91,34 +91,37 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The hazard (H-1 to H-19) or section of KERNEL-ABI.md that forbids it.
+    /// The fact or hazard behind it, by its heading in the project's account of the kernel: the pages
+    /// `dlm_proto::interface`, and `locks` and `hazards` of `dlm_runtime::manual`.
     #[must_use]
     pub const fn rule(&self) -> &'static str {
         match self {
-            Self::Malformed(DecodeError::Width { .. }) => "2.6",
+            Self::Malformed(DecodeError::Width { .. }) => "#short-results-for-ever",
             Self::Malformed(DecodeError::Truncated { .. } | DecodeError::NameLength { .. })
-            | Self::ShortRead { .. } => "H-10",
-            Self::Malformed(_) => "2.5",
-            Self::UnknownMode(_) => "3.2",
-            Self::SecondReader => "5.2",
-            Self::ExpediteOnOrphan => "3.3",
-            Self::ForceOnLock => "H-2",
-            Self::SecondCancel(_) | Self::SecondForce(_) | Self::IllegalQuecvt { .. } => "H-3",
-            Self::UnknownLock(_) => "H-4",
+            | Self::ShortRead { .. } => "#unchecked-lengths",
+            Self::Malformed(_) => "#order-of-checks",
+            Self::UnknownMode(_) => "#modes-and-names",
+            Self::SecondReader => "#two-readers",
+            Self::ExpediteOnOrphan => "#expedite-on-an-orphan",
+            Self::ForceOnLock => "#force-on-a-request",
+            Self::SecondCancel(_) | Self::SecondForce(_) | Self::IllegalQuecvt { .. } => {
+                "#refused-with-a-warning"
+            }
+            Self::UnknownLock(_) => "#id-never-given",
             Self::EndedLock(_)
             | Self::PerhapsEnded(_)
             | Self::OtherLock { .. }
-            | Self::WriteUnreturned(_) => "H-5",
-            Self::LockUnreturned(_) => "H-14",
-            Self::Overlap(_) | Self::CancelUnanswered(_) => "5.3",
-            Self::WaitingPersistent(_) | Self::PurgeOfWaiting(_) => "H-1",
-            Self::TooManyUnread(_) => "H-9",
-            Self::OtherBlock(_) => "H-18",
-            Self::NoBlock(_) => "H-16",
-            Self::AlternateHeld { .. } => "H-19",
-            Self::FirstRequests(_) => "H-15",
-            Self::SlashInName => "H-7",
-            Self::MinorZero => "H-8",
+            | Self::WriteUnreturned(_) => "#stale-id",
+            Self::LockUnreturned(_) => "#ended-before-its-write-returned",
+            Self::Overlap(_) | Self::CancelUnanswered(_) => "#words-are-stored-before-checks",
+            Self::WaitingPersistent(_) | Self::PurgeOfWaiting(_) => "#waiting-persistent-orphan",
+            Self::TooManyUnread(_) => "#seventh-unread-result",
+            Self::OtherBlock(_) => "#carried-block-becomes-the-block",
+            Self::NoBlock(_) => "#unlock-without-a-buffer",
+            Self::AlternateHeld { .. } => "#alternate-granted-twice",
+            Self::FirstRequests(_) => "#two-resources-of-one-name",
+            Self::SlashInName => "#slash-in-a-name",
+            Self::MinorZero => "#minor-zero",
         }
     }
 }

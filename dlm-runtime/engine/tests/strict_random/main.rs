@@ -1,7 +1,7 @@
 //! Random programs that keep the rules: the monitor has nothing to report.
 //!
-//! Each has several threads, whose writes overlap, and some devices. A program follows section 11
-//! of KERNEL-ABI.md.
+//! Each has several threads, whose writes overlap, and some devices. A program follows the
+//! rules of `dlm_engine::strict`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,17 +1,17 @@
-//! The value block that a request carries: H-16, H-18.
+//! The value block that a request carries.
 
 use super::*;
 
 #[test]
-fn h16_valblk_on_the_unlock_of_a_lock_without_a_block() {
+fn valblk_on_the_unlock_of_a_lock_without_a_block() {
     let mut it = Program::new();
     it.granted(1, Mode::Ex, NONE);
     it.unlock(1, VALBLK).unwrap_err();
-    it.reported(Violation::NoBlock(id(1)), "H-16");
+    it.reported(Violation::NoBlock(id(1)), "#unlock-without-a-buffer");
 }
 
 #[test]
-fn h18_a_request_that_writes_no_block_carries_the_known_one() {
+fn a_request_that_writes_no_block_carries_the_known_one() {
     // Each on a lock that holds PR and has read block A.
     type Ask = fn(&ValueBlock) -> Request<'_>;
     let asks: [Ask; 4] = [
@@ -27,14 +27,14 @@ fn h18_a_request_that_writes_no_block_carries_the_known_one() {
             let mut it = Program::new();
             it.granted(1, Mode::Pr, VALBLK);
             it.begin(&ask(other)).unwrap_err();
-            it.reported(Violation::OtherBlock(id(1)), "H-18");
+            it.reported(Violation::OtherBlock(id(1)), "#carried-block-becomes-the-block");
             it.whole(&ask(&A), Ok(0)).unwrap();
         }
     }
 }
 
 #[test]
-fn h18_what_is_written_on_purpose_is_the_block_from_then_on() {
+fn what_is_written_on_purpose_is_the_block_from_then_on() {
     let mut it = Program::new();
     it.granted(1, Mode::Ex, VALBLK);
     let write = |mode| LockRequest::convert(id(1), mode, cookies(1)).with_lvb(&B);
@@ -53,7 +53,7 @@ fn h18_what_is_written_on_purpose_is_the_block_from_then_on() {
 
 /// A conversion that is refused has left its block in the kernel's buffer.
 #[test]
-fn h18_the_block_that_was_read_is_known_also_with_ivvalblk() {
+fn the_block_that_was_read_is_known_also_with_ivvalblk() {
     let mut it = Program::new();
     it.granted(1, Mode::Ex, VALBLK | LockFlags::IVVALBLK);
     let convert = LockRequest::convert(id(1), Mode::Pr, cookies(1));
@@ -63,7 +63,7 @@ fn h18_the_block_that_was_read_is_known_also_with_ivvalblk() {
 }
 
 #[test]
-fn h18_zeros_are_as_good_as_an_old_block_when_the_buffer_does_not_count() {
+fn zeros_are_as_good_as_an_old_block_when_the_buffer_does_not_count() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, VALBLK);
     let convert = LockRequest::convert(id(1), Mode::Pr, cookies(1));
@@ -74,7 +74,7 @@ fn h18_zeros_are_as_good_as_an_old_block_when_the_buffer_does_not_count() {
     it.clean();
     it.read_with(1, LockStatus::Granted, StatusFlags::empty(), Some(&ValueBlock::ZERO));
     it.whole(&Request::Lock(LockRequest { lvb: &B, ..convert }), Ok(0)).unwrap_err();
-    it.reported(Violation::OtherBlock(id(1)), "H-18");
+    it.reported(Violation::OtherBlock(id(1)), "#carried-block-becomes-the-block");
 }
 
 #[test]
@@ -91,18 +91,18 @@ fn an_adopted_lock_has_nothing_in_flight() {
 }
 
 #[test]
-fn h18_a_first_valblk_that_reads_carries_zeros() {
+fn a_first_valblk_that_reads_carries_zeros() {
     let convert =
         |lvb| Request::Lock(LockRequest::convert(id(1), Mode::Pr, cookies(1)).with_lvb(lvb));
     let mut it = Program::new();
     it.granted(1, Mode::Cr, NONE);
     it.begin(&convert(&A)).unwrap_err();
-    it.reported(Violation::OtherBlock(id(1)), "H-18");
+    it.reported(Violation::OtherBlock(id(1)), "#carried-block-becomes-the-block");
     it.whole(&convert(&ValueBlock::ZERO), Ok(0)).unwrap();
 }
 
 #[test]
-fn h18_a_write_that_is_refused_leaves_the_block_that_was_known() {
+fn a_write_that_is_refused_leaves_the_block_that_was_known() {
     for carried in [&A, &B] {
         let mut it = Program::new();
         it.granted(1, Mode::Ex, VALBLK);
@@ -115,7 +115,7 @@ fn h18_a_write_that_is_refused_leaves_the_block_that_was_known() {
 }
 
 #[test]
-fn h18_a_grant_that_another_thread_reads_comes_too_late_for_an_unlock_by_force() {
+fn a_grant_that_another_thread_reads_comes_too_late_for_an_unlock_by_force() {
     let mut it = Program::new();
     it.request(1, Mode::Pr, VALBLK);
     it.read_with(1, LockStatus::Granted, StatusFlags::empty(), Some(&A));
@@ -124,7 +124,7 @@ fn h18_a_grant_that_another_thread_reads_comes_too_late_for_an_unlock_by_force()
 }
 
 #[test]
-fn h18_the_block_of_an_adopted_lock_is_not_known() {
+fn the_block_of_an_adopted_lock_is_not_known() {
     let mut it = Program::new();
     let adopt = lock(1, Mode::Ex, LockFlags::ORPHAN | VALBLK);
     it.whole(&adopt, Ok(1)).unwrap();

@@ -1,17 +1,17 @@
-//! Flags and operations: H-1 to H-3, H-19, and one operation at a time.
+//! Flags and operations, and one operation at a time.
 
 use super::*;
 
 #[test]
-fn h1_a_persistent_request_that_may_wait_is_left_by_a_close() {
+fn a_persistent_request_that_may_wait_is_left_by_a_close() {
     let mut it = Program::new();
     it.request(1, Mode::Ex, LockFlags::PERSISTENT);
     assert!(it.0.close().is_err());
-    it.reported(Violation::WaitingPersistent(id(1)), "H-1");
+    it.reported(Violation::WaitingPersistent(id(1)), "#waiting-persistent-orphan");
 }
 
 #[test]
-fn h1_persistent_locks_that_are_held_gone_or_refused_may_be_left() {
+fn persistent_locks_that_are_held_gone_or_refused_may_be_left() {
     let mut it = Program::new();
     it.granted(1, Mode::Ex, LockFlags::PERSISTENT);
     it.request(2, Mode::Ex, LockFlags::PERSISTENT);
@@ -25,7 +25,7 @@ fn h1_persistent_locks_that_are_held_gone_or_refused_may_be_left() {
 }
 
 #[test]
-fn h2_forceunlock_belongs_to_unlocks() {
+fn forceunlock_belongs_to_unlocks() {
     for request in [
         lock(1, Mode::Ex, FORCE),
         convert(9, Mode::Ex, FORCE),
@@ -34,7 +34,7 @@ fn h2_forceunlock_belongs_to_unlocks() {
         let mut it = Program::new();
         it.granted(9, Mode::Pr, NONE);
         it.begin(&request).unwrap_err();
-        it.reported(Violation::ForceOnLock, "H-2");
+        it.reported(Violation::ForceOnLock, "#force-on-a-request");
     }
 }
 
@@ -42,12 +42,12 @@ fn h2_forceunlock_belongs_to_unlocks() {
 fn an_orphan_is_adopted_without_expedite() {
     let mut it = Program::new();
     it.begin(&lock(1, Mode::Nl, LockFlags::ORPHAN | LockFlags::EXPEDITE)).unwrap_err();
-    it.reported(Violation::ExpediteOnOrphan, "3.3");
+    it.reported(Violation::ExpediteOnOrphan, "#expedite-on-an-orphan");
     it.whole(&lock(1, Mode::Nl, LockFlags::EXPEDITE), Ok(1)).unwrap();
 }
 
 #[test]
-fn h3_one_cancel_for_an_operation() {
+fn one_cancel_for_an_operation() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
     // With nothing to cancel it does nothing.
@@ -60,11 +60,11 @@ fn h3_one_cancel_for_an_operation() {
     it.cancel(1).unwrap();
     it.clean();
     it.cancel(1).unwrap_err();
-    it.reported(Violation::SecondCancel(id(1)), "H-3");
+    it.reported(Violation::SecondCancel(id(1)), "#refused-with-a-warning");
 }
 
 #[test]
-fn h3_no_cancel_after_one_that_took_effect() {
+fn no_cancel_after_one_that_took_effect() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
     it.convert(1, Mode::Ex, NONE).unwrap();
@@ -72,12 +72,12 @@ fn h3_no_cancel_after_one_that_took_effect() {
     it.read(1, LockStatus::Deadlock);
     it.clean();
     it.cancel(1).unwrap_err();
-    it.reported(Violation::SecondCancel(id(1)), "H-3");
+    it.reported(Violation::SecondCancel(id(1)), "#refused-with-a-warning");
 }
 
 /// The kernel marks the lock before it finds that there is no message buffer.
 #[test]
-fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
+fn a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
     it.convert(1, Mode::Ex, NONE).unwrap();
@@ -85,7 +85,7 @@ fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
     it.whole(&unlock(1, LockFlags::CANCEL), Err(Errno::ENOBUFS)).unwrap();
     it.clean();
     it.cancel(1).unwrap_err();
-    it.reported(Violation::SecondCancel(id(1)), "H-3");
+    it.reported(Violation::SecondCancel(id(1)), "#refused-with-a-warning");
 
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
@@ -93,7 +93,7 @@ fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
     it.whole(&unlock(1, FORCE), Err(Errno::ENOBUFS)).unwrap();
     it.clean();
     it.unlock(1, FORCE).unwrap_err();
-    it.reported(Violation::SecondForce(id(1)), "H-3");
+    it.reported(Violation::SecondForce(id(1)), "#refused-with-a-warning");
     it.unlock(1, NONE).unwrap();
 
     // A conversion replaces the flags, if the kernel gets to that.
@@ -103,7 +103,7 @@ fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
     it.whole(&convert(1, Mode::Ex, NONE), Err(Errno(12))).unwrap();
     it.clean();
     it.unlock(1, FORCE).unwrap_err();
-    it.reported(Violation::SecondForce(id(1)), "H-3");
+    it.reported(Violation::SecondForce(id(1)), "#refused-with-a-warning");
     for answer in [Ok(0), Err(Errno::ENOBUFS)] {
         let mut it = Program::new();
         it.granted(1, Mode::Pr, NONE);
@@ -115,15 +115,18 @@ fn h3_a_cancel_or_force_refused_for_want_of_a_buffer_has_marked_the_lock() {
 }
 
 #[test]
-fn h3_quecvt_gives_nothing_up() {
+fn quecvt_gives_nothing_up() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
     it.convert(1, Mode::Nl, LockFlags::QUECVT).unwrap_err();
-    it.reported(Violation::IllegalQuecvt { lock: id(1), from: Mode::Pr, to: Mode::Nl }, "H-3");
+    it.reported(
+        Violation::IllegalQuecvt { lock: id(1), from: Mode::Pr, to: Mode::Nl },
+        "#refused-with-a-warning",
+    );
 }
 
 #[test]
-fn h19_an_alternate_mode_that_is_held() {
+fn an_alternate_mode_that_is_held() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
     it.convert(1, Mode::Ex, LockFlags::ALTPR | LockFlags::NOQUEUE).unwrap();
@@ -132,7 +135,10 @@ fn h19_an_alternate_mode_that_is_held() {
     it.read(1, LockStatus::Cancelled);
     it.clean();
     it.convert(1, Mode::Ex, LockFlags::ALTPR).unwrap_err();
-    it.reported(Violation::AlternateHeld { lock: id(1), mode: Mode::Pr }, "H-19");
+    it.reported(
+        Violation::AlternateHeld { lock: id(1), mode: Mode::Pr },
+        "#alternate-granted-twice",
+    );
 }
 
 #[test]
@@ -141,13 +147,13 @@ fn one_operation_at_a_time() {
         let mut it = Program::new();
         it.request(1, Mode::Ex, NONE);
         it.begin(&second).unwrap_err();
-        it.reported(Violation::Overlap(id(1)), "5.3");
+        it.reported(Violation::Overlap(id(1)), "#words-are-stored-before-checks");
 
         let mut it = Program::new();
         it.granted(1, Mode::Pr, NONE);
         it.convert(1, Mode::Ex, NONE).unwrap();
         it.begin(&second).unwrap_err();
-        it.reported(Violation::Overlap(id(1)), "5.3");
+        it.reported(Violation::Overlap(id(1)), "#words-are-stored-before-checks");
         // One that is refused is not in flight.
         it.read(1, LockStatus::Granted);
         it.whole(&convert(1, Mode::Ex, NONE), Err(Errno::EBUSY)).unwrap();
@@ -179,7 +185,7 @@ fn an_unlock_behind_a_cancel_that_came_too_late_is_one_by_force() {
     it.cancel(1).unwrap();
     it.read(1, LockStatus::Granted);
     it.unlock(1, NONE).unwrap_err();
-    it.reported(Violation::CancelUnanswered(id(1)), "5.3");
+    it.reported(Violation::CancelUnanswered(id(1)), "#words-are-stored-before-checks");
     // Unless that is refused and may not be repeated.
     it.whole(&unlock(1, FORCE), Err(Errno::ENOBUFS)).unwrap();
     it.unlock(1, NONE).unwrap();

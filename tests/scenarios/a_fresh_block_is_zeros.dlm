@@ -1,0 +1,16 @@
+# A new request reads the block and never writes it.
+shows new-requests-read-the-block
+open a b
+a lock A "r" EX valblk lvb=07
+a gets A granted lvb=00
+queues "r" granted A:EX lvb=none
+a lock B "s" EX
+a gets B granted
+a convert A EX valblk lvb=01
+a gets A granted
+queues "r" granted A:EX lvb=01
+a convert A NL
+a gets A granted
+b lock C "r" EX valblk lvb=02
+b gets C granted lvb=01
+queues "r" granted C:EX A:NL lvb=01

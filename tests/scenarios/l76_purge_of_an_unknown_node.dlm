@@ -1,8 +1,0 @@
-# There is no buffer for a message to it; with a warning in the kernel's log on 6.12.
-lines 76
-warns
-open a
-a purge 0 node=2 -> ENOBUFS
-a purge 0 node=99 -> ENOBUFS
-# The own node is known.
-a purge 0 node=1

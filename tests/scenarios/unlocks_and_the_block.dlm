@@ -1,0 +1,47 @@
+# Of PW and EX: written with VALBLK in the unlock or the last lock or conversion; below PW nothing.
+shows block-at-an-unlock
+open k a
+k lock K "r" NL valblk
+k gets K granted lvb=00
+# VALBLK in the unlock.
+a lock A "r" EX valblk
+a gets A granted lvb=00
+a convert A EX
+a gets A granted
+a unlock A valblk lvb=01
+a gets A unlocked
+queues "r" granted K:NL lvb=01
+# In the lock, or the last conversion.
+a lock A "r" PW valblk
+a gets A granted lvb=01
+a unlock A lvb=02
+a gets A unlocked
+queues "r" granted K:NL lvb=02
+# In neither.
+a lock A "r" PW valblk
+a gets A granted lvb=02
+a convert A EX
+a gets A granted lvb=00
+a unlock A lvb=03
+a gets A unlocked
+queues "r" granted K:NL lvb=02
+# In the unlock of a lock that has never used it, and so has no block of its own.
+a lock A "r" EX
+a gets A granted
+a unlock A valblk lvb=03
+a gets A unlocked
+queues "r" granted K:NL lvb=02
+# Below PW.
+a lock A "r" PR valblk
+a gets A granted lvb=02
+a unlock A valblk ivvalblk lvb=04
+a gets A unlocked
+k convert K NL valblk
+k gets K granted lvb=02
+# IVVALBLK in the unlock: the content stays, and is not valid.
+a lock A "r" EX valblk
+a gets A granted lvb=02
+a unlock A ivvalblk lvb=05
+a gets A unlocked
+k convert K NL valblk
+k gets K granted valnotvalid lvb=02
