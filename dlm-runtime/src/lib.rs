@@ -113,7 +113,8 @@ pub use dlm_proto::{
     StatusFlags, ValueBlock, Version,
 };
 
-/// The example in the README, so that it compiles.
+/// The examples in the READMEs, so that they compile.
 #[cfg(all(doctest, feature = "engine"))]
 #[doc = include_str!("../../README.md")]
-struct Readme;
+#[doc = include_str!("../README.md")]
+struct Readmes;

@@ -1,5 +1,9 @@
-//! Coming from C libdlm: what became of each function and of each complaint. Pages on the kernel
-//! are below: [`locks`], [`hazards`], and [`shown`], the tests of both. This module holds no code.
+//! Coming from C libdlm: what became of each function and of each complaint. This module holds no
+//! code. The pages below it are on other things:
+//!
+//! * [`cluster`]: corosync, dlm_controld and fencing, and what happens when a node is lost.
+//! * [`locks`], [`hazards`] and [`shown`]: what the kernel does, what harms it, and the tests.
+//! * [`architecture`]: how this library is built, and where a change belongs.
 //!
 //! # The functions of the manual pages
 //!
@@ -98,6 +102,9 @@
 #[cfg(doc)]
 use crate::{ConvertRequest, LockRequest, LockspaceOptions, UnlockRequest};
 
+#[doc = include_str!("../docs/cluster.md")]
+pub mod cluster {}
+
 #[doc = include_str!("../docs/locks.md")]
 pub mod locks {}
 
@@ -106,3 +113,6 @@ pub mod hazards {}
 
 #[doc = include_str!("../docs/shown.md")]
 pub mod shown {}
+
+#[doc = include_str!("../docs/architecture.md")]
+pub mod architecture {}

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_page_for_users_shows_what_the_tests_use() {
-        let page = include_str!("../../../tests/cluster.md");
+        let page = include_str!("../../../dlm-runtime/docs/cluster.md");
         assert!(page.contains(&corosync(3)), "corosync.conf differs");
         assert!(page.contains(DLM), "dlm.conf differs");
     }
