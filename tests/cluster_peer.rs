@@ -3,14 +3,6 @@
 //! A line on its input is a command, and each answer begins with the name of what it is about, so
 //! that answers can come in any order. `xtask/tests/cluster.rs` has the other end.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::time::Duration;

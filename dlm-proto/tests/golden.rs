@@ -1,5 +1,5 @@
 //! Replays the golden vectors: bytes that a real kernel accepted and gave. The kernel test
-//! `kernel_golden` recorded them, and holds them against the kernel again in each run.
+//! `kernel::golden` of `tests` recorded them, and holds them against the kernel again in each run.
 
 #![allow(
     clippy::unwrap_used,

@@ -50,22 +50,22 @@
 //!
 //! | complaint | answer | test |
 //! |---|---|---|
-//! | timeouts are gone from the kernel and the library | deadlines that are kept here, for every kind of call | `runtime_deadline` |
-//! | a program hangs while quorum or fencing is awaited, and nothing tells why | [`Lockspace::status`]; deadlines on everything but the kernel's own `write` | `runtime_orphan::the_status_tells_whether_locks_are_granted_and_by_whom` |
+//! | timeouts are gone from the kernel and the library | deadlines that are kept here, for every kind of call | `runtime::deadline` |
+//! | a program hangs while quorum or fencing is awaited, and nothing tells why | [`Lockspace::status`]; deadlines on everything but the kernel's own `write` | `runtime::orphan::the_status_tells_whether_locks_are_granted_and_by_whom` |
 //! | ten times sleep(1) for the device node | inotify, with a deadline | `dlm-sys`: `a_node_that_does_not_come_ends_the_wait` |
-//! | long names are cut in sysfs | devices are matched by minor number; names up to 64 bytes | `kernel_lockspace` |
-//! | a failed read makes the receiving thread spin at 100 % | it ends, with the error | `runtime_end` |
-//! | `dlm_dispatch` switches O_NONBLOCK of a shared file | the device is non-blocking from its opening on | `runtime_syscalls` |
+//! | long names are cut in sysfs | devices are matched by minor number; names up to 64 bytes | `kernel::lockspace` |
+//! | a failed read makes the receiving thread spin at 100 % | it ends, with the error | `runtime::end` |
+//! | `dlm_dispatch` switches O_NONBLOCK of a shared file | the device is non-blocking from its opening on | `isolated::syscalls` |
 //! | the example in libdlm(3) is a busy loop | poll sleeps until there is something to do | the example `poll_dispatch` |
-//! | the blocking AST does not tell the mode | [`Blocking::mode`](crate::Blocking) | `runtime_delivery::a_blocking_callback_is_told_the_mode_and_may_give_way_itself` |
+//! | the blocking AST does not tell the mode | [`Blocking::mode`](crate::Blocking) | `runtime::delivery::a_blocking_callback_is_told_the_mode_and_may_give_way_itself` |
 //! | NULL and errno 0 when the module is missing | errors name the call, the cause and the remedy | `dlm-sys`: `an_error_names_the_call_the_cause_and_the_remedy` |
-//! | orphans block a restart, and are undocumented | [`Lockspace::adopt`], [`Lockspace::adopt_any`], [`Lockspace::purge`] | `runtime_orphan` |
-//! | no async | futures and streams, with or without tokio | `runtime_future` |
-//! | fork | inherited handles refuse, and send nothing | `runtime_fork` |
-//! | `dlm_ls_unlock_wait` after an asynchronous lock hangs | who is told is decided per operation, not per lock | `runtime_delivery` |
-//! | an unlock writes stack bytes into the value block | it writes what is asked for, or what is there | `runtime_blocking::the_value_block_is_written_kept_and_read` |
-//! | release answers 0 although it failed | [`Lockspace::release`] tells | `runtime_end::a_release_that_fails_says_so_and_keeps_the_reference` |
-//! | cancelling the thread inside a callback | callbacks are never interrupted | `runtime_delivery::stopping_waits_for_the_callback_that_runs_but_not_for_ever` |
+//! | orphans block a restart, and are undocumented | [`Lockspace::adopt`], [`Lockspace::adopt_any`], [`Lockspace::purge`] | `runtime::orphan` |
+//! | no async | futures and streams, with or without tokio | `runtime::future` |
+//! | fork | inherited handles refuse, and send nothing | `isolated::fork` |
+//! | `dlm_ls_unlock_wait` after an asynchronous lock hangs | who is told is decided per operation, not per lock | `runtime::delivery` |
+//! | an unlock writes stack bytes into the value block | it writes what is asked for, or what is there | `runtime::blocking::the_value_block_is_written_kept_and_read` |
+//! | release answers 0 although it failed | [`Lockspace::release`] tells | `runtime::end::a_release_that_fails_says_so_and_keeps_the_reference` |
+//! | cancelling the thread inside a callback | callbacks are never interrupted | `runtime::delivery::stopping_waits_for_the_callback_that_runs_but_not_for_ever` |
 //!
 //! [`Lockspace`]: crate::Lockspace
 //! [`Lockspace::create`]: crate::Lockspace::create

@@ -1,10 +1,12 @@
 //! What the tests against a lock manager share.
 //!
-//! The tests themselves stand in the files beside this folder. Those that need a kernel with a DLM
-//! and root are ignored unless asked for (`--ignored`); `cargo xtask test` runs them in a virtual
-//! machine. They run at the same time, so each makes a [`Lockspace`] of its own.
+//! The tests themselves stand in the folders beside this one, of which `kernel`, `runtime`, `engine`
+//! and `isolated` are a program each, and their files its modules. Those that need a kernel with a
+//! DLM and root are ignored unless asked for (`--ignored`); `cargo xtask test` runs each module of
+//! them in a virtual machine of its own. Tests run at the same time, so each makes a [`Lockspace`] of
+//! its own; what cannot share its process is in `isolated`.
 //!
-//! Most tests of dlm-runtime (`runtime_*`) are functions of a [`Place`], from which [`everywhere!`]
+//! Most tests of dlm-runtime (`runtime`) are functions of a [`Place`], from which [`everywhere!`]
 //! makes one test on the kernel and one on each kind of engine, which run on any machine. Those that
 //! are about the kernel's side of things say so in the reason for which they are ignored.
 //!
@@ -20,14 +22,6 @@
 //! A test that shows a fact of the account of the kernel (`dlm-proto/docs/interface.md`,
 //! `dlm-runtime/docs/locks.md`) cites its heading (#reuse-of-ids); `cargo xtask facts` makes a page
 //! of that.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "helpers of tests: to fail loudly is their purpose"
-)]
 
 pub mod conformance;
 mod kernel;

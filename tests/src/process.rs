@@ -64,6 +64,23 @@ pub fn say(line: &str) {
     out.flush().expect("the parent listens");
 }
 
+/// The name of the test `$test` of the module that says this, as its program lists it and as
+/// [`spawn`](crate::process::spawn) wants it.
+#[macro_export]
+macro_rules! test_name {
+    ($test:ident) => {{
+        let _: fn() = $test;
+        $crate::process::within_program(concat!(module_path!(), "::", stringify!($test)))
+    }};
+}
+
+/// A path without the crate, with which it begins.
+#[doc(hidden)]
+#[must_use]
+pub fn within_program(path: &str) -> &str {
+    path.split_once("::").map_or(path, |(_, rest)| rest)
+}
+
 /// A child process. Killed when dropped.
 #[derive(Debug)]
 pub struct Child {
@@ -73,7 +90,7 @@ pub struct Child {
     text: String,
 }
 
-/// Starts this test program again to play a part in the test `test`. `device`, if given, becomes
+/// Starts this test program again to play a part in the test [`test`](crate::test_name!). `device`, if given, becomes
 /// the child's standard input: the very same open file.
 ///
 /// # Panics

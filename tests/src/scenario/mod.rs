@@ -27,7 +27,7 @@ pub use corpus::{FILES, named, scenario};
 pub use device::Devices;
 pub use engine::EngineDevices;
 pub use player::{Handle, Observed, Player};
-pub use run::{rerecord, run};
+pub use run::{on_engine, on_kernel, rerecord, run};
 pub use step::{
     Ask, Body, Device, Frame, LockRef, MAIN, Name, Owner, Placed, Queues, Result, Scenario, Step,
     Wanted, What, Words,

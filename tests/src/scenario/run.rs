@@ -1,8 +1,41 @@
 //! Running scenarios.
 
 use super::backend::Backend;
+use super::corpus::scenario;
+use super::device::Devices;
+use super::engine::EngineDevices;
 use super::player::Player;
 use super::step::Scenario;
+use crate::kernel::Kernel;
+
+/// Runs the scenario in a file on the kernel that runs, as a test.
+///
+/// With `DLM_SCENARIOS=print` in the environment what came is printed instead, as a scenario.
+///
+/// # Panics
+///
+/// With the first step that came out otherwise.
+pub fn on_kernel(name: &str) {
+    let done = if std::env::var_os("DLM_SCENARIOS").is_some_and(|value| value == "print") {
+        rerecord(Devices::new(), &scenario(name)).map(|text| print!("{text}"))
+    } else {
+        run(Devices::new(), &scenario(name))
+    };
+    done.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Runs the scenario in a file on the engine as each kernel, as a test.
+///
+/// # Panics
+///
+/// With the first step that came out otherwise.
+pub fn on_engine(name: &str) {
+    for kernel in [Kernel::V6_1, Kernel::V6_12] {
+        if let Err(error) = run(EngineDevices::new(kernel), &scenario(name)) {
+            panic!("as {kernel:?}: {error}");
+        }
+    }
+}
 
 /// Runs a scenario from start to end.
 ///

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::process::Command;
 
-use super::guest::has_test;
+use super::guest::{ignored_tests, names};
 use super::host::test;
 use super::tally::Tally;
 use crate::cargo;
@@ -19,14 +19,16 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     }
     let built = cargo::build(&["test", "--no-run", "-p", "xtask", "--test", PROGRAM])?;
     let program = built.first().context("cargo built no tests of clusters")?;
-    // A filter that names the program means all tests in it.
-    let filter = filter.filter(|filter| !PROGRAM.contains(filter));
-    if filter.is_some_and(|filter| !has_test(program, filter)) {
+    let mut tests = ignored_tests(program)?;
+    if let Some(filter) = filter {
+        tests.retain(|test| names(filter, &format!("{PROGRAM}::{test}")));
+    }
+    if tests.is_empty() {
         return Ok(());
     }
     for kernel in kernels {
         let mut command = Command::new(&program.path);
-        command.args(["--ignored", "--format=pretty"]).args(filter);
+        command.args(["--ignored", "--format=pretty", "--exact"]).args(&tests);
         let line = format!("test -p xtask --test {PROGRAM} -- --ignored");
         test(&format!("clusters of {kernel}"), &line, command.env(KERNEL, kernel), tally)?;
     }

@@ -1,7 +1,8 @@
 //! What runs on a real kernel, in virtual machines.
 //!
-//! Each program gets a machine of its own, which costs a quarter of a second, so that no lockspace
-//! that one leaves behind is met by the next.
+//! Each module of a test program gets a process and a machine of its own, which cost half a second,
+//! so that no lockspace that one leaves behind is met by the next, and a complaint of the kernel has
+//! few possible causes.
 
 use anyhow::{Context, Result};
 use std::io::Write;
@@ -11,31 +12,47 @@ use std::time::{Duration, Instant};
 
 use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
-use super::udev::{self, WANTS_UDEV};
+use super::udev;
 use crate::cargo::{self, Program};
 use crate::vm::{Command, Vm, VmOptions};
 
-/// For one program. Most take a second, some a minute; a busy machine needs many times that.
+/// For one module. Most take a second, some a minute; a busy machine needs many times that.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// How many operations the stress test does here, unless this variable says otherwise. By itself it
-/// does ten times as many, which takes a minute.
+/// The stress test.
+const STRESS: &str = "isolated::stress";
+
+/// How many operations it does here, unless this variable says otherwise. By itself it does ten
+/// times as many, which takes a minute.
 const OPERATIONS: (&str, &str) = ("DLM_OPERATIONS", "10000");
 
-/// What the choices of the stress test follow from, if it is to repeat some.
-const SEED: &str = "DLM_SEED";
+/// The variables that are passed on: the second is what random choices follow from.
+const PASSED_ON: [&str; 2] = [OPERATIONS.0, "DLM_SEED"];
 
-/// What tests that show how the kernel warns are called; elsewhere a warning is a failure.
-const WARNS: &str = "kernel_warns";
+/// The tests that show how the kernel warns; elsewhere a warning is a failure.
+const WARNS: &str = "isolated::warns";
 
-/// Tests of the examples, which are put beside it.
-pub(super) const USES_EXAMPLES: &str = "runtime_examples";
+/// Those of the examples, which are put beside them.
+const USES_EXAMPLES: &str = "isolated::examples";
+
+/// Those that want udev in their machine.
+const WANTS_UDEV: &str = "isolated::udev_permissions";
 
 /// All examples, those that need a feature, too.
 const EXAMPLES: [&str; 6] =
     ["build", "-p", "dlm-runtime", "--examples", "--features", "engine,tokio"];
 
-/// What one program came to.
+/// Tests of one module of a program.
+struct Unit<'a> {
+    /// Of program and module.
+    name: String,
+    program: &'a Program,
+    /// The program with its debug information.
+    full: &'a Program,
+    tests: Vec<String>,
+}
+
+/// What one unit came to.
 struct Report {
     text: String,
     succeeded: bool,
@@ -60,19 +77,22 @@ pub(super) fn run(
             (tests, stripped(cargo::build(&EXAMPLES)?)?)
         }
     };
-    let full = tests.clone();
-    let tests = stripped(tests)?;
+    let full = tests;
+    let tests = stripped(full.clone())?;
+    let mut units = Vec::new();
+    for (program, full) in tests.iter().zip(&full) {
+        units.extend(units_of(program, full, filter)?);
+    }
+    units.retain(|unit| sanitizer.is_none_or(|_| Sanitizer::covers(&unit.name)));
     let tally = Mutex::new(tally);
     std::thread::scope(|scope| {
-        // The kernels side by side, the programs one after the other.
+        // The kernels side by side, the units one after the other.
         for kernel in kernels {
-            let (tests, full, examples, tally) = (&tests, &full, &examples, &tally);
+            let (units, examples, tally) = (&units, &examples, &tally);
             scope.spawn(move || {
-                for (program, full) in tests.iter().zip(full) {
-                    // A filter that names a program means all tests in it.
-                    let filter = filter.filter(|filter| !program.name.contains(filter));
-                    let beside = if program.name == USES_EXAMPLES { &examples[..] } else { &[] };
-                    one(&Run { kernel, program, full, beside, filter, sanitizer }, tally);
+                for unit in units {
+                    let beside = if unit.name == USES_EXAMPLES { &examples[..] } else { &[] };
+                    one(&Run { kernel, unit, beside, sanitizer }, tally);
                 }
             });
         }
@@ -80,27 +100,62 @@ pub(super) fn run(
     Ok(())
 }
 
-/// One program on one kernel.
+/// The tests of a program that want a kernel, by their modules: those with the filter in their name,
+/// of which the program's is the beginning.
+fn units_of<'a>(
+    program: &'a Program,
+    full: &'a Program,
+    filter: Option<&str>,
+) -> Result<Vec<Unit<'a>>> {
+    let mut units: Vec<Unit<'_>> = Vec::new();
+    for test in ignored_tests(program)? {
+        let name = format!("{}::{test}", program.name);
+        if filter.is_some_and(|filter| !names(filter, &name)) {
+            continue;
+        }
+        // A test that is in no module is a unit by itself.
+        let module = test.split_once("::").map_or(test.as_str(), |(module, _)| module);
+        let name = format!("{}::{module}", program.name);
+        match units.iter_mut().find(|unit| unit.name == name) {
+            Some(unit) => unit.tests.push(test),
+            None => units.push(Unit { name, program, full, tests: vec![test] }),
+        }
+    }
+    Ok(units)
+}
+
+/// Whether a filter means a test of this name: any part of it, but with `::` whole parts from the
+/// first on, or `kernel::` would mean all that are `on_kernel::`.
+pub(super) fn names(filter: &str, test: &str) -> bool {
+    let mut found = test.match_indices(filter).map(|(at, _)| &test[..at]);
+    let whole = filter.contains("::");
+    found.any(|before| !whole || before.is_empty() || before.ends_with("::"))
+}
+
+/// The names of the tests of a program that run only when asked for. It needs no DLM for that.
+pub(super) fn ignored_tests(program: &Program) -> Result<Vec<String>> {
+    let mut command = HostCommand::new(&program.path);
+    let output = command.args(["--list", "--ignored", "--format=terse"]).output();
+    let output = output.with_context(|| format!("cannot run {}", program.path.display()))?;
+    anyhow::ensure!(output.status.success(), "{} does not list its tests", program.path.display());
+    let list = String::from_utf8_lossy(&output.stdout);
+    Ok(list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
+
+/// One unit on one kernel.
 struct Run<'a> {
     kernel: &'a str,
-    program: &'a Program,
-    /// The same with its debug information.
-    full: &'a Program,
-    /// What is put beside it.
+    unit: &'a Unit<'a>,
+    /// What is put beside the program.
     beside: &'a [Program],
-    filter: Option<&'a str>,
     sanitizer: Option<Sanitizer>,
 }
 
-/// Runs one program on one kernel and shows and counts what came out.
+/// Runs one unit on one kernel and shows and counts what came out.
 fn one(run: &Run<'_>, tally: &Mutex<&mut Tally>) {
-    let Run { kernel, program, filter, .. } = *run;
-    let what = format!("{} on {kernel}", program.name);
+    let Run { kernel, unit, .. } = *run;
+    let what = format!("{} on {kernel}", unit.name);
     let start = Instant::now();
-    // Most programs have nothing to run then.
-    if filter.is_some_and(|filter| !has_test(program, filter)) {
-        return;
-    }
     let report = in_machine(run);
     let seconds = start.elapsed().as_secs_f64();
     let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -123,14 +178,9 @@ fn one(run: &Run<'_>, tally: &Mutex<&mut Tally>) {
     }
 }
 
-/// Whether a program of tests has one with this in its name. It can be asked without a DLM.
-pub(super) fn has_test(program: &Program, filter: &str) -> bool {
-    let listed = HostCommand::new(&program.path).args(["--list", filter]).output();
-    listed.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(": test"))
-}
-
 fn in_machine(run: &Run<'_>) -> Result<Report> {
-    let Run { kernel, program, full, beside, filter, sanitizer } = *run;
+    let Run { kernel, unit, beside, sanitizer } = *run;
+    let Unit { program, full, tests, .. } = unit;
     let time_limit = if sanitizer.is_some() { 3 * LIMIT } else { LIMIT };
     let options = VmOptions { kernel: kernel.into(), time_limit, ..VmOptions::default() };
     let vm = Vm::start(&options)?;
@@ -139,14 +189,18 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
     for example in beside {
         vm.add_program(&example.path, format!("/examples/{}", example.name))?;
     }
-    if program.name.starts_with(WANTS_UDEV) {
+    if unit.name == WANTS_UDEV {
         udev::add(&vm)?;
     }
-    let operations = std::env::var(OPERATIONS.0).unwrap_or_else(|_| OPERATIONS.1.into());
-    let mut command = Command::new(&inside).args(["--ignored"]).args(filter);
-    command = command.env("RUST_BACKTRACE", "1").env(OPERATIONS.0, operations);
-    if let Ok(seed) = std::env::var(SEED) {
-        command = command.env(SEED, seed);
+    let mut command = Command::new(&inside).args(["--ignored", "--exact"]).args(tests);
+    command = command.env("RUST_BACKTRACE", "1");
+    if unit.name == STRESS {
+        command = command.env(OPERATIONS.0, OPERATIONS.1);
+    }
+    for name in PASSED_ON {
+        if let Ok(value) = std::env::var(name) {
+            command = command.env(name, value);
+        }
     }
     if let Some(sanitizer) = sanitizer {
         let (name, value) = sanitizer.environment();
@@ -162,7 +216,7 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
         text = symbolized(&text, &full.path);
     }
     let log = vm.kernel_log_since(vm.log_start())?;
-    let complaint = (!log.is_clean() && !program.name.starts_with(WARNS)).then_some(log.text);
+    let complaint = (!log.is_clean() && unit.name != WARNS).then_some(log.text);
     if !output.exit.success() {
         text.push_str(&format!("\n({})", output.exit));
     }
@@ -186,4 +240,19 @@ fn stripped(programs: Vec<Program>) -> Result<Vec<Program>> {
         Ok(Program { name: program.name, path })
     };
     programs.into_iter().map(strip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_with_a_path_begins_where_a_part_does() {
+        assert!(names("unlock", "kernel::unlock::a_test"));
+        assert!(names("nloc", "kernel::unlock::a_test"));
+        assert!(names("unlock::a", "kernel::unlock::a_test"));
+        assert!(names("kernel::", "kernel::unlock::a_test"));
+        assert!(!names("kernel::", "runtime::lvb::on_kernel::a_test"));
+        assert!(!names("lock::a", "kernel::unlock::a_test"));
+    }
 }

@@ -33,8 +33,8 @@ What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
     --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
-    FILTER          of the tests that run on a kernel, only those with this in their name, or in
-                    that of their program
+    FILTER          of the tests that run on a kernel, only those with this in their name, which
+                    begins with their program and module: kernel::unlock, isolated::
     --sanitizer NAME
                     only the tests of dlm-runtime that run on a kernel, built with this sanitizer:
                     address, or thread, which needs the standard library's sources

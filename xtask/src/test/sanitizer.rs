@@ -8,18 +8,21 @@ use rustc_demangle::demangle;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::guest::USES_EXAMPLES;
 use crate::cargo::{self, Program, cargo};
 use crate::vm::store::workspace_root;
 
 /// The sanitizers want to be told the target, or they would be built into build scripts as well.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
-/// The tests of the runtime. Those of the kernel use nothing of ours that has threads.
-const TESTS: &str = "runtime_";
-
-/// Counts system calls, which a sanitizer makes, too.
-const COUNTS_CALLS: &str = "runtime_syscalls";
+/// The tests of the runtime. Those of the kernel use nothing of ours that has threads; the examples
+/// are built without the sanitizer; and what counts system calls would count the sanitizer's.
+const COVERED: [&str; 5] = [
+    "runtime::",
+    "isolated::fork",
+    "isolated::hazards_lockspace",
+    "isolated::no_threads",
+    "isolated::stress",
+];
 
 /// On a DLM device `write` returns no length but the number of a lock or lockspace. AddressSanitizer
 /// takes that for how much was read of the buffer, and must not look.
@@ -63,12 +66,12 @@ impl Sanitizer {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTFLAGS", format!("-Zsanitizer={}", self.name()))
             .env("CARGO_TARGET_DIR", workspace_root().join("target/sanitize").join(self.name()));
-        let mut programs = cargo::build_with(command)?;
-        programs.retain(|program| {
-            let name = program.name.as_str();
-            name.starts_with(TESTS) && ![USES_EXAMPLES, COUNTS_CALLS].contains(&name)
-        });
-        Ok(programs)
+        cargo::build_with(command)
+    }
+
+    /// Whether it has something to say of the tests of this module of this program.
+    pub(super) fn covers(unit: &str) -> bool {
+        COVERED.iter().any(|covered| unit.starts_with(covered))
     }
 
     /// What the programs need beside them, as name in the machine and contents.
@@ -122,10 +125,10 @@ pub(super) fn symbolized(report: &str, program: &Path) -> String {
     text
 }
 
-/// The address in a line such as `    #1 0x55f3 (/bin/runtime_stress+0x13d050) (BuildId: 37)`.
+/// The address in a line such as `    #1 0x55f3 (/bin/isolated+0x13d050) (BuildId: 37)`.
 fn address(line: &str) -> Option<u64> {
     let line = line.trim_start().strip_prefix('#')?;
-    let (_, digits) = line.split_once("/runtime_")?.1.split_once("+0x")?;
+    let (_, digits) = line.split_once("(/bin/")?.1.split_once("+0x")?;
     u64::from_str_radix(digits.split(')').next()?, 16).ok()
 }
 
@@ -150,12 +153,12 @@ mod tests {
 
     #[test]
     fn addresses_are_found_in_reports() {
-        let line = "    #0 0x55f3 (/bin/runtime_stress+0x13d050) (BuildId: 376a)";
+        let line = "    #0 0x55f3 (/bin/isolated+0x13d050) (BuildId: 376a)";
         assert_eq!(address(line), Some(0x13_d050));
-        assert_eq!(address("    #3 <null> <null> (runtime_stress+0x1) (BuildId: 3)"), None);
-        assert_eq!(address("    #3 <null> <null> (/bin/runtime_lvb+0x1f) (B)"), Some(0x1f));
+        assert_eq!(address("    #3 <null> <null> (isolated+0x1) (BuildId: 3)"), None);
+        assert_eq!(address("    #3 <null> <null> (/bin/runtime+0x1f) (B)"), Some(0x1f));
         assert_eq!(address("    #9 0x7f (/lib/libc.so.6+0x891f4) (B)"), None);
-        assert_eq!(address("SUMMARY: (/bin/runtime_stress+0x13d050)"), None);
+        assert_eq!(address("SUMMARY: (/bin/isolated+0x13d050)"), None);
     }
 
     #[test]
@@ -165,7 +168,7 @@ mod tests {
         let base = maps.lines().find(|line| line.ends_with(program.to_str().unwrap())).unwrap();
         let base = usize::from_str_radix(base.split('-').next().unwrap(), 16).unwrap();
         let inside = address as fn(&str) -> Option<u64> as usize - base + 1;
-        let report = format!("==1==\n    #0 0x1 (/bin/runtime_x+{inside:#x}) (B)\nend");
+        let report = format!("==1==\n    #0 0x1 (/bin/runtime+{inside:#x}) (B)\nend");
         let text = symbolized(&report, &program);
         assert!(text.contains("xtask::test::sanitizer::address\n"), "{text}");
         assert!(text.contains("test/sanitizer.rs:") && text.ends_with("\nend\n"), "{text}");

@@ -10,9 +10,6 @@ use crate::vm::elf::Libraries;
 use crate::vm::image::brings;
 use crate::vm::unpacked::{place_in_guest, unpacked};
 
-/// What tests are called that want udev in their machine.
-pub(super) const WANTS_UDEV: &str = "udev_";
-
 /// udev and the libraries that it is linked with.
 const PACKAGES: [&str; 10] = [
     "udev",

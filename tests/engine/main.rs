@@ -1,0 +1,7 @@
+//! What dlm-engine answers: the scenarios, its clock, its values and its nodes.
+
+mod cluster;
+mod scenario_list;
+mod scenarios;
+mod time;
+mod values;
