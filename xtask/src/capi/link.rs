@@ -39,7 +39,7 @@ pub fn build() -> Result<PathBuf> {
             workspace_root().join("dlm-runtime/capi").join(name).join(format!("{name}.map"));
         let exports = exports(&script)?;
         shared(&folder, name, &archive, &script, &exports)?;
-        fixed(&folder, name, &archive, &exports)?;
+        static_archive(&folder, name, &archive, &exports)?;
     }
     Ok(folder)
 }
@@ -111,7 +111,7 @@ fn shared(
 
 /// `NAME.a`: one object, of which only the functions of the interface can be seen, so that nothing
 /// in it meets the symbols of the program.
-fn fixed(folder: &Path, name: &str, archive: &Path, exports: &[String]) -> Result<()> {
+fn static_archive(folder: &Path, name: &str, archive: &Path, exports: &[String]) -> Result<()> {
     let object = folder.join(format!("{name}.o"));
     let mut linker = Command::new("ld");
     linker.args(["-r", "--gc-sections", "--strip-debug", "-o"]).arg(&object);

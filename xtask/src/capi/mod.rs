@@ -2,9 +2,9 @@
 
 mod compare;
 mod debian;
-mod fixed;
 mod link;
 mod programs;
+mod static_programs;
 mod tool;
 
 use anyhow::Result;
@@ -29,10 +29,10 @@ runs the C programs of tests/c, on this machine with these libraries on dlm-engi
 machines with Debian's libraries and with these; there also Debian's dlm_tool on these, and static
 programs:
 
-    tests/c/same        must succeed with both, and print the same
-    tests/c/defects     must succeed with these, and not with Debian's
+    tests/c/parity      must succeed with both, and print the same
+    tests/c/libdlm_bugs must succeed with these, and not with Debian's
     tests/c/ours        must succeed with these; what Debian's do is undefined
-    tests/c/fixed       must succeed as static programs
+    tests/c/static      must succeed as static programs
 
     --build         only builds them
     --host          only what runs on this machine
@@ -127,10 +127,10 @@ pub fn check(
         return Ok(());
     }
     let beside = match filter {
-        None => Some((tool::Tool::fetch(&ours)?, fixed::Fixed::build(&ours)?)),
+        None => Some((tool::Tool::fetch(&ours)?, static_programs::StaticPrograms::build(&ours)?)),
         Some(_) => None,
     };
-    let beside = beside.as_ref().map(|(tool, fixed)| (tool, fixed));
+    let beside = beside.as_ref().map(|(tool, statics)| (tool, statics));
     programs::run_on_kernels(&compiled, kernels, beside, report)
 }
 

@@ -1,7 +1,7 @@
 //! C programs on real kernels, with Debian's libraries and with ours.
 //!
 //! For each kernel there are two machines, one for either, and all of them run at the same time:
-//! most of the time goes to defects of the originals that are waits without end.
+//! most of the time goes to bugs of the originals that are waits without end.
 
 use anyhow::{Result, anyhow};
 use std::cell::Cell;
@@ -10,11 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Kind, Program, Programs, SECONDS};
-use crate::capi::{Row, fixed, tool};
+use crate::capi::{Row, static_programs, tool};
 use crate::vm::{Command, Output, Vm, VmOptions};
 
-/// Seconds for a program that shows a defect, with the library that has it: that is often a hang.
-const PATIENCE_WITH_DEFECT: u32 = 4;
+/// Seconds for a program that shows a bug, with the library that has it: that is often a hang.
+const PATIENCE_WITH_BUG: u32 = 4;
 
 /// More than the seconds after which a program gives up by itself.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -32,7 +32,7 @@ type Done = (Output, Option<String>);
 pub(in crate::capi) fn run(
     programs: &Programs,
     kernels: &[&str],
-    beside: Option<(&tool::Tool, &fixed::Fixed)>,
+    beside: Option<(&tool::Tool, &static_programs::StaticPrograms)>,
     report: &mut dyn FnMut(&Row),
 ) -> Result<()> {
     let rows = thread::scope(|scope| {
@@ -50,15 +50,15 @@ pub(in crate::capi) fn run(
 fn on_kernel(
     programs: &Programs,
     kernel: &str,
-    beside: Option<(&tool::Tool, &fixed::Fixed)>,
+    beside: Option<(&tool::Tool, &static_programs::StaticPrograms)>,
 ) -> Result<Vec<Row>> {
     let on_kernels = || programs.all.iter().filter(|program| program.only_on_engine.is_none());
     let (ours, theirs) = thread::scope(|scope| {
         let theirs = scope.spawn(|| -> Result<Vec<Option<Done>>> {
             let machine = Machine::start(kernel, &programs.theirs)?;
             let run = |program: &Program| match program.kind {
-                Kind::Same => machine.run(program, None).map(Some),
-                Kind::Defect => machine.run(program, Some(PATIENCE_WITH_DEFECT)).map(Some),
+                Kind::Parity => machine.run(program, None).map(Some),
+                Kind::LibdlmBug => machine.run(program, Some(PATIENCE_WITH_BUG)).map(Some),
                 Kind::Ours => Ok(None),
             };
             on_kernels().map(run).collect()
@@ -68,9 +68,9 @@ fn on_kernel(
             let done = on_kernels().map(|program| machine.run(program, None));
             let done = done.collect::<Result<Vec<_>>>()?;
             let mut rows = Vec::new();
-            if let Some((tool, fixed)) = beside {
+            if let Some((tool, statics)) = beside {
                 rows.push(tool.run(&machine.vm)?);
-                rows.extend(fixed.run(&machine.vm)?);
+                rows.extend(statics.run(&machine.vm)?);
             }
             Ok((done, rows))
         };
@@ -134,10 +134,10 @@ fn judge(kind: Kind, ours: &Done, theirs: Option<&Done>) -> Result<String, Strin
     let stdout = String::from_utf8_lossy(&theirs.stdout);
     let stderr = String::from_utf8_lossy(&theirs.stderr);
     match kind {
-        Kind::Defect if theirs.exit.success() => {
+        Kind::LibdlmBug if theirs.exit.success() => {
             Err("Debian's has no such defect: it succeeds".into())
         }
-        Kind::Defect => {
+        Kind::LibdlmBug => {
             let line = stderr.lines().next().unwrap_or_default();
             let line = line.rsplit_once('/').map_or(line, |(_, name)| name);
             Ok(format!("Debian's: {} {line}", theirs.exit))
@@ -165,12 +165,12 @@ mod tests {
     #[test]
     fn programs_are_judged_by_their_kind() {
         let (good, bad, other) = (done(0, "a"), done(1, "a"), done(0, "b"));
-        assert_eq!(judge(Kind::Same, &good, Some(&good)), Ok(String::new()));
-        assert!(judge(Kind::Same, &good, Some(&bad)).is_err());
-        assert!(judge(Kind::Same, &good, Some(&other)).is_err());
-        assert!(judge(Kind::Same, &bad, Some(&bad)).is_err());
-        assert!(judge(Kind::Defect, &good, Some(&good)).is_err());
-        let shown = judge(Kind::Defect, &good, Some(&bad)).unwrap();
+        assert_eq!(judge(Kind::Parity, &good, Some(&good)), Ok(String::new()));
+        assert!(judge(Kind::Parity, &good, Some(&bad)).is_err());
+        assert!(judge(Kind::Parity, &good, Some(&other)).is_err());
+        assert!(judge(Kind::Parity, &bad, Some(&bad)).is_err());
+        assert!(judge(Kind::LibdlmBug, &good, Some(&good)).is_err());
+        let shown = judge(Kind::LibdlmBug, &good, Some(&bad)).unwrap();
         assert!(shown.ends_with("a.c:3: b"), "{shown}");
         assert_eq!(judge(Kind::Ours, &good, None), Ok(String::new()));
         let complained = (good.0, Some("BUG".to_owned()));

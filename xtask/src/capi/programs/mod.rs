@@ -19,13 +19,13 @@ use crate::vm::store::{remove_all, workspace_root};
 /// What is expected, by the folder of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Same,
-    Defect,
+    Parity,
+    LibdlmBug,
     Ours,
 }
 
 const KINDS: [(&str, Kind); 3] =
-    [("same", Kind::Same), ("defects", Kind::Defect), ("ours", Kind::Ours)];
+    [("parity", Kind::Parity), ("libdlm_bugs", Kind::LibdlmBug), ("ours", Kind::Ours)];
 
 /// The variable with the seconds after which a program gives up.
 const SECONDS: &str = "CHECK_SECONDS";
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn every_program_runs_somewhere() {
         let programs = all(None).unwrap();
-        for kind in [Kind::Same, Kind::Defect, Kind::Ours] {
+        for kind in [Kind::Parity, Kind::LibdlmBug, Kind::Ours] {
             assert!(programs.iter().filter(|program| program.kind == kind).count() > 10);
         }
         for program in programs {

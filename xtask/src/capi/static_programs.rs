@@ -13,7 +13,7 @@ use crate::vm::{Command, Vm};
 
 /// The programs: their names, and their sources in tests/c. The last becomes set-uid and shows
 /// which lock manager it gets then.
-const SOURCES: [(&str, &str); 2] = [("locks", "fixed/locks.c"), ("setuid", "fixed/setuid.c")];
+const SOURCES: [(&str, &str); 2] = [("locks", "static/locks.c"), ("setuid", "static/setuid.c")];
 
 /// Where they are in the guest.
 const FOLDER: &str = "/static";
@@ -23,13 +23,13 @@ const FLAGS: [&str; 6] = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-
 
 /// The programs, for each library.
 #[derive(Debug)]
-pub(super) struct Fixed {
+pub(super) struct StaticPrograms {
     folder: PathBuf,
     /// Each with its size.
     programs: Vec<(String, u64)>,
 }
 
-impl Fixed {
+impl StaticPrograms {
     pub(super) fn build(ours: &Path) -> Result<Self> {
         let folder = ours.join("static");
         fs::create_dir_all(&folder)?;
