@@ -197,7 +197,7 @@ impl<F: Face> Driver<F> {
         }
         match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => self.accepted(&mut submission, id),
-            Err(kind) => return Err(self.take_back_for(&submission.ticket(), kind, user)),
+            Err(kind) => self.take_back_begun(&submission.ticket(), kind, user)?,
         }
         Ok(begun)
     }
@@ -305,7 +305,9 @@ impl<F: Face> Driver<F> {
         }
         match self.write(&device, &submission) {
             Ok(id) => self.accepted(&mut submission, id),
-            Err(error) => return Err(self.take_back(&submission.ticket(), error, user)),
+            Err(error) => {
+                self.take_back_begun(&submission.ticket(), ErrorKind::Device(error), user)?;
+            }
         }
         Ok(begun)
     }
@@ -536,6 +538,19 @@ impl<F: Face> Driver<F> {
         given_back: &mut Option<Notify<F>>,
     ) -> ErrorKind {
         self.take_back_for(ticket, ErrorKind::Device(error), given_back)
+    }
+
+    /// As [`Driver::take_back_for`], for the operation of a callback or task. If that was told of its
+    /// end already, as when its deadline has passed before the `write`, the caller is not told again.
+    #[cold]
+    fn take_back_begun(
+        &self,
+        ticket: &Ticket,
+        why: ErrorKind,
+        user: &mut Option<Notify<F>>,
+    ) -> Result<(), ErrorKind> {
+        let why = self.take_back_for(ticket, why, user);
+        if user.is_some() { Err(why) } else { Ok(()) }
     }
 
     /// As [`Driver::take_back`], also for what kept it from being written.

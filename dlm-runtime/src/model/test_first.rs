@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dlm_proto::LockspaceName;
+use dlm_proto::{LockStatus, LockspaceName};
 use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
-use super::stage::{Dispatcher, Stage, block_on, check, finish_writer};
+use super::stage::{Dispatcher, Stage, block_on, check, finish_writer, is_timeout};
+use super::test_late::while_time_passes;
 use crate::driver::device::{Device, LockspaceDevice};
 use crate::driver::first::{FirstRequests, KeepApart};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,44 @@ fn first_requests_of_an_open_lockspace_are_kept_apart() {
         drop(sender);
         kept.iter().for_each(drop);
         finish_writer(&lockspace);
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace]);
+    });
+}
+
+/// The deadline passes, and others tell of that, before the request had its turn.
+#[test]
+fn who_was_told_of_a_time_out_before_his_turn_is_told_once() {
+    check(|| {
+        let stage = Stage::new();
+        let options = LockspaceOptions::new().serialize_new_requests();
+        let lockspace = Arc::new(options.open("model").unwrap());
+        let dispatcher = Dispatcher::start(&lockspace);
+        // Another process has the turn.
+        stage.space.node_is_locked.store(true, Ordering::SeqCst);
+        let request = || lockspace.lock("a", Mode::Ex).no_queue().timeout(Duration::from_millis(1));
+        while_time_passes(|| {
+            thread::scope(|scope| {
+                scope.spawn(|| assert!(is_timeout(&block_on(request().into_future()))));
+                scope.spawn(|| {
+                    let (sender, told) = channel();
+                    let started = request().start(move |completion| {
+                        sender.send(completion.status).unwrap();
+                    });
+                    match started {
+                        Ok(lock) => {
+                            assert_eq!(told.recv(), Ok(LockStatus::TimedOut));
+                            drop(lock);
+                        }
+                        Err(error) => {
+                            assert!(is_timeout(&Err(error)));
+                            assert!(told.recv().is_err(), "told by an error, too");
+                        }
+                    }
+                });
+            });
+        });
+        stage.space.node_is_locked.store(false, Ordering::SeqCst);
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace]);
     });
