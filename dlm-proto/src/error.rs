@@ -39,13 +39,17 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BufferTooSmall { need, have } => {
-                write!(f, "the record needs {need} bytes, the buffer has {have}")
+                write!(f, "buffer of {have} bytes: the record needs {need}")
             }
-            Self::NameTooLong(len) => write!(f, "name of {len} bytes, at most 64 allowed"),
-            Self::NulInName => f.write_str("a lockspace name may not hold a NUL byte"),
-            Self::NotInAbi { field, abi } => write!(f, "{abi}: no way to express {field}"),
+            Self::NameTooLong(len) => write!(f, "name of {len} bytes: at most 64 are allowed"),
+            Self::NulInName => {
+                f.write_str("lockspace name with a NUL byte: the kernel would cut it there")
+            }
+            Self::NotInAbi { field, abi } => {
+                write!(f, "{field}: the records of {abi} programs have no place for it")
+            }
             Self::WordTooWide { field, word } => {
-                write!(f, "{field} {word:#x} does not fit into 32 bits")
+                write!(f, "{field} {word:#x}: records of 32-bit programs have 32 bits for it")
             }
         }
     }
@@ -113,25 +117,28 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated { need, have } => {
-                write!(f, "record of {have} bytes, at least {need} wanted")
+                write!(f, "record of {have} bytes: it must have {need} at least")
             }
             Self::Length { wanted, got } => {
-                write!(f, "length: record of {got} bytes, {wanted} wanted")
+                write!(f, "record of {got} bytes: it must have {wanted}")
             }
-            Self::Version { wanted, got } => write!(f, "version: {got}, {wanted} wanted"),
-            Self::Width { wanted, got } => write!(f, "is64bit: {got}, {wanted} wanted"),
-            Self::Command(got) => write!(f, "cmd: {got} is no command"),
+            Self::Version { wanted, got } => write!(f, "version {got}: this layout is of {wanted}"),
+            Self::Width { wanted, got } => write!(f, "is64bit {got}: this layout has {wanted}"),
+            Self::Command(got) => write!(f, "cmd {got}: this layout has no such command"),
             Self::LvbOffset { wanted, got } => {
-                write!(f, "lvb_offset: {got}, 0 or {wanted} with 32 bytes behind it wanted")
+                write!(f, "lvb_offset {got}: it must be 0, or {wanted} with 32 bytes behind it")
             }
             Self::NameLength { most, got } => {
-                write!(f, "namelen: {got} bytes, at most {most} possible")
+                write!(f, "namelen {got}: the record has room for {most}")
             }
-            Self::Mode(got) => write!(f, "bast_mode: {got} is no lock mode"),
+            Self::Mode(got) => write!(f, "bast_mode {got}: lock modes are 0 (NL) to 5 (EX)"),
             Self::Kind(got) => {
-                write!(f, "user_astaddr: {got:#x} marks no completion and no blocking notice")
+                write!(
+                    f,
+                    "user_astaddr {got:#x}: it marks neither a completion nor a blocking notice"
+                )
             }
-            Self::Token(got) => write!(f, "user_astparam: {got:#x} is no token"),
+            Self::Token(got) => write!(f, "user_astparam {got:#x}: it is no token"),
         }
     }
 }

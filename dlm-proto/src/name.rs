@@ -29,14 +29,18 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(len) => write!(f, "name of {len} bytes, at most {MAX_NAME_LEN} allowed"),
-            Self::Empty => f.write_str("a lockspace name needs at least one byte"),
+            Self::TooLong(len) => {
+                write!(f, "name of {len} bytes: at most {MAX_NAME_LEN} are allowed")
+            }
+            Self::Empty => f.write_str("empty lockspace name: it needs one byte at least"),
             Self::BadByte { byte, at } => write!(
                 f,
-                "byte {byte:#04x} at position {at}: a lockspace name may not hold '/', \
-                 white space or control characters"
+                "byte {byte:#04x} at position {at} of a lockspace name: '/', white space and control \
+                 characters are refused"
             ),
-            Self::Dots => f.write_str("a lockspace may not be named '.' or '..'"),
+            Self::Dots => {
+                f.write_str("lockspace name '.' or '..': these are folders of the kernel")
+            }
         }
     }
 }

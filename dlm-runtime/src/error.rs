@@ -259,19 +259,29 @@ impl fmt::Display for ErrorKind {
             Self::Encode(error) => write!(f, "{error}"),
             Self::Illegal(reason) => f.write_str(reason),
             Self::Status(status) => write!(f, "{status}"),
-            Self::LockGone => f.write_str("the lock is not held any more"),
-            Self::InFlight => f.write_str("another operation on this lock is in flight"),
-            Self::NothingToCancel => f.write_str("nothing is in flight that could be cancelled"),
-            Self::NoOrphan { other_mode: false } => f.write_str("no such orphan on this node"),
-            Self::NoOrphan { other_mode: true } => {
-                f.write_str("the orphan on this node holds another mode")
+            Self::LockGone => {
+                f.write_str("the lock is gone: it was unlocked, or its request failed")
             }
-            Self::TooManyLocks => f.write_str("no room for more locks"),
-            Self::Closed => f.write_str("the lockspace was closed"),
+            Self::InFlight => {
+                f.write_str("the lock has another operation in flight: wait for it, or cancel it")
+            }
+            Self::NothingToCancel => f.write_str(
+                "nothing to cancel: no operation is in flight, or it was cancelled already",
+            ),
+            Self::NoOrphan { other_mode: false } => {
+                f.write_str("this node has no orphan of that name")
+            }
+            Self::NoOrphan { other_mode: true } => {
+                f.write_str("the orphan of that name holds another mode")
+            }
+            Self::TooManyLocks => f.write_str("one open lockspace has no room for more locks"),
+            Self::Closed => f.write_str("the lockspace was closed by this program"),
             Self::Removed => f.write_str("the lockspace was removed from this node"),
-            Self::Forked => f.write_str("the handle was inherited by a fork; open it again"),
+            Self::Forked => f.write_str(
+                "the handle was inherited by a fork: open the lockspace again in the child",
+            ),
             Self::TimedOut(what) => write!(f, "time ran out: {what}"),
-            Self::HasThread => f.write_str("it has a delivery thread already"),
+            Self::HasThread => f.write_str("the lockspace has a delivery thread already"),
             Self::System(error) => write!(f, "{error}"),
         }
     }

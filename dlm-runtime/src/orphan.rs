@@ -169,7 +169,9 @@ impl Lockspace {
         let purge = || {
             self.driver().check_fork()?;
             if task == Some(0) {
-                return Err(ErrorKind::Illegal("task 0 would mean the orphans of all"));
+                return Err(ErrorKind::Illegal(
+                    "purge of task 0: it would mean the orphans of all tasks",
+                ));
             }
             self.driver().purge(node.unwrap_or(NodeId(0)), task.unwrap_or(0))
         };

@@ -85,12 +85,12 @@ impl Lock {
         let view = self.view().ok_or(ErrorKind::LockGone)?;
         match (view.blocked, view.mode) {
             (Some(mode), _) => Ok(Some(mode)),
-            _ if !view.has_notices => {
-                Err(ErrorKind::Illegal("the lock was requested without blocking notices"))
-            }
-            (None, None) if view.op.is_some() => {
-                Err(ErrorKind::Illegal("nobody waits for a lock that is not granted yet"))
-            }
+            _ if !view.has_notices => Err(ErrorKind::Illegal(
+                "wait_blocked() needs a lock that was requested with note_blocking()",
+            )),
+            (None, None) if view.op.is_some() => Err(ErrorKind::Illegal(
+                "wait_blocked() needs a granted lock: this one still waits itself",
+            )),
             // Every lock goes with its lockspace.
             (None, None) => {
                 Err(self.driver().slot.get().err().map_or(ErrorKind::LockGone, Into::into))

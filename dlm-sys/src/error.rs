@@ -205,7 +205,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Os(errno) => write!(f, "{errno}"),
-            Self::WrongDevice => f.write_str("the node is not this lockspace's device"),
+            Self::WrongDevice => f.write_str("the node is another device than this lockspace's"),
             Self::NoLockspace => f.write_str("/proc/misc has no such lockspace"),
             Self::NodeTimeout => f.write_str("the device node did not appear in time"),
             Self::Name(name) => write!(f, "{name}"),
@@ -218,7 +218,9 @@ impl fmt::Display for Cause {
             Self::Held(path) => {
                 write!(f, "another process keeps {} locked", path.to_str().unwrap_or_default())
             }
-            Self::MinorZero => f.write_str("a lockspace cannot be removed by minor number 0"),
+            Self::MinorZero => {
+                f.write_str("REMOVE by minor number 0 would hit any lockspace without a device")
+            }
         }
     }
 }

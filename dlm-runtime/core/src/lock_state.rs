@@ -360,10 +360,10 @@ impl LockState {
         let writes = matches!(self.granted, None | Some(Mode::Pw | Mode::Ex));
         match wish {
             UnlockLvb::Keep => Ok(()),
-            _ if !writes => Err("the lock value block is written from PW and EX only"),
-            UnlockLvb::Write(_) if !self.kernel_has_lvb => {
-                Err("the lock was never used with its value block: request it with_lvb()")
-            }
+            _ if !writes => Err("write_lvb() and invalidate_lvb() need a lock in PW or EX"),
+            UnlockLvb::Write(_) if !self.kernel_has_lvb => Err(
+                "write_lvb() needs a lock that was requested or converted with its value block: with_lvb()",
+            ),
             _ => Ok(()),
         }
     }

@@ -136,10 +136,16 @@ impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Illegal(reason) => f.write_str(reason),
-            Self::LockGone => f.write_str("the lock is not held any more"),
-            Self::InFlight => f.write_str("another operation on this lock is in flight"),
-            Self::NothingToCancel => f.write_str("nothing is in flight that could be cancelled"),
-            Self::TooManyLocks => f.write_str("no room for more locks in one open lockspace"),
+            Self::LockGone => {
+                f.write_str("the lock is gone: it was unlocked, or its request failed")
+            }
+            Self::InFlight => {
+                f.write_str("the lock has another operation in flight: wait for it, or cancel it")
+            }
+            Self::NothingToCancel => f.write_str(
+                "nothing to cancel: no operation is in flight, or it was cancelled already",
+            ),
+            Self::TooManyLocks => f.write_str("one open lockspace has no room for more locks"),
             Self::Ended => f.write_str("the lockspace has ended"),
             Self::Encode(error) => write!(f, "{error}"),
         }

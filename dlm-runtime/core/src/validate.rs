@@ -7,48 +7,60 @@ use dlm_proto::{LockFlags, LvbTransfer, Mode};
 /// A set of flags, and why it may not be given.
 type Rule = (LockFlags, &'static str);
 
-const WRONG_QUECVT: &str = "QUECVT is for conversions to a stronger mode or between CW and PR";
+const WRONG_QUECVT: &str = "QUECVT is for conversions to a stronger mode, or between CW and PR";
 
 /// Of the flags that a request may never have, those that harm the kernel.
 const NEVER_HARMLESS: [Rule; 1] = [(
     LockFlags::FORCEUNLOCK,
-    "FORCEUNLOCK on a lock request leaves a lock that cannot be released",
+    "FORCEUNLOCK belongs to unlocks: on a request it leaves a lock that nobody can release",
 )];
 
 const NEVER: [Rule; 6] = [
-    (LockFlags::CANCEL, "CANCEL belongs to Lock::cancel"),
-    (LockFlags::CONVERT, "CONVERT belongs to Lock::convert"),
-    (LockFlags::FORCEUNLOCK, "FORCEUNLOCK on a lock request leaves a lock that cannot be released"),
-    (LockFlags::ORPHAN, "the adoption of an orphan is no lock request: no completion follows"),
+    (LockFlags::CANCEL, "CANCEL is a call of its own: Lock::cancel"),
+    (LockFlags::CONVERT, "CONVERT is a call of its own: Lock::convert"),
+    (
+        LockFlags::FORCEUNLOCK,
+        "FORCEUNLOCK belongs to unlocks: on a request it leaves a lock that nobody can release",
+    ),
+    (LockFlags::ORPHAN, "ORPHAN is a call of its own: Lockspace::adopt"),
     (
         LockFlags::PERSISTENT,
-        "a persistent lock would outlive its handle, and crash the kernel if it is purged waiting",
+        "PERSISTENT is for granted locks (Lock::persist): a purge of one that waits crashes the kernel",
     ),
-    (LockFlags::IVVALBLK, "IVVALBLK on a lock request would invalidate the value block at unlock"),
+    (
+        LockFlags::IVVALBLK,
+        "IVVALBLK belongs to unlocks (invalidate_lvb): a request keeps it until then",
+    ),
 ];
 
 /// Of the same, those that make another call of a request.
 const OTHER_CALLS: [Rule; 2] = [
-    (LockFlags::CONVERT, "CONVERT makes a conversion of a request: it belongs to Core::convert"),
-    (LockFlags::ORPHAN, "ORPHAN makes an adoption of a request: it belongs to Core::adopt"),
+    (LockFlags::CONVERT, "CONVERT is a call of its own: Core::convert"),
+    (LockFlags::ORPHAN, "ORPHAN is a call of its own: Core::adopt"),
 ];
 
 const IGNORED: [Rule; 3] = [
-    (LockFlags::TIMEOUT, "kernels since 6.2 ignore TIMEOUT"),
-    (LockFlags::NODLCKBLK, "kernels ignore NODLCKBLK"),
-    (LockFlags::WAIT, "WAIT is private to C libdlm"),
+    (LockFlags::TIMEOUT, "TIMEOUT is ignored by kernels since 6.2: use timeout()"),
+    (LockFlags::NODLCKBLK, "NODLCKBLK is ignored by every kernel"),
+    (LockFlags::WAIT, "WAIT is private to C libdlm: use wait()"),
 ];
 
 const CONVERSIONS_ONLY: [Rule; 3] = [
-    (LockFlags::QUECVT, "QUECVT belongs to conversions"),
-    (LockFlags::CONVDEADLK, "CONVDEADLK belongs to conversions"),
-    (LockFlags::NODLCKWT, "NODLCKWT belongs to conversions"),
+    (LockFlags::QUECVT, "QUECVT is for conversions only"),
+    (LockFlags::CONVDEADLK, "CONVDEADLK is for conversions only"),
+    (LockFlags::NODLCKWT, "NODLCKWT is for conversions only"),
 ];
 
 const REQUESTS_ONLY: [Rule; 3] = [
-    (LockFlags::EXPEDITE, "EXPEDITE belongs to new requests"),
-    (LockFlags::ALTPR, "ALTPR on a conversion leaves the granted mode unknown"),
-    (LockFlags::ALTCW, "ALTCW on a conversion leaves the granted mode unknown"),
+    (LockFlags::EXPEDITE, "EXPEDITE is for new requests only"),
+    (
+        LockFlags::ALTPR,
+        "ALTPR is for new requests only: of a conversion the granted mode would be unknown",
+    ),
+    (
+        LockFlags::ALTCW,
+        "ALTCW is for new requests only: of a conversion the granted mode would be unknown",
+    ),
 ];
 
 /// Checks the flags of a new request.
@@ -62,10 +74,10 @@ fn request_flags(mode: Mode, flags: LockFlags) -> Result<(), &'static str> {
     refuse_any(flags, &CONVERSIONS_ONLY)?;
     if flags.contains(LockFlags::EXPEDITE) {
         if mode != Mode::Nl {
-            return Err("EXPEDITE grants NL only");
+            return Err("EXPEDITE is for mode NL only");
         }
         if flags.contains(LockFlags::NOQUEUE) {
-            return Err("EXPEDITE is granted at once, NOQUEUE has no place beside it");
+            return Err("NOQUEUE cannot be combined with EXPEDITE, which never waits");
         }
     }
     Ok(())
@@ -76,7 +88,9 @@ pub(crate) fn conversion(from: Mode, to: Mode, flags: LockFlags) -> Result<(), &
     check_common(flags - LockFlags::CONVERT)?;
     refuse_any(flags, &REQUESTS_ONLY)?;
     if flags.contains(LockFlags::CONVDEADLK | LockFlags::NOQUEUE) {
-        return Err("CONVDEADLK needs a conversion that may wait, NOQUEUE forbids that");
+        return Err(
+            "NOQUEUE cannot be combined with CONVDEADLK, which is for conversions that may wait",
+        );
     }
     if flags.contains(LockFlags::QUECVT) && !from.allows_quecvt(to) {
         return Err(WRONG_QUECVT);
@@ -113,7 +127,9 @@ pub(crate) fn harmless_conversion(
         // The kernel grants that twice if it has to wait (#alternate-granted-twice).
         let held = |(flag, mode)| flags.contains(flag) && mode == from;
         if !flags.contains(LockFlags::NOQUEUE) && alternates.into_iter().any(held) {
-            return Err("a conversion to an alternate mode that is held leaves a lock without one");
+            return Err(
+                "ALTPR and ALTCW cannot name the mode that is held: the lock would be left without one",
+            );
         }
     }
     Ok(())
@@ -124,9 +140,15 @@ pub(crate) fn harmless_conversion(
 pub(crate) fn conversion_lvb(from: Mode, to: Mode, writes: bool) -> Result<(), &'static str> {
     match (from.lvb_transfer(to), writes) {
         (LvbTransfer::Read, false) | (LvbTransfer::Write, true) => Ok(()),
-        (LvbTransfer::Read, true) => Err("this conversion reads the lock value block"),
-        (LvbTransfer::Write, false) => Err("this conversion writes the lock value block"),
-        (LvbTransfer::None, _) => Err("this conversion does not move the lock value block"),
+        (LvbTransfer::Read, true) => Err(
+            "write_lvb(): a conversion between these modes reads the value block; use read_lvb()",
+        ),
+        (LvbTransfer::Write, false) => Err(
+            "read_lvb(): a conversion between these modes writes the value block; use write_lvb()",
+        ),
+        (LvbTransfer::None, _) => {
+            Err("a conversion between these modes neither reads nor writes the value block")
+        }
     }
 }
 
@@ -134,10 +156,10 @@ fn check_common(flags: LockFlags) -> Result<(), &'static str> {
     refuse_any(flags, &NEVER)?;
     refuse_any(flags, &IGNORED)?;
     if flags.contains(LockFlags::NOQUEUEBAST) && !flags.contains(LockFlags::NOQUEUE) {
-        return Err("NOQUEUEBAST does nothing without NOQUEUE");
+        return Err("NOQUEUEBAST needs NOQUEUE");
     }
     if flags.iter_names().map(|(_, flag)| flag).collect::<LockFlags>() != flags {
-        return Err("no kernel knows all of these flag bits");
+        return Err("flag bits that no kernel knows");
     }
     Ok(())
 }
@@ -173,6 +195,15 @@ mod tests {
         reasons.sort_unstable();
         reasons.dedup();
         assert_eq!(reasons.len(), count);
+    }
+
+    #[test]
+    fn a_refusal_begins_with_the_flag() {
+        let rules = NEVER.iter().chain(&NEVER_HARMLESS).chain(&OTHER_CALLS).chain(&IGNORED);
+        for (flag, reason) in rules.chain(&CONVERSIONS_ONLY).chain(&REQUESTS_ONLY) {
+            let (name, _) = flag.iter_names().next().unwrap();
+            assert!(reason.starts_with(&alloc::format!("{name} ")), "{name}: {reason}");
+        }
     }
 
     #[test]
