@@ -1,5 +1,5 @@
 //! First requests for a resource at the same time: kernels since 6.10 can grant EX to several, see
-//! `kernel_first_requests`, unless the requests are written one after the other. They are, unless a
+//! `kernel::first_requests`, unless the requests are written one after the other. They are, unless a
 //! program does without.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

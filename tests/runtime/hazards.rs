@@ -2,7 +2,7 @@
 //! refused with an error that says so, or does no harm.
 //!
 //! The hazards are those of the page `hazards` in the manual of dlm-runtime. Those of lockspaces are
-//! tried in `runtime_hazards_lockspace`.
+//! tried in `isolated::hazards_lockspace`.
 //!
 //! That the kernel has nothing to complain about is checked after each program of tests.
 

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 /// Folders and files that are looked through.
-const SOURCES: [&str; 7] =
-    ["dlm-proto", "dlm-sys", "dlm-runtime", "fuzz", "tests", "xtask", "README.md"];
+const SOURCES: [&str; 8] =
+    [".github", "dlm-proto", "dlm-sys", "dlm-runtime", "fuzz", "tests", "xtask", "README.md"];
 
 /// Folders without citations: what is built, what fuzzers write, and the examples of this module.
 const NOT_READ: [&str; 4] = ["target", "corpus", "artifacts", "xtask/src/facts"];

@@ -5,6 +5,8 @@
 
 mod account;
 mod cite;
+#[cfg(test)]
+mod documents;
 mod page;
 #[cfg(test)]
 mod tests;
