@@ -16,7 +16,7 @@ use crate::control::{self, Manager};
 use crate::counters::Counters;
 use crate::delivery::DeliveryThread;
 use crate::driver::Driver;
-use crate::driver::device::Gone;
+use crate::driver::device::CloseReason;
 use crate::driver::signal::PollSet;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::LockInfo;
@@ -268,10 +268,10 @@ impl Lockspace {
     fn shut(&self) -> Result<(), ErrorKind> {
         if self.driver.check_fork().is_err() {
             // Only this process' descriptor; the parent's threads are not here.
-            drop(self.driver.slot.empty(Gone::Closed));
+            drop(self.driver.slot.empty(CloseReason::Closed));
             return Ok(());
         }
-        self.driver.end(Gone::Closed);
+        self.driver.end(CloseReason::Closed);
         if self.driver.slot.wait_closed(now().checked_add(self.close_timeout)) {
             Ok(())
         } else {

@@ -344,13 +344,13 @@ impl<O, L: Default> Core<O, L> {
     pub(crate) fn remove(&mut self, token: Token) -> L {
         self.unlist(token);
         self.forget_id(token);
-        self.vacate(token).map(core::mem::take).unwrap_or_default()
+        self.remove_in_place(token).map(core::mem::take).unwrap_or_default()
     }
 
     /// Removes a lock of which [`Plain::can_settle`](crate::Plain::can_settle) says that it can be
     /// removed. What is kept for it stays until another one takes its place.
     #[inline]
-    pub fn vacate(&mut self, token: Token) -> Option<&mut L> {
+    pub fn remove_in_place(&mut self, token: Token) -> Option<&mut L> {
         let entry = self.table.remove(token)?;
         if entry.has_notices {
             self.noticed -= 1;

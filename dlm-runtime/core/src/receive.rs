@@ -65,7 +65,7 @@ pub struct Plain<'a, O, L> {
     pub user: &'a mut Option<O>,
     /// What is kept for the lock.
     pub face: &'a mut L,
-    /// The lock is gone, and can leave the table: [`Core::vacate`].
+    /// The lock is gone, and can leave the table: [`Core::remove_in_place`].
     pub can_settle: bool,
 }
 

@@ -108,7 +108,7 @@ impl<O, L: Default> Core<O, L> {
         }
         let (abi, owner) = (self.abi, self.owner);
         let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
-        entry.occupy(name, owner, notices, face);
+        entry.init(name, owner, notices, face);
         entry.state.request(mode, flags, xid);
         core::mem::swap(&mut entry.user, user);
         entry.is_writing = true;
@@ -151,7 +151,7 @@ impl<O, L: Default> Core<O, L> {
         validate::adoption(flags).map_err(Rejected::Illegal)?;
         let (abi, owner) = (self.abi, self.owner);
         let (token, entry) = self.table.insert().ok_or(Rejected::TooManyLocks)?;
-        entry.occupy(name, owner, notices, face);
+        entry.init(name, owner, notices, face);
         entry.state.adopt(mode, flags);
         entry.is_writing = true;
         self.noticed += usize::from(notices);
@@ -465,7 +465,7 @@ impl<O, L: Default> Core<O, L> {
 impl<O, L: Default> Entry<O, L> {
     /// Makes a vacant entry that of a lock.
     #[inline]
-    fn occupy(&mut self, name: &ResourceName, owner: u32, notices: bool, face: &mut L) {
+    fn init(&mut self, name: &ResourceName, owner: u32, notices: bool, face: &mut L) {
         self.name.clone_from(name);
         self.owner = owner;
         self.serial = 0;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Driver;
-use super::device::Gone;
+use super::device::CloseReason;
 use super::face::Face;
 use super::signal::{AsFd, Signal};
 use crate::error::ErrorKind;
@@ -231,7 +231,7 @@ fn deliver<F: Face>(driver: &Weak<Driver<F>>, control: &Control) -> Result<(), E
             Ok(false) => return Ok(()),
             Err(kind) => {
                 driver.end_reading(&kind);
-                if !matches!(driver.slot.get(), Err(Gone::Closed)) {
+                if !matches!(driver.slot.get(), Err(CloseReason::Closed)) {
                     driver.deliver_last(control);
                 }
                 return Err(kind);

@@ -26,7 +26,7 @@ pub(crate) use dlm_sys::{LazyRemovalWatch, LockspaceDevice};
 pub(crate) struct Device {
     kind: Kind,
     /// The last field: it tells that the others are closed.
-    tells: Tells,
+    notify: NotifyOnDrop,
 }
 
 /// Whose device it is. The kernel's is used without an indirection.
@@ -60,7 +60,7 @@ impl Device {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, tells: Tells(Arc::default()) }
+        Self { kind, notify: NotifyOnDrop(Arc::default()) }
     }
 
     /// The device of a forked child. What the parent's other threads held of this one, nobody lets go
@@ -174,7 +174,7 @@ impl Device {
 
 /// Why a lockspace cannot be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
+pub(crate) enum CloseReason {
     /// By its user.
     Closed,
     /// By somebody else.
@@ -183,28 +183,28 @@ pub(crate) enum Gone {
     Failed(dlm_sys::Error),
 }
 
-impl From<Gone> for ErrorKind {
-    fn from(gone: Gone) -> Self {
-        match gone {
-            Gone::Closed => Self::Closed,
-            Gone::Removed => Self::Removed,
-            Gone::Failed(error) => Self::Device(error),
+impl From<CloseReason> for ErrorKind {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Closed => Self::Closed,
+            CloseReason::Removed => Self::Removed,
+            CloseReason::Failed(error) => Self::Device(error),
         }
     }
 }
 
 /// Tells that a device was closed.
 #[derive(Debug, Default)]
-struct Closing {
+struct CloseLatch {
     is_closed: Mutex<bool>,
     changed: Condvar,
 }
 
 /// Part of a device, and dropped last.
 #[derive(Debug)]
-struct Tells(Arc<Closing>);
+struct NotifyOnDrop(Arc<CloseLatch>);
 
-impl Drop for Tells {
+impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
         *lock(&self.0.is_closed) = true;
         self.0.changed.notify_all();
@@ -217,8 +217,8 @@ impl Drop for Tells {
 /// closing must not wait for the last forgotten handle: the slot is emptied, and the device is
 /// closed when the calls that use it have returned.
 pub(crate) struct Slot {
-    device: Mutex<Result<Arc<Device>, Gone>>,
-    closing: Arc<Closing>,
+    device: Mutex<Result<Arc<Device>, CloseReason>>,
+    closing: Arc<CloseLatch>,
 }
 
 impl Slot {
@@ -226,28 +226,28 @@ impl Slot {
         Self::of(Ok(Arc::new(device)))
     }
 
-    pub(crate) fn of(device: Result<Arc<Device>, Gone>) -> Self {
+    pub(crate) fn of(device: Result<Arc<Device>, CloseReason>) -> Self {
         let closing = match &device {
-            Ok(device) => Arc::clone(&device.tells.0),
-            Err(_) => Arc::new(Closing { is_closed: Mutex::new(true), ..Closing::default() }),
+            Ok(device) => Arc::clone(&device.notify.0),
+            Err(_) => Arc::new(CloseLatch { is_closed: Mutex::new(true), ..CloseLatch::default() }),
         };
         Self { device: Mutex::new(device), closing }
     }
 
     /// The device, which nobody takes away meanwhile.
     #[cfg(not(dlm_model))]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Result<Arc<Device>, Gone>> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Result<Arc<Device>, CloseReason>> {
         lock(&self.device)
     }
 
     #[inline]
-    pub(crate) fn get(&self) -> Result<Arc<Device>, Gone> {
+    pub(crate) fn get(&self) -> Result<Arc<Device>, CloseReason> {
         lock(&self.device).clone()
     }
 
     /// Takes the device away. The first reason stays: `None`. What is returned closes the device when
     /// it is dropped, unless that is in use. Closing blocks while the lockspace is stopped.
-    pub(crate) fn empty(&self, why: Gone) -> Option<Arc<Device>> {
+    pub(crate) fn empty(&self, why: CloseReason) -> Option<Arc<Device>> {
         let mut device = lock(&self.device);
         match *device {
             Ok(_) => std::mem::replace(&mut *device, Err(why)).ok(),

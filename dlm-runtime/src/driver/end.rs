@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::Driver;
-use super::device::Gone;
+use super::device::CloseReason;
 use super::face::{Face, Notify};
 use crate::error::ErrorKind;
 use crate::sync::{Mutex, lock};
@@ -36,7 +36,7 @@ impl<F: Face> Driver<F> {
             device.was_removed()?
         };
         if removed {
-            self.end(Gone::Removed);
+            self.end(CloseReason::Removed);
             return Err(ErrorKind::Removed);
         }
         Ok(())
@@ -46,12 +46,12 @@ impl<F: Face> Driver<F> {
     /// of the lockspace.
     pub(crate) fn end_reading(&self, why: &ErrorKind) {
         if let ErrorKind::Device(error) = why {
-            self.end(Gone::Failed(*error));
+            self.end(CloseReason::Failed(*error));
         }
     }
 
     /// Takes the device away, and tells everybody. Every lock is gone.
-    pub(crate) fn end(&self, why: Gone) {
+    pub(crate) fn end(&self, why: CloseReason) {
         let Some(device) = self.slot.empty(why) else { return };
         let users = {
             let mut state = self.state();
@@ -76,7 +76,7 @@ impl<F: Face> Driver<F> {
         }
         for (token, callback) in callbacks {
             // He who closes a lockspace gives its callbacks up with it.
-            if why == Gone::Closed {
+            if why == CloseReason::Closed {
                 self.guarded(move || drop(callback));
             } else {
                 self.fail_callback(token, callback, nix::libc::ENODEV);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dlm_core::Core;
 
-use super::device::{Device, Gone, Slot};
+use super::device::{CloseReason, Device, Slot};
 use super::due::DueQueue;
 use super::face::{Due, Face, Notify};
 use super::{Driver, Parts, State};
@@ -19,7 +19,7 @@ use crate::sync::MutexGuard;
 /// An open lockspace whose process is about to fork. Nobody else changes it meanwhile.
 pub struct Frozen<'a, F: Face> {
     driver: &'a Driver<F>,
-    device: MutexGuard<'a, Result<Arc<Device>, Gone>>,
+    device: MutexGuard<'a, Result<Arc<Device>, CloseReason>>,
     due: MutexGuard<'a, VecDeque<Due<F>>>,
     state: MutexGuard<'a, State<F>>,
 }
@@ -44,7 +44,7 @@ impl<F: Face> Frozen<'_, F> {
     #[must_use]
     pub fn in_child(mut self) -> Arc<Driver<F>> {
         let driver = self.driver;
-        let device = std::mem::replace(&mut *self.device, Err(Gone::Closed));
+        let device = std::mem::replace(&mut *self.device, Err(CloseReason::Closed));
         let gone = State::new(Core::new(driver.core_options));
         let mut state = std::mem::replace(&mut *self.state, gone);
         let due = DueQueue::of(std::mem::take(&mut *self.due));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
-use super::device::Gone;
+use super::device::CloseReason;
 use super::face::Face;
 use super::{Driver, DriverOptions};
 use crate::control::{self, Manager};
@@ -114,7 +114,7 @@ impl<F: Face> Driver<F> {
     /// Takes the lockspace from its users. `false`: a call of another thread has not returned from the
     /// kernel within `timeout`, and the device is closed when it does.
     pub fn close(&self, timeout: Duration) -> bool {
-        self.end(Gone::Closed);
+        self.end(CloseReason::Closed);
         self.slot.wait_closed(now().checked_add(timeout))
     }
 

@@ -142,7 +142,7 @@ impl<F: Face> Driver<F> {
                 return Ok(match routed {
                     Routed::Mine(completion, left, can_settle) => {
                         if can_settle {
-                            core.vacate(token);
+                            core.remove_in_place(token);
                         }
                         Read::Mine(completion, left)
                     }
@@ -173,7 +173,7 @@ impl<F: Face> Driver<F> {
                 return match route_own(plain) {
                     Routed::Mine(completion, left, can_settle) => {
                         if can_settle {
-                            core.vacate(ticket.token);
+                            core.remove_in_place(ticket.token);
                         }
                         drop(state);
                         drop(gate);

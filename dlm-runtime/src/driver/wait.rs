@@ -12,7 +12,7 @@ use super::device::Device;
 use super::face::{Due, Face, Notify};
 use super::read::{Observer, Read, Role};
 use super::signal::{AsFd, Source, wait_any};
-use super::wait_queue::Seat;
+use super::wait_queue::QueuePlace;
 use super::{Driver, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
@@ -406,7 +406,7 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Option<G::Got>, ErrorKind> {
         let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
-        let mut seat: Option<Seat<'_>> = None;
+        let mut place: Option<QueuePlace<'_>> = None;
         loop {
             // A callback may have forked, and this be the child.
             self.check_fork()?;
@@ -415,28 +415,28 @@ impl<F: Face> Driver<F> {
             }
             match self.read(goal.role()) {
                 Ok(Read::Mine(completion, left)) => {
-                    drop(seat);
+                    drop(place);
                     drop(left);
                     return Ok(goal.read(completion));
                 }
                 Ok(Read::Handled) => continue,
                 Ok(Read::Due(due)) => {
-                    if let Some(seat) = &mut seat {
-                        seat.leave();
+                    if let Some(place) = &mut place {
+                        place.leave();
                     }
                     self.run_or_leave(due, runs_callbacks);
                     continue;
                 }
                 Ok(Read::Effects(effects)) => {
-                    if let Some(seat) = seat.as_mut().filter(|_| effects.runs_foreign_code()) {
-                        seat.leave();
+                    if let Some(place) = place.as_mut().filter(|_| effects.runs_foreign_code()) {
+                        place.leave();
                     }
                     self.apply_in_wait(*effects, runs_callbacks);
                     continue;
                 }
                 Ok(Read::Empty) => {}
                 Err(kind) => {
-                    drop(seat);
+                    drop(place);
                     // What has come before the end counts.
                     return match goal.look(self, None) {
                         Ok(Some(got)) => Ok(Some(got)),
@@ -446,16 +446,16 @@ impl<F: Face> Driver<F> {
             }
             if runs_callbacks {
                 if let Some(due) = self.due.pop() {
-                    if let Some(seat) = &mut seat {
-                        seat.leave();
+                    if let Some(place) = &mut place {
+                        place.leave();
                     }
                     self.run(due);
                     continue;
                 }
             }
             if self.has_overdue() {
-                if let Some(seat) = &mut seat {
-                    seat.leave();
+                if let Some(place) = &mut place {
+                    place.leave();
                 }
                 self.serve_alarms()?;
                 continue;
@@ -463,14 +463,14 @@ impl<F: Face> Driver<F> {
             if deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return Ok(None);
             }
-            let seat = seat.get_or_insert_with(|| Seat::new(&self.waits));
-            let leads = seat.try_lead();
+            let place = place.get_or_insert_with(|| QueuePlace::new(&self.waits));
+            let leads = place.try_lead();
             // Somebody else may have brought it before this thread could be told.
-            if let Some(got) = goal.look(self, Some(&seat.waiter))? {
+            if let Some(got) = goal.look(self, Some(&place.waiter))? {
                 return Ok(Some(got));
             }
             self.slot.get()?;
-            if leads { self.sleep_at_device(seat, deadline)? } else { seat.sleep(deadline) }
+            if leads { self.sleep_at_device(place, deadline)? } else { place.sleep(deadline) }
         }
     }
 
@@ -490,22 +490,26 @@ impl<F: Face> Driver<F> {
     }
 
     /// The leader sleeps until there is something to read, somebody wakes it, or time is up.
-    fn sleep_at_device(&self, seat: &Seat<'_>, deadline: Option<Instant>) -> Result<(), ErrorKind> {
+    fn sleep_at_device(
+        &self,
+        place: &QueuePlace<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<(), ErrorKind> {
         let device = self.slot.get()?;
-        let nudge = self.waits.nudge.get().ok();
-        if !seat.lie_down() {
+        let wake_leader = self.waits.wake_leader.get().ok();
+        if !place.begin_sleep() {
             return Ok(());
         }
         let mut until = earliest(deadline, self.next_alarm());
-        if nudge.is_none() {
+        if wake_leader.is_none() {
             until = earliest(until, now().checked_add(SLICE));
         }
-        let source = nudge.map(AsFd::as_fd);
+        let source = wake_leader.map(AsFd::as_fd);
         let slept = self.sleep(&device, true, source.as_slice(), until);
-        seat.get_up();
-        if let (true, Some(nudge)) = (slept?, nudge) {
+        place.end_sleep();
+        if let (true, Some(wake_leader)) = (slept?, wake_leader) {
             // It may have been set for a leader that was gone already.
-            nudge.clear();
+            wake_leader.clear();
         }
         Ok(())
     }

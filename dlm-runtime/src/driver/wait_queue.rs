@@ -94,7 +94,7 @@ struct Order {
 pub(crate) struct WaitQueue {
     order: Mutex<Order>,
     /// Gets the leader away from the device.
-    pub(crate) nudge: LazySignal,
+    pub(crate) wake_leader: LazySignal,
 }
 
 impl WaitQueue {
@@ -105,7 +105,7 @@ impl WaitQueue {
             Rest::Asleep => {
                 waiter.changed.notify_one();
             }
-            Rest::AtDevice => self.nudge.set(),
+            Rest::AtDevice => self.wake_leader.set(),
             Rest::Awake | Rest::Woken => {}
         }
     }
@@ -120,43 +120,43 @@ impl WaitQueue {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Rank {
     None,
     Leader,
     Follower(u64),
 }
 
 /// A thread's place among the waiting.
-pub(crate) struct Seat<'a> {
+pub(crate) struct QueuePlace<'a> {
     queue: &'a WaitQueue,
     pub(crate) waiter: Arc<Waiter>,
-    place: Place,
+    rank: Rank,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> QueuePlace<'a> {
     pub(crate) fn new(queue: &'a WaitQueue) -> Self {
-        Self { queue, waiter: Waiter::take(), place: Place::None }
+        Self { queue, waiter: Waiter::take(), rank: Rank::None }
     }
 
     /// Takes the lead if nobody has it, or else a place among the followers.
     pub(crate) fn try_lead(&mut self) -> bool {
         let mut order = lock(&self.queue.order);
-        match self.place {
-            Place::Leader => true,
-            Place::Follower(_) if order.leader.is_some() => false,
-            Place::None if order.leader.is_some() => {
+        match self.rank {
+            Rank::Leader => true,
+            Rank::Follower(_) if order.leader.is_some() => false,
+            Rank::None if order.leader.is_some() => {
                 order.last += 1;
                 let ticket = order.last;
                 order.followers.insert(ticket, Arc::clone(&self.waiter));
-                self.place = Place::Follower(ticket);
+                self.rank = Rank::Follower(ticket);
                 false
             }
-            place => {
-                if let Place::Follower(ticket) = place {
+            rank => {
+                if let Rank::Follower(ticket) = rank {
                     order.followers.remove(&ticket);
                 }
                 order.leader = Some(Arc::clone(&self.waiter));
-                self.place = Place::Leader;
+                self.rank = Rank::Leader;
                 true
             }
         }
@@ -164,16 +164,16 @@ impl<'a> Seat<'a> {
 
     /// Gives up the place. One of the followers takes the lead if that was it.
     pub(crate) fn leave(&mut self) {
-        if self.place == Place::None {
+        if self.rank == Rank::None {
             return;
         }
         let next = {
             let mut order = lock(&self.queue.order);
-            match std::mem::replace(&mut self.place, Place::None) {
-                Place::None => return,
-                Place::Leader => order.leader = None,
+            match std::mem::replace(&mut self.rank, Rank::None) {
+                Rank::None => return,
+                Rank::Leader => order.leader = None,
                 // It may be the one that was to take over.
-                Place::Follower(ticket) => _ = order.followers.remove(&ticket),
+                Rank::Follower(ticket) => _ = order.followers.remove(&ticket),
             }
             if order.leader.is_some() {
                 None
@@ -191,21 +191,21 @@ impl<'a> Seat<'a> {
         self.waiter.sleep(deadline);
     }
 
-    /// The leader lies down at the device. `false`: it was woken before.
-    pub(crate) fn lie_down(&self) -> bool {
+    /// The leader is about to sleep at the device. `false`: it was woken before.
+    pub(crate) fn begin_sleep(&self) -> bool {
         let mut rest = lock(&self.waiter.rest);
         let is_woken = *rest == Rest::Woken;
         *rest = if is_woken { Rest::Awake } else { Rest::AtDevice };
         !is_woken
     }
 
-    /// The leader has got up.
-    pub(crate) fn get_up(&self) {
+    /// The leader is awake again.
+    pub(crate) fn end_sleep(&self) {
         *lock(&self.waiter.rest) = Rest::Awake;
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for QueuePlace<'_> {
     fn drop(&mut self) {
         self.leave();
         std::mem::take(&mut self.waiter).put_back();
