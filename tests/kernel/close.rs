@@ -7,42 +7,11 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use dlm_proto::{Abi, Cookies, LockFlags, LockRequest, LockStatus, MAX_RESULT_LEN, Mode, Request};
-use dlm_sys::Errno;
 use dlm_tests::process::{self, Role};
 use dlm_tests::{Lockspace, Outcome, PATIENCE, Task, cookies, encode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const NONE: LockFlags = LockFlags::empty();
-
-/// Shows #last-close-ends-the-locks.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_close_releases_the_locks_and_grants_the_waiters() {
-    let space = Lockspace::new("close");
-    let (holder, waiter) = (space.open(), space.open());
-    holder.granted("r", Mode::Ex, NONE, 1);
-    waiter.waiting("r", Mode::Ex, NONE, 2);
-    drop(holder);
-    waiter.next().completes(2, LockStatus::Granted);
-    waiter.none();
-}
-
-/// Shows #last-close-ends-the-locks.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_close_takes_waiting_requests_and_unread_results_with_it() {
-    let space = Lockspace::new("close");
-    let (holder, closing, other) = (space.open(), space.open(), space.open());
-    let held = holder.granted("r", Mode::Pr, NONE, 1);
-    closing.lock("r", Mode::Ex, NONE, 2);
-    closing.lock("s", Mode::Ex, NONE, 3);
-    other.waiting("r", Mode::Pr, NONE, 4);
-    drop(closing);
-    other.next().completes(4, LockStatus::Granted);
-    other.granted("s", Mode::Ex, LockFlags::NOQUEUE, 5);
-    holder.next().blocks(1, Mode::Ex);
-    holder.unlocked(held, 1);
-}
 
 /// Shows #last-close-ends-the-locks.
 #[test]
@@ -191,27 +160,4 @@ fn a_thread_in_read_keeps_the_locks_of_a_closed_device() {
     pthread_kill(pthread, Signal::SIGUSR1).unwrap();
     assert_eq!(thread.join().unwrap(), (-1, Some(libc::EINTR)));
     waiter.next().completes(2, LockStatus::Granted);
-}
-
-/// Shows #any-device-may-use-an-id.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn another_device_converts_and_unlocks_and_the_owner_gets_the_results() {
-    let space = Lockspace::new("close");
-    let (owner, other) = (space.open(), space.open());
-    let lock = owner.granted("r", Mode::Ex, NONE, 1);
-    other.convert(lock, Mode::Pr, NONE, 2);
-    assert_eq!(owner.next().completes(2, LockStatus::Granted).lock, lock);
-    assert_eq!(other.mode_on("r"), Mode::Pr);
-    let waiting = owner.lock("r", Mode::Ex, NONE, 3);
-    owner.next().blocks(2, Mode::Ex);
-    other.cancel(waiting, 4);
-    let result = owner.next();
-    assert_eq!((result.lock, result.status), (waiting, LockStatus::Cancelled));
-    assert_eq!((result.param, result.lksb), (cookies(4).completion_param, cookies(4).lksb));
-    other.unlock(lock, 2);
-    owner.next().completes(2, LockStatus::Unlocked);
-    assert_eq!(other.try_unlock(lock, NONE, 2), Err(Errno::ENOENT));
-    other.none();
-    owner.none();
 }

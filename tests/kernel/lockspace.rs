@@ -10,9 +10,7 @@ use std::thread;
 
 use dlm_proto::{LockFlags, LockspaceFlags, LockspaceName, Minor, Mode, RemoveFlags, Request};
 use dlm_sys::{Errno, LockspaceDevice, RemovalWatch, find_lockspace};
-use dlm_tests::{
-    Lockspace, PATIENCE, Session, Task, as_nobody, control_device, encode, eventually,
-};
+use dlm_tests::{Lockspace, PATIENCE, Task, as_nobody, control_device, encode, eventually};
 use nix::fcntl::{Flock, FlockArg};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{Mode as Permissions, SFlag, makedev, mknod};
@@ -82,65 +80,6 @@ fn as_many_removals_as_creations_are_needed() {
         space.control().remove_lockspace(gone, PLAIN).unwrap_err().errno(),
         Some(Errno::ENOENT)
     );
-}
-
-/// Shows #creation-and-names.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn newexcl_wants_a_new_lockspace() {
-    let space = Lockspace::new("lockspace");
-    let answer = space.control().create_lockspace(space.name(), LockspaceFlags::NEWEXCL);
-    assert_eq!(answer.unwrap_err().errno(), Some(Errno::EEXIST));
-    // It has not counted.
-    assert_eq!(space.remove(PLAIN), Ok(()));
-    let answer = space.control().create_lockspace(space.name(), LockspaceFlags::NEWEXCL);
-    let minor = answer.unwrap();
-    assert_eq!(find_lockspace(space.name()).unwrap(), Some(minor));
-    space.control().remove_lockspace(minor, PLAIN).unwrap();
-}
-
-/// Shows #creation-and-names.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn names_have_1_to_64_bytes() {
-    for len in [0, 65, 66, 100] {
-        let answer = create(&vec![b'n'; len], LockspaceFlags::empty());
-        assert_eq!(answer, Err(Errno::EINVAL), "{len} bytes");
-    }
-    let stem = format!("names.{}.", std::process::id());
-    let space = Lockspace::named(&format!("{stem}{}", "x".repeat(64 - stem.len())));
-    assert_eq!(space.name().len(), 64);
-    assert!(space.path().exists());
-    let session = space.open();
-    session.granted("r", Mode::Ex, NONE, 1);
-}
-
-/// Shows #locks-prevent-the-removal.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_lock_prevents_the_removal_unless_forced() {
-    let space = Lockspace::new("lockspace");
-    let session = space.open();
-    let lock = session.granted("r", Mode::Nl, NONE, 1);
-    assert_eq!(space.remove(PLAIN), Err(Errno::EBUSY));
-    // All is as before.
-    session.converted(lock, Mode::Ex, NONE, 1);
-    session.unlocked(lock, 1);
-    drop(session);
-    assert_eq!(space.remove(PLAIN), Ok(()));
-}
-
-/// Shows #locks-prevent-the-removal.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn an_orphan_prevents_the_removal_unless_forced() {
-    let space = Lockspace::new("lockspace");
-    let session = space.open();
-    session.granted("r", Mode::Ex, LockFlags::PERSISTENT, 1);
-    drop(session);
-    assert_eq!(space.remove(PLAIN), Err(Errno::EBUSY));
-    assert_eq!(space.remove(FORCE), Ok(()));
-    assert!(!space.path().exists());
 }
 
 /// A node for the device of a removed lockspace, as a stale `/dev` without devtmpfs has it.
@@ -225,28 +164,4 @@ fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Task,
         done.send(work()).unwrap();
     });
     (task.recv_timeout(PATIENCE).unwrap(), answer)
-}
-
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn lockspaces_of_a_node_share_nothing() {
-    let (one, two) = (Lockspace::new("one"), Lockspace::new("two"));
-    assert_ne!(one.minor(), two.minor());
-    let (a, b): (Session<'_>, Session<'_>) = (one.open(), two.open());
-    a.granted("r", Mode::Ex, NONE, 1);
-    b.granted("r", Mode::Ex, NONE, 2);
-    a.none();
-}
-
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_removed_lockspaces_name_can_be_created_anew_and_is_empty() {
-    let space = Lockspace::new("anew");
-    let session = space.open();
-    session.granted("r", Mode::Ex, LockFlags::PERSISTENT, 1);
-    drop(session);
-    space.remove(FORCE).unwrap();
-    let again = Lockspace::named(&space.name().to_string());
-    eventually("the node is there", || again.path().exists());
-    again.open().granted("r", Mode::Ex, LockFlags::NOQUEUE, 1);
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
-use dlm_proto::{Abi, LockFlags, LockRequest, LockStatus, Mode, Request, ValueBlock};
+use dlm_proto::{Abi, LockFlags, LockRequest, LockStatus, Mode, Request};
 use dlm_tests::{Lockspace, Outcome, PATIENCE, Session, Task, block, cookies, encode, eventually};
 use nix::sys::pthread::pthread_kill;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -28,52 +28,6 @@ fn read(session: &Session<'_>, count: usize) -> Vec<u8> {
     assert!(buffer[read..].iter().all(|&byte| byte == 0xa5), "written behind the result");
     buffer.truncate(read);
     buffer
-}
-
-/// Shows #short-buffers.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_buffer_below_104_bytes_loses_the_value_block_in_silence() {
-    let space = Lockspace::new("reading");
-    let session = space.open();
-    for (count, len) in [(72, 72), (73, 72), (103, 72), (104, 104), (256, 104)] {
-        unread_with_block(&session, 1);
-        let result = Outcome::decode(Abi::V6_64, &read(&session, count));
-        let block = (len == 104).then_some(ValueBlock::ZERO);
-        assert_eq!((result.len, result.lvb), (len, block), "{count} bytes");
-        result.completes(1, LockStatus::Granted);
-        session.none();
-    }
-}
-
-/// Shows #short-buffers.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_buffer_below_52_bytes_is_refused_and_the_result_stays() {
-    let space = Lockspace::new("reading");
-    let session = space.open();
-    session.lock("r", Mode::Nl, NONE, 1);
-    for count in [0, 1, 11, 13, 51] {
-        let answer = nix::unistd::read(&session, &mut vec![0; count]);
-        assert_eq!(answer, Err(nix::errno::Errno::EINVAL), "{count} bytes");
-    }
-    session.next().completes(1, LockStatus::Granted);
-}
-
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn one_read_returns_one_result() {
-    let space = Lockspace::new("one");
-    let session = space.open();
-    unread_with_block(&session, 1);
-    unread_with_block(&session, 2);
-    for n in [1, 2] {
-        let mut large = [0; 1024];
-        let len = nix::unistd::read(&session, &mut large).unwrap();
-        assert_eq!(len, 104);
-        Outcome::decode(Abi::V6_64, &large[..len]).completes(n, LockStatus::Granted);
-    }
-    session.none();
 }
 
 /// Shows #unwritable-buffer.

@@ -13,3 +13,5 @@ a gets A blocking EX
 b cancel B
 b gets B cancelled
 queues "r" granted B:NL A:EX
+b unlock B
+b gets B unlocked

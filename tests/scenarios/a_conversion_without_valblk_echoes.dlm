@@ -22,3 +22,8 @@ b lock B "r" NL
 b gets B granted
 b convert B PR lvb=07
 b gets B granted
+b convert B EX lvb=07
+b gets B granted
+b convert B NL lvb=07
+b gets B granted
+queues "r" granted B:NL A:NL lvb=01

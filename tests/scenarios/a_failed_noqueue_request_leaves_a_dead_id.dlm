@@ -14,4 +14,5 @@ b lock C "r" PR noqueue
 b unlock C words=9 -> ENOENT
 on 6.1 b gets C again param=0xcb000009 lksb=0x5b000009
 on 6.12 b gets C again
+a gets nothing
 queues "r" granted A:EX

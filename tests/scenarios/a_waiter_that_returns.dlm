@@ -9,6 +9,10 @@ b cancel B
 b gets B cancelled
 b lock B "r" EX
 a gets nothing
+b cancel B
+b gets B cancelled
+b lock B "r" EX
+a gets nothing
 a convert A EX
 a gets A granted
 a gets A blocking EX

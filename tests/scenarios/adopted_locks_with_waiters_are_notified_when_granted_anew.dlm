@@ -10,3 +10,6 @@ c gets nothing
 c convert C EX
 c gets C granted
 c gets C blocking PR
+c unlock C
+c gets C unlocked
+b gets B granted

@@ -19,6 +19,7 @@ a gets A unlocked
 # What is asked for is preferred.
 a lock E "r" EX altpr altcw
 a gets E granted
+queues "r" granted E:EX
 a convert E CW
 a gets E granted
 b lock F "r" EX altcw

@@ -2,6 +2,8 @@
 shows conversions-that-are-refused
 open a b
 a convert id=0 NL -> ENOENT
+a convert id=0x1234 NL -> ENOENT
+a convert id=0xffffffff NL -> ENOENT
 a convert id=0x7fffffff NL -> ENOENT
 a lock A "r" PR
 a gets A granted

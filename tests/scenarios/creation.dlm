@@ -4,6 +4,7 @@ control create two newexcl
 control create two newexcl -> EEXIST
 control create none length=0 -> EINVAL
 control create none length=65 -> EINVAL
+control create none length=66 -> EINVAL
 control create none length=100 -> EINVAL
 control create long length=64
 open a in long

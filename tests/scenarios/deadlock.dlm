@@ -21,3 +21,7 @@ a deadlock A flags=0x1 -> EINVAL
 a deadlock A flags=0x4 -> EINVAL
 a deadlock A flags=0x20002 -> EINVAL
 a gets nothing
+a unlock A
+a gets A unlocked
+b gets nothing
+queues "r" granted C:PR

@@ -24,3 +24,39 @@ a gets nothing
 b gets D blocking EX
 a cancel C
 a gets C cancelled
+# As are those of the past with a request that waits, WAIT (0x80000000) among them.
+a lock E "s" EX flags=0x80000000
+b lock F "s" PR flags=0x80000000
+a gets E granted
+a gets E blocking PR
+b gets nothing
+a unlock E
+a gets E unlocked
+b gets F granted
+b unlock F
+b gets F unlocked
+a lock E "s" EX nodlckblk
+b lock F "s" PR nodlckblk
+a gets E granted
+a gets E blocking PR
+b gets nothing
+a unlock E
+a gets E unlocked
+b gets F granted
+b unlock F
+b gets F unlocked
+a lock E "s" EX noqueuebast
+b lock F "s" PR noqueuebast
+a gets E granted
+a gets E blocking PR
+b gets nothing
+a unlock E
+a gets E unlocked
+b gets F granted
+b unlock F
+b gets F unlocked
+# The transaction and the timeout decide nothing.
+a lock G "t" EX noqueue xid=7 timeout=1
+a gets G granted
+a lock H "t" EX noqueue xid=7 timeout=1
+a gets H again

@@ -31,3 +31,55 @@ on 6.12 a gets K again
 a lock L "\x00" EX noqueue
 on 6.1 a gets L granted
 on 6.12 a gets L again
+# Each mode that there is.
+a lock M "m" NL
+a gets M granted
+queues "m" granted M:NL
+a unlock M
+a gets M unlocked
+queues "m" none
+a lock M "m" CR
+a gets M granted
+queues "m" granted M:CR
+a unlock M
+a gets M unlocked
+queues "m" none
+a lock M "m" CW
+a gets M granted
+queues "m" granted M:CW
+a unlock M
+a gets M unlocked
+queues "m" none
+a lock M "m" PR
+a gets M granted
+queues "m" granted M:PR
+a unlock M
+a gets M unlocked
+queues "m" none
+a lock M "m" PW
+a gets M granted
+queues "m" granted M:PW
+a unlock M
+a gets M unlocked
+queues "m" none
+a lock M "m" EX
+a gets M granted
+queues "m" granted M:EX
+a unlock M
+a gets M unlocked
+queues "m" none
+# Each is one resource, whoever names it.
+a lock N "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" EX noqueue
+a gets N again
+a lock N "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" EX noqueue
+a gets N again
+a lock N "a\x00c" EX noqueue
+a gets N again
+a lock N "\x00a" EX noqueue
+a gets N again
+a lock N "a" EX noqueue
+a gets N again
+# So is a name that is filled up with NUL bytes, on 6.12.
+a lock P "a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" EX noqueue
+on 6.1 a gets P granted
+on 6.12 a gets P again

@@ -10,3 +10,6 @@ b gets B blocking EX
 b convert B EX noqueue
 b gets B again
 queues "r" granted B:PR converting A:PR>EX
+b unlock B
+b gets B unlocked
+a gets A granted

@@ -10,3 +10,4 @@ control purge 0 command=0 -> EINVAL
 control purge 0 command=3 -> EINVAL
 control purge 0 command=8 -> EINVAL
 control purge 0 command=9 -> EINVAL
+control purge 0 command=255 -> EINVAL

@@ -18,3 +18,6 @@ b gets D unlocked
 b lock E "e" EX
 b gets E granted size=52
 b reads size=51 -> EINVAL
+# With a block they have 84 bytes.
+a lock F "f" EX valblk
+a gets F granted lvb=00 size=84

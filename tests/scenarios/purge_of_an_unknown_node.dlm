@@ -6,3 +6,6 @@ a purge 0 node=2 -> ENOBUFS
 a purge 0 node=99 -> ENOBUFS
 # The own node is known.
 a purge 0 node=1
+# The device goes on.
+a lock A "r" EX
+a gets A granted

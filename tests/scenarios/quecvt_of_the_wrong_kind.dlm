@@ -20,3 +20,60 @@ a convert A EX
 a gets A granted
 a convert A EX quecvt -> EINVAL
 a convert A PW quecvt -> EINVAL
+# Each pair that may not have it.
+a lock C "s" NL
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:NL
+a unlock C
+a gets C unlocked
+a lock C "s" CR
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a convert C CR quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:CR
+a unlock C
+a gets C unlocked
+a lock C "s" CW
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a convert C CR quecvt -> EINVAL
+a convert C CW quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:CW
+a unlock C
+a gets C unlocked
+a lock C "s" PR
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a convert C CR quecvt -> EINVAL
+a convert C PR quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:PR
+a unlock C
+a gets C unlocked
+a lock C "s" PW
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a convert C CR quecvt -> EINVAL
+a convert C CW quecvt -> EINVAL
+a convert C PR quecvt -> EINVAL
+a convert C PW quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:PW
+a unlock C
+a gets C unlocked
+a lock C "s" EX
+a gets C granted
+a convert C NL quecvt -> EINVAL
+a convert C CR quecvt -> EINVAL
+a convert C CW quecvt -> EINVAL
+a convert C PR quecvt -> EINVAL
+a convert C PW quecvt -> EINVAL
+a convert C EX quecvt -> EINVAL
+a gets nothing
+queues "s" granted C:EX
+a unlock C
+a gets C unlocked

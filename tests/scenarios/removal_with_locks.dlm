@@ -19,3 +19,10 @@ close a
 control remove three -> EBUSY
 control remove three force
 open a in three -> ENOENT
+# Created anew it is empty.
+control create three newexcl
+open a in three
+a lock C "r" EX noqueue
+a gets C granted
+close a
+control remove three

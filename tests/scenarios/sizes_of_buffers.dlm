@@ -5,6 +5,8 @@ a lock A "a" NL valblk
 a gets A granted size=72
 a lock B "b" NL valblk
 a gets B granted size=103
+a lock F "f" NL valblk
+a gets F granted size=73
 a lock C "c" NL valblk
 a gets C granted lvb=00 size=104
 a lock D "d" NL valblk
@@ -18,4 +20,10 @@ a reads size=51 -> EINVAL
 a gets E granted
 # The size is looked at before the queue.
 a reads size=51 -> EINVAL
+a gets nothing
+# One read returns one result, however much room there is.
+a lock G "g" NL valblk
+a lock H "h" NL valblk
+a gets G granted lvb=00 size=1024
+a gets H granted lvb=00 size=1024
 a gets nothing

@@ -6,10 +6,13 @@ a gets A granted
 a lock B "r" EX addr=0 -> EINVAL
 a lock B "r" EX lksb=0 -> EINVAL
 a lock B "r" EX addr=0 lksb=0 -> EINVAL
+a lock B "r" EX addr=0 param=0 baddr=0 bparam=0 lksb=0 -> EINVAL
 a convert A EX addr=0 words=7 -> EINVAL
 a convert A EX lksb=0 words=7 -> EINVAL
+a convert A EX addr=0 param=0 baddr=0 bparam=0 lksb=0 -> EINVAL
 a adopt B "r" EX addr=0 -> EINVAL
 a adopt B "r" EX lksb=0 -> EINVAL
+a adopt B "r" EX addr=0 param=0 baddr=0 bparam=0 lksb=0 -> EINVAL
 a gets nothing
 # The refused conversions have left the words alone.
 b lock C "held" EX noqueue noqueuebast

@@ -88,15 +88,4 @@ impl Outcome {
         assert_eq!(self.lvb, None, "a blocking notice has no value block: {self:x?}");
         self
     }
-
-    /// Checks the status flags.
-    ///
-    /// # Panics
-    ///
-    /// If there are others.
-    #[track_caller]
-    pub fn with_flags(self, flags: StatusFlags) -> Self {
-        assert_eq!(self.flags, flags, "{self:x?}");
-        self
-    }
 }

@@ -15,9 +15,6 @@ use crate::process::Forks;
 use crate::request::{cookies, encode};
 use crate::wait::PATIENCE;
 
-/// The words of the locks that [`Session::mode_on`] tries.
-const PROBE: u8 = 255;
-
 /// An open device, in the 64-bit layout. Closed when dropped, which a [`Lockspace`] outlives.
 ///
 /// Requests carry `cookies(n)` of the `n` that the test gives.
@@ -146,22 +143,6 @@ impl<'l> Session<'l> {
         self.next().completes(n, LockStatus::Unlocked)
     }
 
-    /// Writes a cancel and returns the answer.
-    ///
-    /// # Errors
-    ///
-    /// The kernel's.
-    #[track_caller]
-    pub fn try_cancel(&self, lock: LockId, n: u8) -> Result<(), Errno> {
-        self.try_unlock(lock, LockFlags::CANCEL, n)
-    }
-
-    /// Writes a cancel, which the kernel must take.
-    #[track_caller]
-    pub fn cancel(&self, lock: LockId, n: u8) {
-        taken("cancel", self.try_cancel(lock, n));
-    }
-
     /// The next result, awaited for at most [`PATIENCE`].
     ///
     /// # Panics
@@ -201,35 +182,6 @@ impl<'l> Session<'l> {
         if let Some(outcome) = self.now() {
             panic!("wanted no result, got {outcome:x?}");
         }
-    }
-
-    /// The one mode that another session's lock, or several of the same mode, must hold on this
-    /// resource, judged by what would be granted beside it. NL if nothing is held.
-    ///
-    /// # Panics
-    ///
-    /// If locks of different modes are held, or this session has unread results.
-    #[must_use]
-    #[track_caller]
-    pub fn mode_on(&self, name: &str) -> Mode {
-        self.none();
-        let grantable = |&mode: &Mode| {
-            // NL is always grantable; NOORDER leaves only the granted modes to matter.
-            let flags = LockFlags::NOQUEUE | LockFlags::NOORDER;
-            let lock = self.lock(name, mode, flags, PROBE);
-            let granted = self.next().status == LockStatus::Granted;
-            if granted {
-                self.unlocked(lock, PROBE);
-            }
-            granted
-        };
-        let found: Vec<Mode> = Mode::ALL.into_iter().filter(grantable).collect();
-        let beside =
-            |held: Mode| Mode::ALL.into_iter().filter(move |&m| m.is_compatible_with(held));
-        Mode::ALL
-            .into_iter()
-            .find(|&held| beside(held).eq(found.iter().copied()))
-            .unwrap_or_else(|| panic!("no single mode leaves {found:?} grantable on {name}"))
     }
 }
 

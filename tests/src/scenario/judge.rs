@@ -105,6 +105,8 @@ impl<B: Backend> Player<B> {
         };
         equal("id", &id, &result.lock.0)?;
         equal("mode of a notice", &mode.0, &result.bast_mode.0)?;
+        let version = |version: Version| format!("{}.{}", version.major, version.minor);
+        equal("version", &"6.0".to_owned(), &version(result.version))?;
         equal("status", &expected.status.to_string(), &result.status.to_string())?;
         equal("status flags", &expected.flags, &result.flags.bits())?;
         equal("address", &Hex(words.addr.unwrap_or(addr)), &Hex(result.addr))?;
