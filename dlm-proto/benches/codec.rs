@@ -1,4 +1,4 @@
-//! What one record costs. `cargo xtask bench` runs this for time and, under valgrind, for
+//! The cost of one record. `cargo xtask bench` runs this for time and, under valgrind, for
 //! instructions.
 //!
 //! `codec` lists its rows; `codec ROW COUNT` does one COUNT times and prints the nanoseconds of

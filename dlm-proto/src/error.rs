@@ -1,4 +1,4 @@
-//! What can be wrong with a record.
+//! Errors of records: requests that cannot be encoded, bytes that cannot be decoded.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! What has to hold for any bytes and any values: the bodies of the fuzz targets.
+//! The bodies of the fuzz targets: properties of any bytes and any values.
 //!
 //! A body takes bytes and panics if, and only if, an invariant is broken. The programs in `fuzz/`
 //! feed it from libFuzzer, `tests/corpus.rs` replays the inputs kept in `fuzz/corpus`, and

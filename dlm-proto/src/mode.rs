@@ -22,7 +22,7 @@ pub enum Mode {
     Ex = 5,
 }
 
-/// What a completed operation does with the lock value block when it was made with VALBLK.
+/// The transfer of the lock value block by a completed operation with VALBLK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LvbTransfer {
     /// The resource's block is returned to the caller.
@@ -58,7 +58,7 @@ impl Mode {
         mask & (1 << other as u8) != 0
     }
 
-    /// What a conversion from `self` to `to` with VALBLK does with the lock value block.
+    /// The transfer of the lock value block by a conversion from `self` to `to` with VALBLK.
     /// A new request always reads it (all 36 pairs seen on kernels 6.1 and 6.12).
     #[inline]
     #[must_use]

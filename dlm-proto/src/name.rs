@@ -7,7 +7,7 @@ use core::ops::Deref;
 /// (`DLM_LOCKSPACE_LEN`).
 pub const MAX_NAME_LEN: usize = 64;
 
-/// Why a name was refused.
+/// The reason why a name was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {

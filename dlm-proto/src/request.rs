@@ -196,7 +196,7 @@ pub enum Request<'a> {
     RemoveLockspace {
         /// Its minor number. Never 0: that hits any lockspace without a device.
         minor: Minor,
-        /// What to do when locks are left.
+        /// The treatment of locks that are left.
         flags: RemoveFlags,
     },
 }

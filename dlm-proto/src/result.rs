@@ -30,11 +30,11 @@ pub struct LockResult<'a> {
     pub param: u64,
     /// The `lksb` word.
     pub lksb: u64,
-    /// How the operation ended. In a blocking notice: an older status (6.1) or 0 (6.12).
+    /// The status of the operation. In a blocking notice: an older status (6.1) or 0 (6.12).
     pub status: LockStatus,
     /// The lock. Ids are reused at once, so never look anything up by it.
     pub lock: LockId,
-    /// What else is to be known about the operation.
+    /// Flags of the operation.
     pub flags: StatusFlags,
     /// A blocking notice's mode: the one that is blocked. 0 in completions.
     pub bast_mode: ModeCode,
@@ -50,11 +50,11 @@ pub enum Event<'a> {
     Completion {
         /// The lock's token.
         token: Token,
-        /// How it ended.
+        /// Its status.
         status: LockStatus,
         /// The lock id.
         lock: LockId,
-        /// What else is to be known.
+        /// Flags of the operation.
         flags: StatusFlags,
         /// The value block, if the record has one.
         lvb: Option<&'a ValueBlock>,
@@ -101,7 +101,7 @@ impl<'a> LockResult<'a> {
         })
     }
 
-    /// What the result says of a lock that was requested with [`Cookies::for_token`] or
+    /// The event of a lock that was requested with [`Cookies::for_token`] or
     /// [`Cookies::for_token_in`] of this width.
     ///
     /// # Errors

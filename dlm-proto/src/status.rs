@@ -1,4 +1,4 @@
-//! How an operation ended.
+//! The status of a completed operation.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! What a program sends through the kernel in place of pointers.
+//! Tokens: words that a program sends through the kernel in place of pointers.
 
 use crate::version::PointerWidth;
 

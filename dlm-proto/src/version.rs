@@ -18,18 +18,19 @@ pub const VERSION_LEN: usize = 12;
 pub struct Version {
     /// Changes when records are laid out anew. The kernel refuses another major version.
     pub major: u32,
-    /// Changes when something is added. The kernel refuses a request with a higher one than its own.
+    /// Changes when something is added. The kernel refuses a request with a higher one than its
+    /// own.
     pub minor: u32,
     /// The kernel never compares it.
     pub patch: u32,
 }
 
 impl Version {
-    /// What requests of the version 6 layouts carry. Its minor version is 0, which any kernel of
-    /// major version 6 takes.
+    /// The version that requests of the version 6 layouts carry. Its minor version is 0, which any
+    /// kernel of major version 6 takes.
     pub const V6: Self = Self::new(6, 0, 0);
 
-    /// What requests of the version 5 layouts carry.
+    /// The version that requests of the version 5 layouts carry.
     pub const V5: Self = Self::new(5, 0, 0);
 
     /// A version from its three parts.
@@ -259,9 +260,9 @@ impl fmt::Display for Abi {
 /// The kernel speaks a device version for which this crate has no layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnsupportedVersion {
-    /// What the kernel stated.
+    /// The version that the kernel stated.
     pub kernel: Version,
-    /// What this crate would have sent.
+    /// The version that this crate would have sent.
     pub ours: Version,
 }
 
@@ -277,7 +278,7 @@ impl fmt::Display for UnsupportedVersion {
 
 impl core::error::Error for UnsupportedVersion {}
 
-/// Why no layout was agreed upon.
+/// The reason why no layout was agreed upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NegotiateError {
     /// The kernel's version is not supported.

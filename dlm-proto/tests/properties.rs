@@ -1,4 +1,4 @@
-//! What holds for all values: requests and results survive the way through every layout, or are
+//! Properties of all values: requests and results survive the way through every layout, or are
 //! refused for a reason that is there.
 //!
 //! Values are made field by field here, with the interesting ones more often, and shrunk when one

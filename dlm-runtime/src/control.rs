@@ -19,7 +19,7 @@ use crate::driver::device::{Device, LockspaceDevice};
 use crate::error::ErrorKind;
 use crate::status::Status;
 
-/// Which lock manager a lockspace belongs to.
+/// The lock manager of a lockspace.
 #[derive(Debug, Clone, Default)]
 pub enum Manager {
     /// The kernel's.

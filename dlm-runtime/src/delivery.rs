@@ -9,7 +9,7 @@ use crate::driver::delivery::Control;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::native::Native;
 
-/// How long dropping a [`DeliveryThread`] waits for a callback that is running.
+/// The longest time that dropping a [`DeliveryThread`] waits for a callback that is running.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A thread that runs the callbacks of a lockspace, one after the other.
@@ -18,8 +18,8 @@ const DROP_PATIENCE: Duration = Duration::from_secs(5);
 /// stopped or dropped, or when the lockspace is closed, removed or cannot be read any more; in the
 /// last two cases the callbacks of operations in flight are run first, with the status
 /// [`LockStatus::Other`](dlm_proto::LockStatus::Other). A callback that is running is never
-/// interrupted. Blocking calls do not need the thread and do not wait for it, so they may be made from
-/// inside a callback, too.
+/// interrupted. Blocking calls do not need the thread and do not wait for it, so they may be made
+/// from inside a callback, too.
 ///
 /// A panic in a callback ends that callback only, is counted
 /// ([`DeliveryThread::callback_panics`]), and the thread goes on.
@@ -54,7 +54,8 @@ impl DeliveryThread {
         self.control.is_running()
     }
 
-    /// How many callbacks, wakers and dropped values of users have panicked in this lockspace's time.
+    /// The number of callbacks, wakers and dropped values of users that have panicked in this
+    /// lockspace's time.
     #[must_use]
     pub fn callback_panics(&self) -> u64 {
         self.driver.callback_panics.get()
@@ -92,7 +93,7 @@ impl Drop for DeliveryThread {
 
 #[cfg(dlm_model)]
 impl DeliveryThread {
-    /// Where callbacks run.
+    /// The thread in which callbacks run.
     pub(crate) fn thread_id(&self) -> Option<crate::sync::thread::ThreadId> {
         self.control.thread_id()
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, and in which operation.
+//! Errors: the operation that failed, and the reason.
 
 use std::fmt;
 
@@ -67,7 +67,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Why an operation failed.
+/// The reason why an operation failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -111,9 +111,9 @@ pub enum ErrorKind {
 /// A failed operation: which one, and why.
 #[derive(Debug)]
 pub struct Error {
-    /// What was attempted.
+    /// The call that was attempted.
     pub operation: Operation,
-    /// Why it failed.
+    /// The reason why it failed.
     pub kind: ErrorKind,
 }
 
@@ -310,7 +310,7 @@ impl std::error::Error for Error {
 /// Converting it to an [`Error`] (as `?` does) drops the lock, which unlocks it by force.
 #[derive(Debug)]
 pub struct UnlockError {
-    /// What failed.
+    /// The error.
     pub error: Error,
     /// The lock.
     pub lock: Lock,

@@ -1,15 +1,15 @@
-//! What callbacks are told.
+//! The arguments of callbacks.
 
 use std::sync::Arc;
 
 use dlm_core::Lvb;
 use dlm_proto::{LockStatus, Mode, StatusFlags, ValueBlock};
 
-/// What a completion callback (completion AST) is told: how an operation ended.
+/// The argument of a completion callback (completion AST): the end of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
-    /// How it ended.
+    /// Its status.
     pub status: LockStatus,
     /// DEMOTED, ALTMODE, VALNOTVALID.
     pub flags: StatusFlags,
@@ -34,7 +34,7 @@ impl Completion {
     }
 }
 
-/// What a blocking callback (blocking AST) is told: somebody waits for this lock.
+/// The argument of a blocking callback (blocking AST): somebody waits for this lock.
 ///
 /// It is a hint that comes at most once per grant and mode. A holder that cannot give way now
 /// should remember it.
@@ -45,10 +45,11 @@ pub struct Blocking {
     pub mode: Mode,
 }
 
-/// What runs the completions of many operations. It is told the tag that each of them was given.
+/// The callback for the completions of many operations. It is told the tag that each of them was
+/// given.
 ///
-/// It is made once and shared: unlike a callback of its own for each operation it allocates
-/// nothing when an operation starts. See [`LockRequest::start_with`](crate::LockRequest::start_with).
+/// It is made once and shared: unlike a callback of its own for each operation it allocates nothing
+/// when an operation starts. See [`LockRequest::start_with`](crate::LockRequest::start_with).
 pub type CompletionHandler = Arc<dyn Fn(u64, Completion) + Send + Sync>;
 
 /// The callback of one operation.

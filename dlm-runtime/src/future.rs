@@ -180,7 +180,7 @@ impl Drop for UnlockFuture {
     }
 }
 
-/// What is wrong with an operation that was not granted.
+/// The error of an operation that was not granted.
 fn refusal(status: LockStatus) -> ErrorKind {
     match status {
         LockStatus::TimedOut => ErrorKind::TimedOut("it was not granted in time"),

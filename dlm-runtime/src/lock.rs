@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::native::Native;
 use crate::unlock::UnlockRequest;
 
-/// What is known of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
+/// A view of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LockInfo {
@@ -210,8 +210,8 @@ impl Lock {
             }
             is_used
         };
-        // Written over what its callback is just writing, the kernel might see the unlock first. The
-        // thread that runs the callback releases the lock at its end.
+        // Written over what its callback is just writing, the kernel might see the unlock first.
+        // The thread that runs the callback releases the lock at its end.
         if !is_used {
             self.driver.release(self.token);
         }

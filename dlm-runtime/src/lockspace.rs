@@ -44,7 +44,7 @@ use crate::sync::now;
 /// runs the callback, but leaves it for the place where it belongs.
 pub struct Lockspace {
     pub(crate) driver: Arc<Driver<Native>>,
-    /// What a user polls.
+    /// The descriptors that a user polls.
     #[cfg_attr(dlm_model, expect(dead_code, reason = "there are no descriptors to poll"))]
     pub(crate) set: Arc<PollSet>,
     pub(crate) manager: Manager,
@@ -124,10 +124,10 @@ impl Lockspace {
         LockRequest::new(&self.driver, resource.as_ref(), mode)
     }
 
-    /// Reads what results there are and runs the callbacks that are due, in this thread. Returns how
-    /// many ran. Does not wait: poll the lockspace's descriptor for reading first, level-triggered or
-    /// edge-triggered. One call reads all that was there when it began; if more has come meanwhile
-    /// than it reads, the descriptor becomes readable anew.
+    /// Reads what results there are and runs the callbacks that are due, in this thread. Returns
+    /// how many ran. Does not wait: poll the lockspace's descriptor for reading first,
+    /// level-triggered or edge-triggered. One call reads all that was there when it began; if more
+    /// has come meanwhile than it reads, the descriptor becomes readable anew.
     ///
     /// Several threads may dispatch at the same time; the callbacks then run in each of them. The
     /// blocking callback of one lock never runs twice at the same time. A callback may do
@@ -170,7 +170,7 @@ impl Lockspace {
         DeliveryThread::start(&self.driver)
     }
 
-    /// How many locks and requests there are.
+    /// The number of locks and requests.
     #[must_use]
     pub fn lock_count(&self) -> usize {
         self.driver.state().core.len()
@@ -193,13 +193,13 @@ impl Lockspace {
         state.core.tokens().into_iter().filter_map(info).collect()
     }
 
-    /// How often things happened since the lockspace was opened.
+    /// Counts of what happened since the lockspace was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.driver.counters()
     }
 
-    /// What the kernel tells of the lockspace: whether it runs, and who its members are. Reads a
+    /// The status of the lockspace: whether it runs, and who its members are. Reads a
     /// few small files, and never blocks for a recovery.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -210,8 +210,8 @@ impl Lockspace {
         &self.driver
     }
 
-    /// How many results were dropped because they belonged to no lock of this handle: late,
-    /// forged, or those of another process that shares the device.
+    /// The number of results that were dropped because they belonged to no lock of this handle:
+    /// late, forged, or those of another process that shares the device.
     #[must_use]
     pub fn dropped_results(&self) -> u64 {
         self.driver.state().core.counts().dropped_results
@@ -252,8 +252,9 @@ impl Lockspace {
         .await
     }
 
-    /// Closes the lockspace, for all threads that share it: every wait ends with [`ErrorKind::Closed`], a delivery thread ends,
-    /// and the kernel releases all locks. Handles of locks may be kept; they do nothing any more.
+    /// Closes the lockspace, for all threads that share it: every wait ends with
+    /// [`ErrorKind::Closed`], a delivery thread ends, and the kernel releases all locks. Handles of
+    /// locks may be kept; they do nothing any more.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@ use crate::event::{Completion, CompletionCallback};
 #[derive(Debug)]
 pub(crate) struct Native;
 
-/// What is kept for a lock.
+/// The data kept for a lock.
 #[derive(Default)]
 pub(crate) struct LockData {
     pub(crate) blocking: BlockingSlot,

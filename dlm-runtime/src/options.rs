@@ -1,4 +1,4 @@
-//! How lockspaces are created and opened.
+//! The options with which lockspaces are created and opened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use crate::driver::{Driver, DriverOptions};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
 
-/// How long the creation of a lockspace may take, unless [`LockspaceOptions::timeout`] says
-/// otherwise. A cluster that is just starting or recovering takes its time.
+/// The longest time that the creation of a lockspace may take, unless [`LockspaceOptions::timeout`]
+/// says otherwise. A cluster that is just starting or recovering takes its time.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long closing and releasing wait, unless [`LockspaceOptions::close_timeout`] says otherwise.
+/// The longest time that closing and releasing wait, unless [`LockspaceOptions::close_timeout`]
+/// says otherwise.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a lockspace is opened.
+/// The options with which a lockspace is opened.
 #[derive(Debug, Clone)]
 pub struct LockspaceOptions {
     manager: Manager,
@@ -105,16 +106,17 @@ impl LockspaceOptions {
     ///
     /// Where exclusion needs it, which is on kernels since 6.10 and on those of distributions that
     /// have their resource table, and wherever it cannot be told, this is done without being asked
-    /// for: see [two resources of one name](crate::manual::hazards#two-resources-of-one-name). It keeps apart
-    /// the threads of a program by a mutex, and the open lockspaces of this name on this node by a
-    /// `flock` on the device node, which is two system calls for each [`Lockspace::lock`].
-    /// Conversions and unlocks cost what they did.
+    /// for: see [two resources of one name](crate::manual::hazards#two-resources-of-one-name). It
+    /// keeps apart the threads of a program by a mutex, and the open lockspaces of this name on
+    /// this node by a `flock` on the device node, which is two system calls for each
+    /// [`Lockspace::lock`]. Conversions and unlocks cost what they did.
     ///
     /// Programs without it, and those that have another node for the same device (`mknod`, some
-    /// containers), are not kept apart. While the kernel has stopped the lockspace, the first request
-    /// is held up in its `write` and the others behind it. A process that keeps the lock on the node
-    /// for ten seconds while the lockspace runs makes requests fail with EBUSY. Who may read the node
-    /// but not write it has no use of the lockspace, and could be such a process: give both or none.
+    /// containers), are not kept apart. While the kernel has stopped the lockspace, the first
+    /// request is held up in its `write` and the others behind it. A process that keeps the lock on
+    /// the node for ten seconds while the lockspace runs makes requests fail with EBUSY. Who may
+    /// read the node but not write it has no use of the lockspace, and could be such a process:
+    /// give both or none.
     #[must_use]
     pub fn serialize_new_requests(mut self) -> Self {
         self.first_requests = KeepApart::Always;
@@ -221,8 +223,8 @@ impl LockspaceOptions {
     /// Needs CAP_SYS_ADMIN.
     ///
     /// The kernel counts creations, not programs: the reference of a program that was killed before
-    /// it released the lockspace stays, and keeps it on this node. This is for clearing up. Programs
-    /// that use the lockspace lose it; while there are locks in it, or orphans, it stays.
+    /// it released the lockspace stays, and keeps it on this node. This is for clearing up.
+    /// Programs that use the lockspace lose it; while there are locks in it, or orphans, it stays.
     ///
     /// # Errors
     ///

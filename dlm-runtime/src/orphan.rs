@@ -115,7 +115,7 @@ fn any<T>(mut attempt: impl FnMut(Mode) -> Result<T, ErrorKind>) -> Result<T, Er
     answer
 }
 
-/// What the kernel's answer means for an adoption.
+/// The meaning of the kernel's answer to an adoption.
 fn explained(kind: ErrorKind) -> ErrorKind {
     let errno = match &kind {
         ErrorKind::Device(error) => error.errno(),

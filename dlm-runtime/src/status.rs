@@ -1,13 +1,13 @@
-//! What the kernel and the cluster's daemon tell of a lockspace.
+//! The status of a lockspace, as the kernel and the cluster's daemon tell it.
 
 use std::fs;
 use std::path::Path;
 
 use dlm_proto::{LockspaceName, NodeId};
 
-/// Where the kernel shows its lockspaces.
+/// The place where the kernel shows its lockspaces.
 const LOCKSPACES: &str = "/sys/kernel/dlm";
-/// Where the cluster's daemon describes the cluster to the kernel.
+/// The place where the cluster's daemon describes the cluster to the kernel.
 const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
 /// The bit of `recover_status` that is set when the last recovery is done on all nodes, and
 /// cleared when the lockspace is stopped.
@@ -28,7 +28,7 @@ pub enum State {
     Unknown,
 }
 
-/// What is known of a lockspace, so that a program can tell why it waits.
+/// The status of a lockspace, so that a program can tell why it waits.
 ///
 /// Everything but [`Status::state`] comes from the configuration file system, and is empty where
 /// that is not mounted or not readable.

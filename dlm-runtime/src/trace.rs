@@ -20,7 +20,7 @@ mod with_tracing {
     /// Whether ends are told.
     pub(crate) const IS_ON: bool = true;
 
-    /// When the operations in flight began.
+    /// The time when the operations in flight began.
     #[derive(Debug, Default)]
     pub(crate) struct Clock(HashMap<Begun, Instant>);
 
@@ -38,7 +38,7 @@ mod with_tracing {
     /// A write that takes longer was held up by the kernel.
     const HELD_UP: Duration = Duration::from_millis(100);
 
-    /// What is to be told when nothing is locked.
+    /// A note to be told when nothing is locked.
     #[derive(Debug)]
     pub(crate) struct Note {
         resource: ResourceName,

@@ -12,8 +12,8 @@ use crate::errno::Errno;
 use crate::error::{Call, Cause, Error};
 use crate::sys::{self, Fd};
 
-/// How long other creations and removals are waited for, in milliseconds, unless the caller says
-/// otherwise.
+/// The longest time that other creations and removals are waited for, in milliseconds, unless the
+/// caller says otherwise.
 const PATIENCE: u32 = 60_000;
 
 /// The flags that are sent with a creation.
@@ -49,8 +49,8 @@ impl ControlDevice {
         Ok(Self { fd, version, abi, patience: PATIENCE })
     }
 
-    /// The longest time to wait for creations and removals by other processes of this node, a minute
-    /// by default and ten at most. It is not the time that the kernel takes afterwards.
+    /// The longest time to wait for creations and removals by other processes of this node, a
+    /// minute by default and ten at most. It is not the time that the kernel takes afterwards.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.as_millis().try_into().unwrap_or(u32::MAX);
@@ -80,15 +80,15 @@ impl ControlDevice {
     /// kernels up to 6.12.
     ///
     /// Of the flags only NEWEXCL is sent. Kernels make others, which do nothing for a program, part
-    /// of the lockspace, and nodes with other ones cannot join it (EPROTO), nor can those whose kernel
-    /// does not know them.
+    /// of the lockspace, and nodes with other ones cannot join it (EPROTO), nor can those whose
+    /// kernel does not know them.
     ///
     /// # Errors
     ///
     /// [`Cause::Held`] (a creation or removal by another process takes longer than this one's
-    /// patience), EPERM, ENOTCONN (no cluster), EUNATCH (its daemon died), EEXIST (with NEWEXCL), EBUSY (no
-    /// minor number left), EPROTO (flags differ from other nodes'), and any number that the
-    /// cluster's daemon gave.
+    /// patience), EPERM, ENOTCONN (no cluster), EUNATCH (its daemon died), EEXIST (with NEWEXCL),
+    /// EBUSY (no minor number left), EPROTO (flags differ from other nodes'), and any number that
+    /// the cluster's daemon gave.
     pub fn create_lockspace(
         &self,
         name: &LockspaceName,
@@ -102,14 +102,14 @@ impl ControlDevice {
     ///
     /// Removing **blocks, and no signal ends that, until every open device of the lockspace is
     /// closed**, in this and all other processes of the node, and all other creations and removals
-    /// of the node wait behind it, or fail when their patience ends. A minor number is handed out anew as soon as this is written:
-    /// forget it then, whatever comes of it. Close your own device first, and call this where blocking does no
-    /// harm.
+    /// of the node wait behind it, or fail when their patience ends. A minor number is handed out
+    /// anew as soon as this is written: forget it then, whatever comes of it. Close your own device
+    /// first, and call this where blocking does no harm.
     ///
     /// # Errors
     ///
-    /// [`Cause::Held`], EPERM, ENOENT (no such lockspace), EBUSY (locks are left and FORCEFREE was not given; the
-    /// reference is kept), [`Cause::MinorZero`].
+    /// [`Cause::Held`], EPERM, ENOENT (no such lockspace), EBUSY (locks are left and FORCEFREE was
+    /// not given; the reference is kept), [`Cause::MinorZero`].
     pub fn remove_lockspace(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
         if minor.0 == 0 {
             let call = Call::Submit(Command::RemoveLockspace);
@@ -118,14 +118,14 @@ impl ControlDevice {
         self.submit_alone(&Request::RemoveLockspace { minor, flags }).map(|_| ())
     }
 
-    /// Drops all references of a lockspace, those that killed programs have left behind, too, and so
-    /// removes it; see [`ControlDevice::remove_lockspace`]. Returns how many there were. Programs that
-    /// use it lose it.
+    /// Drops all references of a lockspace, those that killed programs have left behind, too, and
+    /// so removes it; see [`ControlDevice::remove_lockspace`]. Returns how many there were.
+    /// Programs that use it lose it.
     ///
     /// # Errors
     ///
-    /// [`Cause::NoLockspace`]; as [`ControlDevice::remove_lockspace`], and then at least one reference
-    /// is left: EBUSY, when locks are left and FORCEFREE was not given.
+    /// [`Cause::NoLockspace`]; as [`ControlDevice::remove_lockspace`], and then at least one
+    /// reference is left: EBUSY, when locks are left and FORCEFREE was not given.
     #[cfg(feature = "std")]
     pub fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
         // Held throughout: the minor number may be another lockspace's after the last one.

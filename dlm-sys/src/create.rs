@@ -12,8 +12,8 @@ use crate::misc;
 use crate::udev::Udev;
 
 /// Creates a lockspace as [`ControlDevice::create_lockspace`] does, with this patience for other
-/// creations, and waits until udev, where it runs, has done with the new node what its rules say: its
-/// permissions can be changed then, and the link in `/dev/misc` is there. A udev that does not
+/// creations, and waits until udev, where it runs, has done with the new node what its rules say:
+/// its permissions can be changed then, and the link in `/dev/misc` is there. A udev that does not
 /// answer is not waited for longer than ten seconds, nor than `patience`.
 ///
 /// # Errors
@@ -35,7 +35,7 @@ pub fn create_lockspace(
     Ok(minor)
 }
 
-/// What EEXIST means.
+/// The meaning of EEXIST.
 fn explained(error: Error, name: &LockspaceName) -> Error {
     let is_full = || {
         let list = list_devices().unwrap_or_default();

@@ -1,11 +1,11 @@
-//! What keeps creations and removals of lockspaces on a node apart.
+//! The lock that keeps creations and removals of lockspaces on a node apart.
 //!
 //! The kernel hands a minor number out anew while the removal of its former lockspace still waits,
 //! and loses track of its devices when creations and removals meet: `/proc/misc` without end, a
 //! crash on 6.12. So each is written under a lock (`flock`) that processes of this library share.
 //!
-//! The control device itself will not do for it: everybody may open that, and would hold up root for
-//! ever. These files only root can open.
+//! The control device itself will not do for it: everybody may open that, and would hold up root
+//! for ever. These files only root can open.
 
 use core::ffi::CStr;
 

@@ -14,8 +14,8 @@ use crate::error::{Call, Cause, Error};
 use crate::lockspace::LockspaceDevice;
 use crate::misc;
 
-/// How long a node that is there may still get the permissions that let us open it: udev sets them
-/// a moment after the kernel has made the node.
+/// The longest time that a node that is there may still get the permissions that let us open it:
+/// udev sets them a moment after the kernel has made the node.
 const PERMISSION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bytes of `/proc/misc` that are read before it is called endless: more than fifty thousand

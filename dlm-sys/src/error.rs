@@ -1,4 +1,4 @@
-//! What can go wrong on a device, and what to do about it.
+//! Errors of devices, with their remedies.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -7,7 +7,7 @@ use dlm_proto::{Command, DecodeError, EncodeError, NameError, UnsupportedVersion
 
 use crate::errno::Errno;
 
-/// What was attempted.
+/// The call that was attempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Call {
@@ -59,7 +59,7 @@ impl fmt::Display for Call {
     }
 }
 
-/// Why it failed.
+/// The reason why it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -96,9 +96,9 @@ pub enum Cause {
 /// help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Error {
-    /// What was attempted.
+    /// The call that was attempted.
     pub call: Call,
-    /// Why it failed.
+    /// The reason why it failed.
     pub cause: Cause,
 }
 

@@ -16,7 +16,7 @@ extern "C" fn count_fork() {
     COUNT.fetch_add(1, Ordering::Relaxed);
 }
 
-/// How many forks lie between this process and the first one of the program that called this.
+/// The number of forks between this process and the first one of the program that called this.
 ///
 /// A handle that remembers the count at its opening knows by another count that it was inherited:
 /// the device is shared with the parent then, and either process would read the other's results.
@@ -30,8 +30,8 @@ pub fn fork_count() -> u32 {
     COUNT.load(Ordering::Relaxed)
 }
 
-/// Has a descriptor lead to the open file of another one from now on. For a forked child, which gets
-/// files of its own behind the descriptors that somebody has the numbers of.
+/// Has a descriptor lead to the open file of another one from now on. For a forked child, which
+/// gets files of its own behind the descriptors that somebody has the numbers of.
 ///
 /// # Errors
 ///
@@ -41,9 +41,9 @@ pub fn redirect(place: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> 
 }
 
 impl LockspaceDevice {
-    /// Takes the open device out of this one, which leads to `instead` from now on. For a forked child:
-    /// what its parent's other threads held of this one, they never let go of there, and the device
-    /// would not be closed with what is returned.
+    /// Takes the open device out of this one, which leads to `instead` from now on. For a forked
+    /// child: what its parent's other threads held of this one, they never let go of there, and the
+    /// device would not be closed with what is returned.
     ///
     /// # Errors
     ///

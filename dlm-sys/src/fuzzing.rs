@@ -1,4 +1,4 @@
-//! What has to hold for any list of misc devices: the body of the fuzz target `misc`.
+//! The body of the fuzz target `misc`: properties of any list of misc devices.
 //!
 //! It panics if, and only if, an invariant is broken. The program in `fuzz/` feeds it from
 //! libFuzzer, and `tests/corpus.rs` replays the inputs kept in `fuzz/corpus`. Hidden because no

@@ -1,4 +1,4 @@
-//! What the running kernel is known to do wrong.
+//! Known defects of the running kernel.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -23,12 +23,13 @@ const MOST_SYMBOLS: u64 = 256 << 20;
 /// resource of that name on this kernel, and both be granted EX (two processors needed).
 ///
 /// It came with the hash table for resources, in 6.10; no repair is known. Kernels of distributions
-/// can have that table in an older version, so those are looked into: at the types of the dlm module
-/// (`/sys/kernel/btf/dlm`), or else at the names of its functions (`/proc/kallsyms`, which takes
-/// some tens of milliseconds). What cannot be told is answered with `true`. Looked up once in each
-/// process.
+/// can have that table in an older version, so those are looked into: at the types of the dlm
+/// module (`/sys/kernel/btf/dlm`), or else at the names of its functions (`/proc/kallsyms`, which
+/// takes some tens of milliseconds). What cannot be told is answered with `true`. Looked up once in
+/// each process.
 ///
-/// [`LockspaceDevice::try_lock_node`](crate::LockspaceDevice::try_lock_node) is what helps against it.
+/// [`LockspaceDevice::try_lock_node`](crate::LockspaceDevice::try_lock_node) is what helps against
+/// it.
 #[must_use]
 pub fn first_requests_can_meet() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();

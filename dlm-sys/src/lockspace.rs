@@ -23,7 +23,7 @@ const FOLDERS: [&[u8]; 2] = [b"/dev/", b"/dev/misc/"];
 /// Bytes of the longest path of a node, with its NUL.
 const PATH_LEN: usize = 96;
 
-/// What the kernel answered to a request that it accepted.
+/// The kernel's answer to a request that it accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// A new or adopted lock has this id. For a NOQUEUE request that failed, and whose completion
@@ -136,10 +136,11 @@ impl LockspaceDevice {
     /// others of the lockspace on this node that take it, too. `false`: another has it now. It ends
     /// with [`LockspaceDevice::unlock_node`], or with the last close.
     ///
-    /// Where [`first_requests_can_meet`](crate::first_requests_can_meet), requests for new locks that
-    /// are each written under it do not meet, as far as one node is concerned. To be held for the
-    /// time of one `write`. Only who may open the node can hold it. It says nothing about threads and
-    /// forked children that share one open device: each of them gets it while another has it.
+    /// Where [`first_requests_can_meet`](crate::first_requests_can_meet), requests for new locks
+    /// that are each written under it do not meet, as far as one node is concerned. To be held for
+    /// the time of one `write`. Only who may open the node can hold it. It says nothing about
+    /// threads and forked children that share one open device: each of them gets it while another
+    /// has it.
     ///
     /// # Errors
     ///

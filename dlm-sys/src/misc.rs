@@ -3,7 +3,7 @@
 //! A line is a minor number, padded to three columns, a blank, and the name as the driver gave it.
 //! A lockspace `x` stands there as `dlm_x`. Names may hold blanks, so a line is split once.
 
-/// What a lockspace's name is preceded by, in `/proc/misc` and below `/dev`.
+/// The prefix of a lockspace's name, in `/proc/misc` and below `/dev`.
 pub const LOCKSPACE_PREFIX: &[u8] = b"dlm_";
 
 /// The name of the control device.

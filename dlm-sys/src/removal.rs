@@ -128,14 +128,14 @@ impl LazyRemovalWatch {
         Self(OnceLock::new())
     }
 
-    /// The watch for this device, which is the same at each call. Of threads that make it at the same
-    /// time one does.
+    /// The watch for this device, which is the same at each call. Of threads that make it at the
+    /// same time one does.
     ///
     /// # Errors
     ///
-    /// As [`RemovalWatch::new`]: ENODEV if the lockspace was removed already. After another one (EMFILE)
-    /// the next call tries again; who sleeps without a watch does so for a limited time, and asks
-    /// [`LazyRemovalWatch::check`] then.
+    /// As [`RemovalWatch::new`]: ENODEV if the lockspace was removed already. After another one
+    /// (EMFILE) the next call tries again; who sleeps without a watch does so for a limited time,
+    /// and asks [`LazyRemovalWatch::check`] then.
     pub fn get(&self, device: &LockspaceDevice) -> Result<&RemovalWatch, Error> {
         match self.0.get() {
             Some(watch) => Ok(watch),
@@ -180,7 +180,7 @@ fn listen(minor: Minor) -> Option<Fd> {
     uevents::listen_for_removals(path.as_deref()).ok()
 }
 
-/// Where the kernel has a link for each device with a number.
+/// The place where the kernel has a link for each device with a number.
 const DEVICES: &str = "/sys/dev/char";
 
 /// Whether the kernel has a device with this minor number, if that can be known.
@@ -190,7 +190,7 @@ fn is_registered(minor: Minor) -> bool {
     link.is_ok() || !Path::new(DEVICES).exists()
 }
 
-/// Where a misc device is below `/sys`, if that can be known.
+/// The place where a misc device is below `/sys`, if that can be known.
 fn device_path(minor: Minor) -> Option<Vec<u8>> {
     // A link like ../../devices/virtual/misc/dlm_NAME.
     let link = fs::read_link(format!("{DEVICES}/{MISC_MAJOR}:{}", minor.0)).ok()?;

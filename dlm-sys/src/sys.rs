@@ -16,7 +16,7 @@ pub(crate) mod uevents;
 #[derive(Debug)]
 pub(crate) struct Fd(c_int);
 
-/// What `fstat` says of a node of a file system.
+/// The answer of `fstat` for a node of a file system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
     pub(crate) is_file: bool,

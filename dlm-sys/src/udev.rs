@@ -1,9 +1,9 @@
-//! What udev does to the node of a lockspace that has just been created.
+//! The work of udev on the node of a new lockspace.
 //!
 //! The kernel makes the node; udev, told of it by the kernel, then sets its permissions by its
-//! rules and makes the link in `/dev/misc`, some milliseconds later. What is done to the node before
-//! that is undone by udev, so whoever creates a lockspace waits for it. When udev is done with a
-//! device it sends a message to its own group, with the number of the kernel's message.
+//! rules and makes the link in `/dev/misc`, some milliseconds later. What is done to the node
+//! before that is undone by udev, so whoever creates a lockspace waits for it. When udev is done
+//! with a device it sends a message to its own group, with the number of the kernel's message.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -21,17 +21,17 @@ use crate::sys::Fd;
 use crate::sys::uevents;
 use crate::uevent::{self, LONGEST};
 
-/// Where udev listens to its own tools. Without it there is no udev.
+/// The place where udev listens to its own tools. Without it there is no udev.
 const UDEV: &str = "/run/udev/control";
 
 /// The longest wait for udev. Its rules for lockspaces run no programs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where udev keeps a file for each device.
+/// The place where udev keeps a file for each device.
 const FILES: &str = "/run/udev/data";
 
-/// How long udev's message is waited for when its file says that it is done. From another network
-/// namespace the message does not get here.
+/// The longest time that udev's message is waited for when its file says that it is done. From
+/// another network namespace the message does not get here.
 const AFTER_THE_FILE: Duration = Duration::from_secs(1);
 /// How far the time of a file may be behind the clock.
 const COARSE: Duration = Duration::from_millis(50);
@@ -46,7 +46,7 @@ pub(crate) struct Udev {
     since: SystemTime,
 }
 
-/// What is to be waited for.
+/// The event that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     /// The answer to this message of the kernel.

@@ -11,10 +11,10 @@ use crate::lockspace::MISC_MAJOR;
 /// device without a driver.
 pub(crate) const LONGEST: usize = 8192;
 
-/// What a message of udev begins with.
+/// The beginning of a message of udev.
 pub(crate) const UDEV_PREFIX: &[u8; 8] = b"libudev\0";
 
-/// Where its header says where the keys begin.
+/// The place where its header says where the keys begin.
 const PROPERTIES_AT: usize = 16;
 
 /// The value of a key such as `MINOR=`.

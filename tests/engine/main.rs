@@ -1,4 +1,4 @@
-//! What dlm-engine answers: the scenarios, its clock, its values and its nodes.
+//! The answers of dlm-engine: the scenarios, its clock, its values and its nodes.
 
 mod cluster;
 mod scenario_list;

@@ -1,4 +1,4 @@
-//! Where the lock value block is lost between nodes and nothing says so: what the rounds of chaos on
+//! Lock value blocks that are lost between nodes while nothing says so: what the rounds of chaos on
 //! the engine have shown. The engine follows the kernel's source here.
 
 use dlm_runtime::engine::{Cluster, ClusterOptions, Profile};

@@ -1,4 +1,4 @@
-//! What keeps creations and removals of lockspaces on a node apart, and from whom.
+//! Creations and removals of lockspaces on a node, which are kept apart.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What a forked child may do with the handles that it inherits. In a program of its own: for a
+//! A forked child with the handles that it inherits. In a program of its own: for a
 //! moment the child has all open devices of its parent.
 
 use dlm_runtime::{ErrorKind, Mode};

@@ -1,4 +1,4 @@
-//! What hurts kernels or programs that do it with lockspaces, tried through the safe interface; and
+//! Hazards of lockspaces for kernels and programs, tried through the safe interface; and
 //! limits of the process: descriptors and signals.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! How those who have a lockspace's device open learn of its removal.
+//! The removal of a lockspace, noticed by those who have its device open.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,4 +1,4 @@
-//! How many system calls an operation costs, counted by strace in a second process.
+//! The number of system calls of an operation, counted by strace in a second process.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;

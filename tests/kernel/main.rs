@@ -1,4 +1,5 @@
-//! What the kernel's DLM answers, shown by its device alone. Each test needs a machine with a DLM.
+//! The answers of the kernel's DLM, shown by its device alone. Each test needs a machine with a
+//! DLM.
 
 mod close;
 mod compat;

@@ -1,4 +1,4 @@
-//! How waits of dlm-runtime end when the lockspace does.
+//! The end of a lockspace, which ends all waits.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;

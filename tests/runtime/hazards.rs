@@ -1,8 +1,8 @@
-//! What hurts kernels or programs that do it, tried through the safe interface: each hazard is
+//! Hazards for kernels and programs, tried through the safe interface: each hazard is
 //! refused with an error that says so, or does no harm.
 //!
-//! The hazards are those of the page `hazards` in the manual of dlm-runtime. Those of lockspaces are
-//! tried in `isolated::hazards_lockspace`.
+//! The hazards are those of the page `hazards` in the manual of dlm-runtime. Those of lockspaces
+//! are tried in `isolated::hazards_lockspace`.
 //!
 //! That the kernel has nothing to complain about is checked after each program of tests.
 

@@ -1,4 +1,4 @@
-//! What lock value blocks hold after locks that ended in unusual ways: the block that was written
+//! Lock value blocks after locks that ended in unusual ways: the block that was written
 //! last, or one that is marked invalid, but never an old one or zeros.
 
 use dlm_runtime::{ErrorKind, Lock, LockFlags, Lockspace, Lvb, Mode, ValueBlock};

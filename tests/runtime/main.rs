@@ -1,4 +1,4 @@
-//! What dlm-runtime promises, on the kernel and on engines of each kind.
+//! The promises of dlm-runtime, on the kernel and on engines of each kind.
 
 mod blocking;
 mod deadline;

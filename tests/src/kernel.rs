@@ -1,4 +1,4 @@
-//! Which kernel this is.
+//! The generation of the running kernel.
 
 /// The generations of the kernel's DLM whose answers are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

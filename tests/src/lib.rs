@@ -1,14 +1,14 @@
-//! What the tests against a lock manager share.
+//! The helpers that tests against a lock manager share.
 //!
-//! The tests themselves stand in the folders beside this one, of which `kernel`, `runtime`, `engine`
-//! and `isolated` are a program each, and their files its modules. Those that need a kernel with a
-//! DLM and root are ignored unless asked for (`--ignored`); `cargo xtask test` runs each module of
-//! them in a virtual machine of its own. Tests run at the same time, so each makes a [`Lockspace`] of
-//! its own; what cannot share its process is in `isolated`.
+//! The tests themselves stand in the folders beside this one, of which `kernel`, `runtime`,
+//! `engine` and `isolated` are a program each, and their files its modules. Those that need a
+//! kernel with a DLM and root are ignored unless asked for (`--ignored`); `cargo xtask test` runs
+//! each module of them in a virtual machine of its own. Tests run at the same time, so each makes a
+//! [`Lockspace`] of its own; what cannot share its process is in `isolated`.
 //!
 //! Most tests of dlm-runtime (`runtime`) are functions of a [`Place`], from which [`everywhere!`]
-//! makes one test on the kernel and one on each kind of engine, which run on any machine. Those that
-//! are about the kernel's side of things say so in the reason for which they are ignored.
+//! makes one test on the kernel and one on each kind of engine, which run on any machine. Those
+//! that are about the kernel's side of things say so in the reason for which they are ignored.
 //!
 //! * [`Lockspace`]: made for one test, and removed at its end with whatever is left in it.
 //! * [`Session`]: an open device, one line per request; results are awaited with a deadline.

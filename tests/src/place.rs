@@ -1,4 +1,4 @@
-//! Where a test of dlm-runtime runs: on the kernel, or on an engine in this process.
+//! The place where a test of dlm-runtime runs: on the kernel, or on an engine in this process.
 
 use std::sync::Arc;
 
@@ -176,8 +176,8 @@ impl Place {
     }
 }
 
-/// Makes tests of functions that take a [`Place`]: of each function one on the kernel, which needs a
-/// virtual machine, and one on an engine of each kind, which runs anywhere.
+/// Makes tests of functions that take a [`Place`]: of each function one on the kernel, which needs
+/// a virtual machine, and one on an engine of each kind, which runs anywhere.
 #[macro_export]
 macro_rules! everywhere {
     ($($test:ident),+ $(,)?) => {

@@ -65,7 +65,7 @@ pub fn say(line: &str) {
 }
 
 /// The name of the test `$test` of the module that says this, as its program lists it and as
-/// [`spawn`](crate::process::spawn) wants it.
+/// [`spawn`] wants it.
 #[macro_export]
 macro_rules! test_name {
     ($test:ident) => {{

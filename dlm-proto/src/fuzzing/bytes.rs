@@ -2,18 +2,18 @@
 
 use crate::version::{Abi, AbiVersion, PointerWidth, Version};
 
-/// What the kernel's header files say of one layout, in bytes.
+/// The kernel's header files on one layout, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Facts {
-    /// Where the name of a lock request starts.
+    /// The place where the name of a lock request starts.
     pub(super) name_at: usize,
     /// The length of a request without a name.
     pub(super) request: usize,
     /// The length of a result without a value block.
     pub(super) result: usize,
-    /// Where a result states its length.
+    /// The place where a result states its length.
     pub(super) length_at: usize,
-    /// Where a result states the place of its value block.
+    /// The place where a result states the place of its value block.
     pub(super) lvb_offset_at: usize,
 }
 
@@ -21,7 +21,8 @@ impl Facts {
     pub(super) const fn of(abi: Abi) -> Self {
         let (name_at, request, result, length_at, lvb_offset_at) = match (abi.version, abi.width) {
             (AbiVersion::V6, PointerWidth::W64) => (120, 120, 72, 12, 68),
-            // A 64-bit kernel takes 4 bytes more from a 32-bit program than the program's struct has.
+            // A 64-bit kernel takes 4 bytes more from a 32-bit program than the program's struct
+            // has.
             (AbiVersion::V6, PointerWidth::W32) => (100, 104, 52, 12, 48),
             (AbiVersion::V5, PointerWidth::W64) => (104, 104, 64, 0, 60),
             (AbiVersion::V5, PointerWidth::W32) => (80, 80, 40, 0, 36),

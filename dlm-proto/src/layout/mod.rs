@@ -163,7 +163,7 @@ pub mod v5;
 pub mod v6;
 
 record! {
-    /// What each request starts with.
+    /// The start of each request.
     struct Header, 16 {
         0 /// The version of the layout: {6,0,0} or {5,0,0}.
           version: RawVersion,
@@ -196,7 +196,7 @@ record! {
     }
 }
 
-/// Where the name of a CREATE request starts, in every layout.
+/// The place where the name of a CREATE request starts, in every layout.
 pub(crate) const LOCKSPACE_NAME_OFFSET: usize = size_of::<Header>() + size_of::<LockspaceBody>();
 
 /// A field that is wider in some layouts than in others. Writers check with

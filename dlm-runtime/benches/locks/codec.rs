@@ -1,4 +1,4 @@
-//! What a program can do with dlm-sys and dlm-proto alone: encode and write a request, read and
+//! A program on dlm-sys and dlm-proto alone: encode and write a request, read and
 //! decode its result, and remember nothing but the ids of its locks.
 
 use dlm_proto::{LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};

@@ -1,4 +1,4 @@
-//! Which lock manager the lockspaces are on: the kernel's, or one in this process.
+//! The choice of the lock manager: the kernel's, or one in this process.
 //!
 //! The variable `DLM_BACKEND` chooses. A program that has more privileges than who started it
 //! (set-uid and set-gid programs, those with file capabilities) is on the kernel whatever the
@@ -31,7 +31,7 @@ impl Choice {
         }
     }
 
-    /// What the environment says, if it is to be trusted.
+    /// The choice of the environment, if it is to be trusted.
     fn of_environment() -> Option<Self> {
         // SAFETY: reads a word that the kernel has given to the process at its start.
         let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;

@@ -46,7 +46,7 @@ impl Space {
     }
 }
 
-/// What a lock call is given.
+/// The arguments of a lock call.
 #[derive(Debug, Clone, Copy)]
 pub struct LockArguments {
     /// LKM_ number.
@@ -75,7 +75,7 @@ pub struct LockArguments {
     pub timeout: *const u64,
 }
 
-/// What a waiting call returns for a status: the pthread build leaves it in the status block.
+/// The answer of a waiting call for a status: the pthread build leaves it in the status block.
 fn told(flavour: Flavour, status: c_int) -> Result<c_int, Errno> {
     match (flavour, status) {
         (Flavour::Threaded, _) | (Flavour::Light, 0 | EUNLOCK) => Ok(0),
@@ -189,8 +189,8 @@ pub unsafe fn lock_resource(
             // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
             block.sb_lkid = unsafe { lockid.read_unaligned() }.cast_unsigned();
         }
-        // SAFETY: `block` is there until the waiting call below has returned, and is used through this
-        // pointer only.
+        // SAFETY: `block` is there until the waiting call below has returned, and is used through
+        // this pointer only.
         let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
         let call = LockCall {
             mode: mode.cast_unsigned(),

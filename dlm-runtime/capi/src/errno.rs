@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use dlm_runtime::ErrorKind;
 use dlm_sys::Cause;
 
-/// What `errno` becomes.
+/// The value for `errno`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Errno(pub(crate) c_int);
 

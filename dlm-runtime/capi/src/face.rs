@@ -1,8 +1,8 @@
 //! The C face of a driver: ASTs in place of callbacks, and status blocks that are filled in.
 //!
 //! Kept in the table is the status block of an operation that ends in an AST, which belongs to the
-//! library until then. A call that waits fills in its own, in its own thread: of such a caller nothing
-//! is kept that could be touched when he has returned.
+//! library until then. A call that waits fills in its own, in its own thread: of such a caller
+//! nothing is kept that could be touched when he has returned.
 
 use std::ffi::c_int;
 use std::task::Waker;
@@ -21,7 +21,7 @@ pub(crate) struct CFace;
 /// An open lockspace.
 pub(crate) type Session = Driver<CFace>;
 
-/// What is kept for a lock.
+/// The data kept for a lock.
 #[derive(Debug, Default)]
 pub(crate) struct LockData {
     /// The completion AST of the last lock call; none if that waited. An unlock calls it, too.
@@ -129,7 +129,7 @@ impl Face for CFace {
 }
 
 impl Report {
-    /// What a status block says of an end.
+    /// The content of a status block for an end.
     pub(crate) fn new(kind: Kind, completion: &Completion, id: LockId) -> Self {
         // An id that names nothing is not left where a caller might use it.
         let is_failed_request = kind == Kind::Request && completion.mode.is_none();

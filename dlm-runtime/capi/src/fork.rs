@@ -1,7 +1,7 @@
 //! A program that forks while threads are in the library.
 //!
-//! The thread that forks holds, over the fork, what the child needs: the table of handles and what is
-//! in each open lockspace. The child gets lockspaces of its own for the same handles; see
+//! The thread that forks holds, over the fork, what the child needs: the table of handles and what
+//! is in each open lockspace. The child gets lockspaces of its own for the same handles; see
 //! `dlm_runtime::driver::Frozen`.
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use dlm_runtime::driver::Frozen;
 use crate::face::{CFace, Session};
 use crate::handles::{self, Held};
 
-/// What is held over a fork.
+/// The locks held over a fork.
 struct Fork {
     handles: Held,
     /// In the order of `sessions`, which they belong to.
@@ -55,8 +55,8 @@ unsafe extern "C" fn prepare() {
         let handles = handles::hold();
         let sessions: Vec<Arc<Session>> = handles.sessions().cloned().collect();
         let frozen = sessions.iter().map(|session| {
-            // SAFETY: `Fork` keeps the session for as long as what is frozen of it; in the child it is
-            // kept for ever.
+            // SAFETY: `Fork` keeps the session for as long as what is frozen of it; in the child it
+            // is kept for ever.
             let session: &'static Session = unsafe { &*Arc::as_ptr(session) };
             session.freeze()
         });
@@ -66,7 +66,7 @@ unsafe extern "C" fn prepare() {
     });
 }
 
-/// What this thread has held.
+/// The locks that this thread has held.
 fn take() -> Option<Fork> {
     FORK.try_with(RefCell::take).ok().flatten()
 }

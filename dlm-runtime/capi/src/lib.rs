@@ -12,7 +12,8 @@
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `handles`: open lockspaces by handle and by descriptor.
-//! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status blocks.
+//! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status
+//!   blocks.
 //! * `session`, `fork`: opening and closing, and forked children.
 //! * `lock`, `unlock`: the calls on locks.
 
@@ -33,7 +34,7 @@ pub mod spaces;
 mod tests;
 mod unlock;
 
-/// Which of the two libraries.
+/// The one of the two libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavour {
     /// libdlm, the pthread build: a call that waits returns 0 when the operation has ended, and its
@@ -44,7 +45,7 @@ pub enum Flavour {
     Light,
 }
 
-/// What the export macros use.
+/// The functions that the export macros use.
 #[doc(hidden)]
 pub mod ffi {
     pub use std::ffi::{c_char, c_int, c_uint, c_void};

@@ -1,10 +1,10 @@
-//! What C callers hand over: the lock status block, its value block, and AST routines.
+//! The C callers' memory: the lock status block, its value block, and AST routines.
 //!
 //! This is the place where memory of the caller is touched. The contract of the C interface is that
 //! a status block, and the 32 bytes that it points to, belong to the library from the call until
 //! the operation has ended: until its AST is called, or the waiting call returns. The types here
-//! are made at the call, under that contract. Kept with the operation is that of a call that does not
-//! wait; one that waits uses its own in its own thread.
+//! are made at the call, under that contract. Kept with the operation is that of a call that does
+//! not wait; one that waits uses its own in its own thread.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::offset_of;
@@ -20,7 +20,7 @@ use crate::errno::Errno;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Lksb {
-    /// How the last operation ended, positive; EINPROG while it goes on.
+    /// The status of the last operation, positive; EINPROG while it goes on.
     pub sb_status: c_int,
     /// The lock's id.
     pub sb_lkid: u32,
@@ -58,9 +58,9 @@ impl CallerLksb {
     ///
     /// # Safety
     ///
-    /// A `lksb` that is not NULL points to a `struct dlm_lksb` that stays valid, and that the caller
-    /// does not write to, until the operation has ended; see the module. With `valblk` that holds
-    /// for the 32 bytes behind its `sb_lvbptr`, too, if that is not NULL.
+    /// A `lksb` that is not NULL points to a `struct dlm_lksb` that stays valid, and that the
+    /// caller does not write to, until the operation has ended; see the module. With `valblk` that
+    /// holds for the 32 bytes behind its `sb_lvbptr`, too, if that is not NULL.
     pub(crate) unsafe fn new(lksb: *mut Lksb, valblk: bool) -> Result<Self, Errno> {
         let block = NonNull::new(lksb).ok_or(Errno(EINVAL))?;
         let lvb = if valblk {
@@ -151,7 +151,7 @@ const fn field<T>(block: NonNull<Lksb>, offset: usize) -> *mut T {
     block.as_ptr().wrapping_byte_add(offset).cast()
 }
 
-/// How an operation ended, for the caller's status block.
+/// The end of an operation, for the caller's status block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) status: c_int,

@@ -55,7 +55,7 @@ impl LockCall<'_> {
         NewLock { name, mode, flags, xid: self.xid, notices: self.bast.is_some() }
     }
 
-    /// What is kept for the lock. An AST is not called for what is waited for.
+    /// The data kept for the lock. An AST is not called for what is waited for.
     fn data(&self, waits: bool) -> LockData {
         let ast = self.ast.filter(|_| !waits);
         LockData { ast, bast: self.bast, ..LockData::default() }
@@ -152,7 +152,7 @@ fn adopt(
     Ok(())
 }
 
-/// What a refused conversion puts back.
+/// The state that a refused conversion puts back.
 #[derive(Debug)]
 struct Former {
     token: Token,
@@ -233,8 +233,8 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Calls again with what is there to read read, if an operation of the lock is in flight as far as is
-/// known here: the kernel may know better, and goes by that.
+/// Calls again with what is there to read read, if an operation of the lock is in flight as far as
+/// is known here: the kernel may know better, and goes by that.
 pub(crate) fn catching_up<T>(
     session: &Session,
     mut call: impl FnMut(bool) -> Result<T, ErrorKind>,

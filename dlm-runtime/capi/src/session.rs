@@ -13,14 +13,14 @@ use crate::backend::manager;
 use crate::errno::Errno;
 use crate::face::Session;
 
-/// How long closing waits for calls that have not returned from the kernel, and for an AST that is
-/// running.
+/// The longest time that closing waits for calls that have not returned from the kernel, and for an
+/// AST that is running.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long closing waits for requests that it has cancelled.
+/// The longest time that closing waits for requests that it has cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How a lockspace is opened.
+/// The options with which a lockspace is opened.
 const fn options(flavour: Flavour) -> DriverOptions {
     DriverOptions {
         background_writes: false,

@@ -13,7 +13,7 @@ use crate::backend;
 use crate::errno::{Errno, guard};
 use crate::handles::{self, Handle};
 
-/// What `dlm_library_version` tells: the device version that C libdlm was written for.
+/// The answer of `dlm_library_version`: the device version that C libdlm was written for.
 const LIBRARY_VERSION: Version = Version { major: 6, minor: 0, patch: 2 };
 
 /// `dlm_open_lockspace`.

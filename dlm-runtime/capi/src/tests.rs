@@ -22,7 +22,7 @@ use crate::lock::{self, LockCall};
 use crate::session;
 use crate::unlock::{self, UnlockCall};
 
-/// How long anything may take. Generous: the machine may be busy.
+/// The longest time that anything may take. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What waits for nobody, or has a short deadline, has ended by then also on a busy machine. The
 /// library's own patience is twice as long.

@@ -21,8 +21,8 @@ const OF_UNLOCK: LockFlags = LockFlags::CANCEL
     .union(LockFlags::IVVALBLK)
     .union(LockFlags::FORCEUNLOCK);
 
-/// How long an unlock waits for a request that ends by itself, if another process may have read its
-/// end.
+/// The longest time that an unlock waits for a request that ends by itself, if another process may
+/// have read its end.
 const SHARED_PATIENCE: Duration = Duration::from_millis(300);
 
 /// An unlock or cancel call.
@@ -58,7 +58,7 @@ impl UnlockCall {
     }
 }
 
-/// What a refused call puts back.
+/// The state that a refused call puts back.
 #[derive(Debug, Clone, Copy)]
 struct Former {
     token: Token,
@@ -173,8 +173,8 @@ fn unlocking<T>(
     })
 }
 
-/// Waits for a moment, if another process may have read the end of the lock's request. Then the kernel
-/// is asked.
+/// Waits for a moment, if another process may have read the end of the lock's request. Then the
+/// kernel is asked.
 fn await_shared(session: &Session, id: u32) -> Result<(), ErrorKind> {
     let observed = {
         let mut state = session.state();
@@ -225,8 +225,8 @@ impl Cancelling {
         match (step, begun) {
             (Ok(CancelStep::Nothing), None) => Ok(None),
             (Ok(CancelStep::Nothing), Some(begun)) => {
-                // It has ended in the meantime: its end tells the canceller, unless somebody else has
-                // read it.
+                // It has ended in the meantime: its end tells the canceller, unless somebody else
+                // has read it.
                 session.read_all()?;
                 if begun.is_told(session) {
                     return Ok(Some(begun));
@@ -287,8 +287,8 @@ fn wait_for_cancel(session: &Session, call: &UnlockCall) -> Result<c_int, Errno>
     tell(end, (kind, LockId(call.id)), &call.lksb.without_lvb(), begun.former.status)
 }
 
-/// Ends what a lock waits for, with EDEADLK. Also locks of other processes: that is what it is for, and
-/// the kernel tells their owners.
+/// Ends what a lock waits for, with EDEADLK. Also locks of other processes: that is what it is for,
+/// and the kernel tells their owners.
 pub(crate) fn cancel_deadlock(session: &Session, id: u32, flags: LockFlags) -> Result<(), Errno> {
     if id == 0 || !OF_UNLOCK.contains(flags) {
         return Err(Errno(EINVAL));

@@ -12,7 +12,7 @@ use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
 use crate::submission::What;
 use crate::table::Table;
 
-/// What may be asked for.
+/// The set of rules for what may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rules {
     /// Whatever the kernel would refuse, ignore or be harmed by is refused.
@@ -21,7 +21,7 @@ pub enum Rules {
     AsAsked,
 }
 
-/// What a core is made with.
+/// The options of a core.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The layout of requests and results.
@@ -29,7 +29,7 @@ pub struct Options {
     /// The process: comes back in each result, and tells ours from those of a process that shares
     /// the device. Not 0.
     pub owner: u32,
-    /// What may be asked for.
+    /// The set of rules for what may be asked for.
     pub rules: Rules,
     /// Locks are looked up by the kernel's id ([`Core::by_id`]).
     pub has_ids: bool,
@@ -37,7 +37,7 @@ pub struct Options {
     pub has_names: bool,
 }
 
-/// How often something happened.
+/// Counts of what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Lock requests that the kernel has accepted, adoptions of orphans among them.
@@ -101,7 +101,7 @@ pub struct Core<O, L> {
     pub(crate) has_ended: bool,
 }
 
-/// What is known of one lock.
+/// A view of one lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockView {
     /// The kernel's id; 0 while it is not known.
@@ -155,7 +155,7 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// How many locks and requests there are.
+    /// The number of locks and requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table.len()
@@ -167,7 +167,7 @@ impl<O, L: Default> Core<O, L> {
         self.len() == 0
     }
 
-    /// How often things happened.
+    /// Counts of what happened.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
         &self.counts
@@ -224,7 +224,7 @@ impl<O, L: Default> Core<O, L> {
         self.has_ended
     }
 
-    /// What is known of a lock.
+    /// A view of a lock.
     #[must_use]
     pub fn view(&self, token: Token) -> Option<LockView> {
         self.table.get(token).map(|entry| {
@@ -266,13 +266,13 @@ impl<O, L: Default> Core<O, L> {
         self.table.get(token).map(|entry| &entry.name)
     }
 
-    /// What the driver keeps for a lock.
+    /// The driver's data for a lock.
     #[inline]
     pub fn face_mut(&mut self, token: Token) -> Option<&mut L> {
         self.table.get_mut(token).map(|entry| &mut entry.face)
     }
 
-    /// What the driver keeps for the operation of this number, unless it was given up.
+    /// The driver's data for the operation of this number, unless it was given up.
     pub fn user_mut(&mut self, token: Token, serial: u64) -> Option<&mut O> {
         let entry = self.table.get_mut(token)?;
         if entry.serial == serial && entry.state.op().is_some() {

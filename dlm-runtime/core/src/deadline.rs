@@ -48,7 +48,7 @@ pub enum Expired {
     Deadline {
         /// The lock.
         token: Token,
-        /// Which of its operations.
+        /// The number of the operation.
         serial: u64,
     },
     /// A request that was refused is to be written again: ask [`Core::follow`].
@@ -81,7 +81,7 @@ impl<O, L: Default> Core<O, L> {
         });
     }
 
-    /// When [`Core::expired`] is worth a call.
+    /// The time when [`Core::expired`] is worth a call.
     #[inline]
     #[must_use]
     pub fn next_alarm(&self) -> Option<Time> {

@@ -10,8 +10,8 @@ use crate::lock_state::LockState;
 use crate::operation::{Ended, Kind};
 use crate::submit::{Conversion, Unlocking};
 
-/// An operation that waits until the write for its lock has returned, or until what was given up has
-/// ended.
+/// An operation that waits until the write for its lock has returned, or until what was given up
+/// has ended.
 #[derive(Debug)]
 pub(crate) struct Queued<O> {
     pub(crate) serial: u64,
@@ -25,7 +25,7 @@ pub(crate) enum Call {
     Unlock(Unlocking),
 }
 
-/// What is kept of an operation that another one was written over.
+/// An operation that another one was written over.
 #[derive(Debug)]
 pub(crate) struct Under<O> {
     pub(crate) serial: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Entry<O, L> {
     pub(crate) serial: u64,
     /// The last number that was given to an operation.
     pub(crate) last_serial: u64,
-    /// What the driver keeps for the operation in flight; nothing once it was given up.
+    /// The driver's data for the operation in flight; nothing once it was given up.
     pub(crate) user: Option<O>,
     /// The operation that the one in flight was written over.
     pub(crate) under: Option<Box<Under<O>>>,
@@ -54,7 +54,7 @@ pub(crate) struct Entry<O, L> {
     pub(crate) queued: Option<Box<Queued<O>>>,
     /// The end of an operation that its waiter has not taken yet. No other one begins before.
     pub(crate) outcome: Option<(u64, Result<Ended, Failure>)>,
-    /// What the driver keeps for the lock.
+    /// The driver's data for the lock.
     pub(crate) face: L,
     /// A write for this lock has not returned.
     pub(crate) is_writing: bool,
@@ -66,8 +66,8 @@ pub(crate) struct Entry<O, L> {
     pub(crate) blocked: Option<Mode>,
     /// Nobody wants the lock any more: it is unlocked as soon as that is possible.
     pub(crate) is_released: bool,
-    /// Its request was given up: it is unlocked like a released one, but stays in the table until it
-    /// is released.
+    /// Its request was given up: it is unlocked like a released one, but stays in the table until
+    /// it is released.
     pub(crate) is_given_up: bool,
     /// It is released and the kernel has not accepted its unlock, or its conversion was given up.
     pub(crate) is_left_over: bool,
@@ -120,7 +120,7 @@ impl<O, L> Entry<O, L> {
             || self.queued.as_ref().is_some_and(|queued| queued.serial == serial)
     }
 
-    /// What was kept for operations that nobody is to be told of any more, or that all have ended:
+    /// The data kept for operations that nobody is to be told of any more, or that all have ended:
     /// the one in flight, the one that it was written over, the one that waits.
     pub(crate) fn take_users(&mut self) -> [Option<O>; 3] {
         // There is never more than one of these two.

@@ -1,4 +1,4 @@
-//! What the kernel's answer to a write makes of a lock, and what is written next for it.
+//! The kernel's answer to a write: its effect on the lock, and the next write for it.
 
 use dlm_proto::{LockId, Token};
 
@@ -19,12 +19,12 @@ pub enum Failure {
     Rejected(Rejected),
     /// It has not ended at its deadline.
     TimedOut,
-    /// Another process that shares the device has read its result. The kernel has taken a conversion
-    /// since then, so it has ended.
+    /// Another process that shares the device has read its result. The kernel has taken a
+    /// conversion since then, so it has ended.
     Lost,
 }
 
-/// What is to be done next for a lock.
+/// The next step for a lock.
 #[derive(Debug)]
 #[must_use = "what is in the submission is to be written"]
 pub enum Follow<O, L> {
@@ -32,14 +32,14 @@ pub enum Follow<O, L> {
     Nothing,
     /// Write the submission.
     Write,
-    /// An operation that waited for its turn could not be begun, or is lost: tell its owner, and ask
-    /// again.
+    /// An operation that waited for its turn could not be begun, or is lost: tell its owner, and
+    /// ask again.
     Failed {
-        /// What was kept for it.
+        /// The data kept for it.
         user: Option<O>,
         /// Its number.
         serial: u64,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
     /// The lock is gone from the table. What was kept for it is to be dropped when nothing is
@@ -47,25 +47,25 @@ pub enum Follow<O, L> {
     Gone(L),
 }
 
-/// What the owner of a lock has left behind, to be dropped when nothing is locked, and what is to be
-/// done next.
+/// The leftovers of a lock's owner, to be dropped when nothing is locked, and what is to
+/// be done next.
 #[derive(Debug)]
 pub struct Released<O, L> {
-    /// What was kept for its operations.
+    /// The data kept for its operations.
     pub users: [Option<O>; 3],
-    /// What was kept for the lock.
+    /// The data kept for the lock.
     pub face: L,
-    /// What is to be done next.
+    /// The next step.
     pub follow: Follow<O, L>,
 }
 
-/// What a refusal has ended. A lock that is gone by it stays in the table until [`Core::settle`], as
-/// the one of a request that was refused.
+/// The operations that a refusal has ended. A lock that is gone by it stays in the table until
+/// [`Core::settle`], as the one of a request that was refused.
 #[derive(Debug)]
 pub struct Refused<O> {
-    /// What was kept for the operation that was refused, if its owner has not given it up.
+    /// The data kept for the operation that was refused, if its owner has not given it up.
     pub user: Option<O>,
-    /// What was kept for operations that cannot be any more, as the lock is gone.
+    /// The data kept for operations that cannot be any more, as the lock is gone.
     pub lost: [Option<O>; 2],
     /// [`Core::follow`] has something to do.
     pub follow: bool,
@@ -220,8 +220,8 @@ impl<O, L: Default> Core<O, L> {
         self.set_retry(at, token);
     }
 
-    /// Fills in what is to be written next for a lock, if nothing is being written for it. Ask again
-    /// after each answer until there is nothing, or the lock is gone.
+    /// Fills in what is to be written next for a lock, if nothing is being written for it. Ask
+    /// again after each answer until there is nothing, or the lock is gone.
     pub fn follow(&mut self, token: Token, out: &mut Submission) -> Follow<O, L> {
         let Some(entry) = self.table.get_mut(token) else { return Follow::Nothing };
         if let Some(lost) = entry.lost.take() {
@@ -341,8 +341,8 @@ impl<O, L: Default> Core<O, L> {
         user
     }
 
-    /// Works out whether a released lock waits for something that must be written, or a conversion that
-    /// was given up for its end.
+    /// Works out whether a released lock waits for something that must be written, or a conversion
+    /// that was given up for its end.
     pub(crate) fn update_left_over(&mut self, token: Token) {
         let Some(entry) = self.table.get_mut(token) else { return };
         let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
@@ -356,7 +356,7 @@ impl<O, L: Default> Core<O, L> {
     }
 }
 
-/// What is to be done with the operation that waits, or with a lock that nobody wants any more.
+/// The next step for the operation that waits, or with a lock that nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// The operation begins.

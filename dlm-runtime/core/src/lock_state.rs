@@ -61,7 +61,7 @@ pub(crate) struct LockState {
     /// It was another owner's, who may have left such a block in it.
     was_orphan: bool,
     known_lvb: Option<Lvb>,
-    /// What the conversion in flight writes.
+    /// The block that the conversion in flight writes.
     lvb_to_write: Option<ValueBlock>,
     /// Nobody else can have written the block since: what is held keeps writers out.
     lvb_is_current: bool,
@@ -368,8 +368,8 @@ impl LockState {
         }
     }
 
-    /// What an unlock must carry so that the value block becomes what was asked for, and nothing
-    /// else changes it.
+    /// The flags and block that an unlock must carry so that the value block becomes what was asked
+    /// for, and nothing else changes it.
     #[inline]
     pub(crate) fn unlock_lvb(&self, wish: UnlockLvb) -> (LockFlags, ValueBlock) {
         match wish {
@@ -381,7 +381,7 @@ impl LockState {
         }
     }
 
-    /// What a request must carry in place of a block that it writes
+    /// The block that a request must carry in place of one that it writes
     /// (#carried-block-becomes-the-block).
     ///
     /// The kernel puts the bytes of each conversion and unlock into the lock's own buffer, and when
@@ -415,8 +415,8 @@ impl LockState {
         self.granted.max(self.possible_mode).is_some_and(|mode| mode >= Mode::Pw)
     }
 
-    /// What an unlock must carry so that the block stays as it is, whatever has become of what is
-    /// in flight. `None`: it may change a block that is not known.
+    /// The flags and block that an unlock must carry so that the block stays as it is, whatever has
+    /// become of what is in flight. `None`: it may change a block that is not known.
     ///
     /// The kernel stores whatever an unlock of PW or EX carries if the last request or conversion
     /// had VALBLK: then this is what is there already.
@@ -561,7 +561,7 @@ impl LockState {
     }
 }
 
-/// What a completion has ended.
+/// The operation that a completion has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completed {
     /// Nothing that is known of.
@@ -574,7 +574,7 @@ pub(crate) enum Completed {
     Both(Operation, Ended),
 }
 
-/// How to get rid of a lock that nobody wants any more.
+/// The way to get rid of a lock that nobody wants any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Release {
     /// Write an unlock with these flags and this value block.

@@ -65,7 +65,7 @@ impl Lvb {
     }
 }
 
-/// What an operation did with the lock value block.
+/// The transfer of the lock value block by an operation that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Moved {
     /// It left the block alone.
@@ -87,7 +87,7 @@ pub struct Ended {
     pub flags: StatusFlags,
     /// The mode that the lock holds now; `None` if the lock is gone.
     pub mode: Option<Mode>,
-    /// What happened to the value block.
+    /// The transfer of the value block.
     pub moved: Moved,
 }
 
@@ -100,7 +100,7 @@ pub enum CancelKind {
     Deadlock,
 }
 
-/// What an unlock does to the value block.
+/// The effect of an unlock on the value block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnlockLvb {
     /// It leaves the block as it is.

@@ -8,7 +8,7 @@ use crate::lock_state::Completed;
 use crate::operation::{Ended, Kind, Lvb, Moved, Operation};
 use crate::submission::Ticket;
 
-/// What a result has led to.
+/// The consequence of a result.
 #[derive(Debug)]
 pub enum Received<O> {
     /// It belongs to no lock of this core, or is not understood. It was counted.
@@ -35,12 +35,12 @@ pub struct Report<O> {
     pub serial: u64,
     /// Its kind.
     pub kind: Kind,
-    /// How it ended.
+    /// Its status.
     pub ended: Ended,
-    /// What was kept for it; nothing if it was given up.
+    /// The data kept for it; nothing if it was given up.
     pub user: Option<O>,
-    /// The number of the operation that an unlock was written over, what was kept for it, and how it
-    /// has ended.
+    /// The number of the operation that an unlock was written over, what was kept for it, and how
+    /// it has ended.
     pub overtaken: Option<(u64, O, Ended)>,
     /// [`Core::follow`] has something to do.
     pub follow: bool,
@@ -55,15 +55,15 @@ pub struct Plain<'a, O, L> {
     pub serial: u64,
     /// Its kind.
     pub kind: Kind,
-    /// How it ended.
+    /// Its status.
     pub ended: Ended,
     /// The value block, if the operation moved it.
     pub lvb: Option<Lvb>,
     /// The kernel's id.
     pub id: LockId,
-    /// What was kept for the operation, to be taken.
+    /// The data kept for the operation, to be taken.
     pub user: &'a mut Option<O>,
-    /// What is kept for the lock.
+    /// The data kept for the lock.
     pub face: &'a mut L,
     /// The lock is gone, and can leave the table: [`Core::remove_in_place`].
     pub can_settle: bool,
@@ -156,13 +156,13 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// Takes in a result if it is the plain end of an operation, as it is for most: one that nothing
-    /// was written over, that nobody has given up, and that nothing waits behind. `None`: nothing has
-    /// happened, and the result is still for [`Core::receive`].
+    /// Takes in a result if it is the plain end of an operation, as it is for most: one that
+    /// nothing was written over, that nobody has given up, and that nothing waits behind. `None`:
+    /// nothing has happened, and the result is still for [`Core::receive`].
     ///
-    /// `accepted`: a submission that the kernel has accepted before it gave this result, as a lock of
-    /// this id if it is a new one. The result must be that of its operation, and then this takes the
-    /// place of [`Core::accepted`], too.
+    /// `accepted`: a submission that the kernel has accepted before it gave this result, as a lock
+    /// of this id if it is a new one. The result must be that of its operation, and then this takes
+    /// the place of [`Core::accepted`], too.
     #[inline(always)]
     pub fn receive_plain(
         &mut self,
@@ -253,8 +253,8 @@ impl<O, L: Default> Core<O, L> {
         Received::Blocking { token, mode }
     }
 
-    /// Marks the operation in flight as one whose deadline has passed: if a cancel ends it, its status
-    /// is [`LockStatus::TimedOut`].
+    /// Marks the operation in flight as one whose deadline has passed: if a cancel ends it, its
+    /// status is [`LockStatus::TimedOut`].
     pub fn mark_timed_out(&mut self, token: Token, serial: u64) {
         if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) {
             if entry.state.op().is_some() {

@@ -4,7 +4,7 @@ use dlm_proto::{Command, MAX_REQUEST_LEN, Token};
 
 use crate::operation::{CancelKind, Kind};
 
-/// What a submission is for, as [`Core::accepted`](crate::Core::accepted) and
+/// The purpose of a submission, as [`Core::accepted`](crate::Core::accepted) and
 /// [`Core::refused`](crate::Core::refused) need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
@@ -85,7 +85,7 @@ impl Submission {
         Self { bytes: [0; MAX_REQUEST_LEN], len: 0, command: Command::Lock, ticket }
     }
 
-    /// What to write.
+    /// The bytes to write.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -99,7 +99,7 @@ impl Submission {
         self.command
     }
 
-    /// What it is for.
+    /// Its ticket.
     #[inline]
     #[must_use]
     pub const fn ticket(&self) -> Ticket {

@@ -33,10 +33,11 @@ pub struct Conversion {
     pub mode: Mode,
     /// Flags for the kernel; CONVERT is added.
     pub flags: LockFlags,
-    /// The block to store, with VALBLK. With [`Rules::AsAsked`] it is ignored if the conversion does
-    /// not store one.
+    /// The block to store, with VALBLK. With [`Rules::AsAsked`] it is ignored if the conversion
+    /// does not store one.
     pub write: Option<ValueBlock>,
-    /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say so.
+    /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say
+    /// so.
     pub persistent: bool,
     /// Another transaction id.
     pub xid: Option<u64>,
@@ -47,16 +48,16 @@ pub struct Conversion {
 /// An unlock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unlocking {
-    /// What it does to the value block.
+    /// The effect on the value block.
     pub lvb: UnlockLvb,
     /// The lock ends also if a remote operation is in flight (FORCEUNLOCK).
     pub force: bool,
-    /// With [`Rules::AsAsked`], if the request of the lock is in flight and ends by itself: the unlock
-    /// is kept until it has. Without this it is refused then.
+    /// With [`Rules::AsAsked`], if the request of the lock is in flight and ends by itself: the
+    /// unlock is kept until it has. Without this it is refused then.
     pub waits: bool,
 }
 
-/// What became of a conversion or unlock.
+/// The outcome of a call for a conversion or unlock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queueing {
     /// The submission is to be written.
@@ -69,7 +70,7 @@ pub enum Queueing {
     },
 }
 
-/// What became of a cancel.
+/// The outcome of a call for a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelStep {
     /// The submission is to be written.
@@ -169,8 +170,8 @@ impl<O, L: Default> Core<O, L> {
         Ok(token)
     }
 
-    /// Begins a conversion. `user` is taken if that succeeds. With [`Rules::AsAsked`], and once another
-    /// process may have read results, the kernel says whether what is in flight has ended.
+    /// Begins a conversion. `user` is taken if that succeeds. With [`Rules::AsAsked`], and once
+    /// another process may have read results, the kernel says whether what is in flight has ended.
     ///
     /// # Errors
     ///
@@ -238,9 +239,9 @@ impl<O, L: Default> Core<O, L> {
         Ok(())
     }
 
-    /// Begins an unlock. `user` is taken if that succeeds. With [`Rules::AsAsked`] it may be written
-    /// over an operation in flight, unless that ends by itself ([`Unlocking::waits`]); once another
-    /// process may have read results, over that one, too.
+    /// Begins an unlock. `user` is taken if that succeeds. With [`Rules::AsAsked`] it may be
+    /// written over an operation in flight, unless that ends by itself ([`Unlocking::waits`]); once
+    /// another process may have read results, over that one, too.
     ///
     /// # Errors
     ///
@@ -381,8 +382,9 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// As [`Core::cancel`] of an operation, internally, but nothing is written now: [`Core::follow`]
-    /// hands the submission to whoever calls that. Tells whether there is something to cancel.
+    /// As [`Core::cancel`] of an operation, internally, but nothing is written now:
+    /// [`Core::follow`] hands the submission to whoever calls that. Tells whether there is
+    /// something to cancel.
     pub fn want_cancel(&mut self, token: Token, serial: u64, kind: CancelKind) -> bool {
         let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) else {
             return false;
@@ -561,8 +563,8 @@ impl<O, L: Default> Entry<O, L> {
 }
 
 impl<O, L: Default> Core<O, L> {
-    /// Fills in a request that concerns no lock of this core: a purge, or a deadlock cancel of a lock
-    /// of somebody else. It has no ticket to report.
+    /// Fills in a request that concerns no lock of this core: a purge, or a deadlock cancel of a
+    /// lock of somebody else. It has no ticket to report.
     ///
     /// # Errors
     ///

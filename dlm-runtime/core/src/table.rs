@@ -87,7 +87,7 @@ impl<T: Default> Table<T> {
         Some(&mut slot.entry)
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

@@ -1,4 +1,4 @@
-//! How fast the engine is through the whole byte path: requests are encoded, written, and each
+//! The speed of the engine through the whole byte path: requests are encoded, written, and each
 //! result is read and decoded. One thread, no kernel.
 //!
 //! `engine` lists its rows; `engine ROW LOCKS SECONDS` keeps LOCKS other locks, makes lock and

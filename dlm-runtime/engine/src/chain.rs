@@ -36,7 +36,7 @@ impl List {
     }
 }
 
-/// Which of a lock's links a list uses.
+/// The links of a lock that a list uses.
 pub(crate) trait Chain {
     fn link(lock: &Lock) -> Link;
     fn link_mut(lock: &mut Lock) -> &mut Link;

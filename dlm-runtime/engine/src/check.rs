@@ -1,4 +1,4 @@
-//! Whether all is consistent: what tests and the fuzz target ask after each step.
+//! The check of consistency that tests and the fuzz target make after each step.
 
 use alloc::format;
 use alloc::string::String;

@@ -17,7 +17,8 @@ impl Engine {
         self.network.now
     }
 
-    /// When the next message arrives or the next recovery is done, if anything is to happen.
+    /// The time when the next message arrives or the next recovery is done, if anything is to
+    /// happen.
     #[must_use]
     pub fn next_event(&self) -> Option<u64> {
         self.network.next_time()
@@ -77,8 +78,8 @@ impl Engine {
     }
 
     /// Divides the network: messages from one part to another are kept, and lockspaces that have
-    /// members in several do not recover. A node in no part is in one with all such nodes. Nobody is
-    /// declared dead by that: crash the nodes that a cluster manager would fence.
+    /// members in several do not recover. A node in no part is in one with all such nodes. Nobody
+    /// is declared dead by that: crash the nodes that a cluster manager would fence.
     pub fn partition(&mut self, parts: &[&[NodeId]]) {
         self.network.divide(parts);
     }
@@ -110,8 +111,8 @@ impl Engine {
         }
     }
 
-    /// Keeps all lockspaces from recovering, as a node does that is still to be fenced, or lets them
-    /// recover again.
+    /// Keeps all lockspaces from recovering, as a node does that is still to be fenced, or lets
+    /// them recover again.
     pub fn hold_recovery(&mut self, holds: bool) {
         self.holds_recovery = holds;
         if !holds {

@@ -1,8 +1,8 @@
-//! What an engine is told when it is made.
+//! The configuration of an engine.
 
 use dlm_proto::Abi;
 
-/// Which kernel an engine behaves like, where kernels differ.
+/// The kernel that an engine behaves like, where kernels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Profile {
@@ -19,7 +19,7 @@ impl Profile {
     pub const ALL: [Self; 2] = [Self::Linux6_1, Self::Linux6_12];
 }
 
-/// How to make an engine.
+/// The configuration of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// The kernel to behave like.
@@ -29,7 +29,7 @@ pub struct Config {
     pub abi: Abi,
     /// All randomness comes from this number. One node uses none.
     pub seed: u64,
-    /// How many nodes the cluster has; they have the ids from 1 on.
+    /// The number of nodes of the cluster; they have the ids from 1 on.
     pub nodes: u32,
 }
 

@@ -1,4 +1,4 @@
-//! How many locks of a queue have which mode, so that questions about a whole queue take no walk.
+//! The count of each mode in a queue, so that questions about a whole queue take no walk.
 
 use dlm_proto::Mode;
 

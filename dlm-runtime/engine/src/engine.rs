@@ -45,7 +45,7 @@ pub(crate) struct Node {
 pub(crate) struct Device {
     pub(crate) node: NodeId,
     pub(crate) name: Vec<u8>,
-    /// How many CREATEs have no REMOVE yet. With 0 it is removed, and only sessions are left.
+    /// The number of CREATEs without a REMOVE. With 0 it is removed, and only sessions are left.
     pub(crate) created: u32,
     /// The lockspace, by a number that the nodes have in common.
     pub(crate) group: u64,
@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// How the engine was made.
+    /// The configuration that the engine was made with.
     #[must_use]
     pub fn config(&self) -> Config {
         self.config
@@ -258,8 +258,8 @@ impl Engine {
         }
     }
 
-    /// What `poll` says: results are queued. On 6.1 they can all turn out to be stale notices, so
-    /// that [`read`](Self::read) finds none.
+    /// The answer of `poll`: results are queued. On 6.1 they can all turn out to be stale notices,
+    /// so that [`read`](Self::read) finds none.
     #[must_use]
     pub fn is_readable(&self, session: SessionId) -> bool {
         let it = self.space(session).and_then(|space| space.sessions.get(session.index));

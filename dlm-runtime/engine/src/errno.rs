@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Why a call was refused: a positive error number of Linux, or [`Errno::STOPPED`].
+/// The reason why a call was refused: a positive error number of Linux, or [`Errno::STOPPED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);
 

@@ -16,7 +16,7 @@ const TOO_LONG: [u8; 65] = [0; 65];
 /// A request, and whether it is a 32-bit one.
 pub(crate) type Framed<'a> = (Request<'a>, bool);
 
-/// Why bytes are no request.
+/// The reason why bytes are no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unframed {
     /// Refused with this.
@@ -27,12 +27,12 @@ pub(crate) enum Unframed {
     Unusual,
 }
 
-/// Where the kernel reads what it reads, whatever the width.
+/// The place where the kernel reads what it reads, whatever the width.
 const IS_64_BIT: usize = 13;
 const NAME_LEN: usize = 17;
 const FLAGS: usize = 20;
 
-/// Where the name of a 32-bit lock request begins.
+/// The place where the name of a 32-bit lock request begins.
 const NAME_OF_32_BIT: usize = 100;
 
 /// Checks the length as a kernel does before anything else.

@@ -1,4 +1,4 @@
-//! What has to hold for any sequence of calls: the body of the fuzz target `engine`.
+//! The body of the fuzz target `engine`: properties of any sequence of calls.
 //!
 //! It panics if, and only if, an invariant is broken. The program in `fuzz/` feeds it from
 //! libFuzzer, and `tests/corpus.rs` replays the inputs kept in `fuzz/corpus` and sequences of its

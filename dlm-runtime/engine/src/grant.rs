@@ -1,4 +1,4 @@
-//! Whether a lock can be granted.
+//! The grant decision.
 
 use dlm_proto::{LockFlags, Mode, StatusFlags};
 
@@ -8,7 +8,7 @@ use crate::lock::{Lock, Notice, Queue};
 use crate::slab::Ref;
 use crate::space::Space;
 
-/// When the question is asked.
+/// The time when the question is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     /// As the request or conversion comes.

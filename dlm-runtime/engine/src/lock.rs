@@ -31,7 +31,7 @@ pub(crate) enum Owner {
 }
 
 bitflags! {
-    /// What else is known of a lock.
+    /// Further marks of a lock.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub(crate) struct Bits: u16 {
         /// It has ended, and results of its may be unread. No call may name it any more.
@@ -100,7 +100,7 @@ pub(crate) struct Lock {
     pub(crate) answers: u8,
     /// A copy's operation that is to be answered.
     pub(crate) serves: Option<Serves>,
-    /// How new the value block is.
+    /// The age of the value block: a higher number is newer.
     pub(crate) lvb_seq: u32,
 }
 

@@ -1,10 +1,10 @@
-//! What nodes tell each other.
+//! Messages between nodes.
 
 use dlm_proto::{LockFlags, LockId, LockStatus, Mode, ResourceName, StatusFlags, ValueBlock};
 
 use crate::lock::Op;
 
-/// What became of an operation at the master.
+/// The outcome of an operation at the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     Granted,
@@ -33,7 +33,7 @@ impl From<LockStatus> for Answer {
     }
 }
 
-/// What the master tells of a lock with an answer or a grant.
+/// The master's news of a lock, with an answer or a grant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told {
     pub(crate) status: StatusFlags,

@@ -29,7 +29,7 @@ pub(crate) struct Network {
     random: u64,
     sent: u64,
     on_the_way: BTreeMap<(u64, u64), Packet>,
-    /// When the last message from a node to another one arrives: none overtakes another.
+    /// The time when the last message from a node to another one arrives: none overtakes another.
     last: BTreeMap<(u32, u32), u64>,
     /// Lockspaces that are to recover.
     recoveries: BTreeMap<u64, Pending>,
@@ -49,7 +49,7 @@ pub(crate) struct Pending {
     pub(crate) gone: Vec<u32>,
 }
 
-/// What happens next.
+/// The next event.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A packet, and the number that it was sent under.
@@ -157,8 +157,8 @@ impl Network {
         held
     }
 
-    /// Sends what was kept on its way again. By its number it arrives before what was sent later, also
-    /// at the same time.
+    /// Sends what was kept on its way again. By its number it arrives before what was sent later,
+    /// also at the same time.
     fn let_go(&mut self) {
         for (number, packet) in core::mem::take(&mut self.held) {
             self.on_the_way.insert((self.now, number), packet);

@@ -1,4 +1,4 @@
-//! What outlives a session and what does not: closing, orphans, adoption and purges.
+//! The owners of locks: closing, orphans, adoption and purges.
 
 use dlm_proto::{LockFlags, LockId, LockRequest};
 

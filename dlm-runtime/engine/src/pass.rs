@@ -1,4 +1,4 @@
-//! What happens on a resource after a change: grants to those who wait, and notices to those who
+//! The pass over a resource after a change: grants to those who wait, and notices to those who
 //! hold.
 
 use dlm_proto::{LockFlags, Mode};
@@ -10,7 +10,7 @@ use crate::lock::Notice;
 use crate::slab::{NIL, Ref};
 use crate::space::Space;
 
-/// What is still blocked after a pass.
+/// The modes that are still blocked after a pass.
 #[derive(Debug, Clone, Copy, Default)]
 struct Blocked {
     highest: Option<Mode>,

@@ -1,4 +1,4 @@
-//! What a node does for a lockspace when other nodes are gone from it.
+//! The recovery of a lockspace on a node when other nodes are gone.
 
 use alloc::vec::Vec;
 

@@ -12,7 +12,7 @@ use crate::count::{ModeCounts, NoticeCounts};
 /// No resource.
 const NONE: u32 = u32::MAX;
 
-/// What is to be done for a resource before its lockspace goes on.
+/// The recovery of a resource, before its lockspace goes on.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Recovery {
     /// This node has become its master.
@@ -25,7 +25,7 @@ pub(crate) struct Recovery {
     pub(crate) conversions: bool,
 }
 
-/// What locks compete for.
+/// A resource, which locks compete for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Resource {
     /// The name that it was made with.
@@ -50,7 +50,7 @@ pub(crate) struct Resource {
     /// The node that grants its locks; 0 for this one.
     pub(crate) master: u32,
     pub(crate) lvb: Option<ValueBlock>,
-    /// How new the value block is.
+    /// The age of the value block: a higher number is newer.
     pub(crate) lvb_seq: u32,
     pub(crate) recovery: Recovery,
     /// The value block is marked as not valid.

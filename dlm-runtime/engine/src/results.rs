@@ -13,7 +13,7 @@ use crate::space::Space;
 /// Unread results that 6.1 keeps for a lock.
 const MAX_UNREAD: usize = 6;
 
-/// What happened to a lock.
+/// A completion or notice of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Callback {
     /// An operation ended; the lock then holds this mode.
@@ -33,7 +33,7 @@ pub(crate) struct Snapshot {
     pub(crate) lvb: Option<ValueBlock>,
 }
 
-/// What a lock knows of its results.
+/// The unread results of a lock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unread {
     /// 6.1: those that are unread.

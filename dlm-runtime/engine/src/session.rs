@@ -54,7 +54,7 @@ impl Slots {
 /// otherwise.
 pub(crate) const FIRST_TASK: u32 = 1;
 
-/// What belongs to an open device.
+/// The state of an open device.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) serial: u64,

@@ -1,4 +1,4 @@
-//! What a node has of a lockspace.
+//! A node's part of a lockspace.
 
 use alloc::vec::Vec;
 
@@ -22,7 +22,7 @@ pub(crate) struct Space {
     pub(crate) orphans: List,
     /// The id of the node.
     pub(crate) node: u32,
-    /// What is to be sent to other nodes.
+    /// The messages for other nodes.
     pub(crate) outbox: Vec<(u32, Message)>,
     /// The master of a resource that is not known yet; 0 for this node.
     pub(crate) master_hint: u32,
@@ -32,7 +32,8 @@ pub(crate) struct Space {
     pub(crate) closing: Vec<u32>,
     /// Conversions are granted in any order, as their order is not known after a recovery.
     pub(crate) recovering: bool,
-    /// Each queue is walked where a count would do. The fuzz target holds one way against the other.
+    /// Each queue is walked where a count would do. The fuzz target holds one way against the
+    /// other.
     pub(crate) walks: bool,
     /// Sessions that became readable and were not told of yet.
     pub(crate) readable: Vec<u32>,

@@ -1,4 +1,4 @@
-//! What is refused, with which number, and what refused calls leave behind.
+//! Refusals: their numbers, and the traces they leave.
 
 #![allow(
     clippy::unwrap_used,

@@ -37,7 +37,7 @@ pub struct Faulty<B> {
     faults: Arc<Faults>,
 }
 
-/// What the devices of a backend share.
+/// The state that the devices of a backend share.
 struct Faults {
     plan: Box<dyn Plan>,
     is_active: AtomicBool,
@@ -78,7 +78,7 @@ impl<B: Backend> Faulty<B> {
 }
 
 impl<B> Faulty<B> {
-    /// How many faults there were so far.
+    /// The number of faults so far.
     #[must_use]
     pub fn injected(&self) -> u64 {
         self.faults.injected.load(Ordering::SeqCst)

@@ -85,7 +85,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error>;
 
     /// Opens a lockspace that exists: a new owner of locks. `minor` is what its creation returned;
-    /// without it, it is looked up. Waits, not longer than `timeout`, for what is to come by itself.
+    /// without it, it is looked up. Waits, not longer than `timeout`, for what is to come by
+    /// itself.
     ///
     /// # Errors
     ///
@@ -97,7 +98,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
         timeout: Duration,
     ) -> Result<Box<dyn BackendDevice>, Error>;
 
-    /// What is known of a lockspace. Must not block. Nothing, unless it is overridden.
+    /// The status of a lockspace. Must not block. Nothing, unless it is overridden.
     fn status(&self, name: &LockspaceName) -> Status {
         let _ = name;
         Status::new(State::Unknown)

@@ -1,4 +1,4 @@
-//! What is to go wrong, and when.
+//! The plan of faults.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use dlm_proto::Command;
 use dlm_sys::Errno;
 
-/// What happens to a request instead of being submitted at once.
+/// A fault of a request, in place of being submitted at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestFault {
@@ -17,7 +17,7 @@ pub enum RequestFault {
     Delay(Duration),
 }
 
-/// What happens to a result instead of being given at once.
+/// A fault of a result, in place of being given at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResultFault {
@@ -32,9 +32,9 @@ pub enum ResultFault {
     /// It is given with these bits of one byte turned over. A byte behind its end is counted from
     /// its beginning again.
     Corrupt {
-        /// Which byte.
+        /// The offset of the byte.
         at: usize,
-        /// Which of its bits.
+        /// The bits of it that are flipped.
         mask: u8,
     },
 }
@@ -43,13 +43,13 @@ pub enum ResultFault {
 ///
 /// It is asked by the threads that make the calls, in the order of the calls.
 pub trait Plan: Send + Sync {
-    /// What happens to this request, if anything.
+    /// The fault of this request, if any.
     fn request(&self, command: Command, bytes: &[u8]) -> Option<RequestFault> {
         let _ = (command, bytes);
         None
     }
 
-    /// What happens to this result, if anything.
+    /// The fault of this result, if any.
     fn result(&self, bytes: &[u8]) -> Option<ResultFault> {
         let _ = bytes;
         None

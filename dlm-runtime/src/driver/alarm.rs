@@ -27,7 +27,7 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// When something is overdue.
+    /// The time when something is overdue.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let next = self.state().core.next_alarm()?;
         self.instant(next)
@@ -47,7 +47,8 @@ impl<F: Face> Driver<F> {
         self.waits.stir();
     }
 
-    /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not answered.
+    /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not
+    /// answered.
     pub(crate) fn serve_alarms(&self) -> Result<(), ErrorKind> {
         let mut served = false;
         loop {

@@ -1,4 +1,4 @@
-//! What is asked for: submissions, and what the kernel's answers lead to.
+//! Calls: their submissions, and the consequences of the kernel's answers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub struct Begun {
     pub serial: u64,
 }
 
-/// What became of a call of the core that begins an operation.
+/// The outcome of a call of the core that begins an operation.
 pub type Prepared = Result<(Begun, Queueing), Rejected>;
 
 /// A call of the core that begins an operation: it fills in the submission.
@@ -52,7 +52,7 @@ pub(crate) fn unlock<F: Face>(token: Token, unlocking: &Unlocking) -> impl Prepa
 }
 
 impl Begun {
-    /// What a call of the core has begun.
+    /// The operation that a call of the core has begun.
     #[must_use]
     pub const fn of(token: Token, queueing: Queueing, out: &Submission) -> Self {
         let serial = match queueing {
@@ -79,8 +79,8 @@ impl<F: Face> Driver<F> {
         })
     }
 
-    /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource, and
-    /// such requests are kept apart.
+    /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource,
+    /// and such requests are kept apart.
     #[inline(always)]
     fn write_new(
         &self,
@@ -131,13 +131,13 @@ impl<F: Face> Driver<F> {
         Ok((token, is_first))
     }
 
-    /// Requests a lock, and waits for the end until the deadline. `told` learns the id as soon as the
-    /// kernel has accepted the request.
+    /// Requests a lock, and waits for the end until the deadline. `told` learns the id as soon as
+    /// the kernel has accepted the request.
     ///
     /// # Errors
     ///
-    /// What keeps the request from being written. How it ended is in what is returned; with an error
-    /// there, the lock is still to be released, if the face has handles.
+    /// What keeps the request from being written. How it ended is in what is returned; with an
+    /// error there, the lock is still to be released, if the face has handles.
     #[inline]
     pub fn lock_wait(
         &self,
@@ -162,8 +162,8 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Requests a lock for a callback or task, and returns at once. `user` and `face` are taken if that
-    /// succeeds.
+    /// Requests a lock for a callback or task, and returns at once. `user` and `face` are taken if
+    /// that succeeds.
     ///
     /// # Errors
     ///
@@ -265,8 +265,8 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Begins an operation on a lock for a callback or task, and returns at once. `user` is taken if
-    /// that succeeds.
+    /// Begins an operation on a lock for a callback or task, and returns at once. `user` is taken
+    /// if that succeeds.
     ///
     /// # Errors
     ///
@@ -367,8 +367,8 @@ impl<F: Face> Driver<F> {
         if task == 0 {
             return self.submit_other(&request);
         }
-        // Given the calling thread's own TID the kernel would drop this device's live locks instead,
-        // without a word. The thread that calls is one that has never locked.
+        // Given the calling thread's own TID the kernel would drop this device's live locks
+        // instead, without a word. The thread that calls is one that has never locked.
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new();
             let purging = builder.spawn_scoped(scope, || self.submit_other(&request))?;
@@ -528,8 +528,8 @@ impl<F: Face> Driver<F> {
         self.set_alarms();
     }
 
-    /// The kernel has refused a submission. Its caller is told by what this returns; nothing of it is
-    /// left. What was kept for it is `given_back`, unless its end has been told.
+    /// The kernel has refused a submission. Its caller is told by what this returns; nothing of it
+    /// is left. What was kept for it is `given_back`, unless its end has been told.
     #[cold]
     fn take_back(
         &self,
@@ -540,8 +540,9 @@ impl<F: Face> Driver<F> {
         self.take_back_for(ticket, ErrorKind::Device(error), given_back)
     }
 
-    /// As [`Driver::take_back_for`], for the operation of a callback or task. If that was told of its
-    /// end already, as when its deadline has passed before the `write`, the caller is not told again.
+    /// As [`Driver::take_back_for`], for the operation of a callback or task. If that was told of
+    /// its end already, as when its deadline has passed before the `write`, the caller is not told
+    /// again.
     #[cold]
     fn take_back_begun(
         &self,
@@ -609,8 +610,8 @@ impl<F: Face> Driver<F> {
         refused
     }
 
-    /// Why a request was refused. A lock manager that is gone under its devices may say so here, and
-    /// then it is the end of the lockspace.
+    /// The reason why a request was refused. A lock manager that is gone under its devices may say
+    /// so here, and then it is the end of the lockspace.
     #[cold]
     pub(crate) fn refusal(&self, error: dlm_sys::Error) -> ErrorKind {
         let is_gone = error.errno() == Some(Errno::ENODEV);

@@ -81,7 +81,7 @@ impl Control {
         }
     }
 
-    /// Where callbacks run.
+    /// The thread in which callbacks run.
     #[cfg(dlm_model)]
     pub(crate) fn thread_id(&self) -> Option<ThreadId> {
         *lock(&self.id)
@@ -90,7 +90,8 @@ impl Control {
 
 impl Delivery {
     fn wake(&self) {
-        // In one order with what the thread does before it sleeps: it sees what is new, or is woken.
+        // In one order with what the thread does before it sleeps: it sees what is new, or is
+        // woken.
         if self.has_thread.load(Ordering::SeqCst) {
             if let Some(control) = &*lock(&self.running) {
                 control.bell.set();
@@ -183,8 +184,8 @@ impl<F: Face> Driver<F> {
     fn deliver_once(&self, control: &Control) -> Result<bool, ErrorKind> {
         let device = self.slot.get()?;
         let is_idle = self.state().interest() == 0 && self.flush.is_idle();
-        // Without callbacks to come, the results belong to threads that wait for them in a call: being
-        // woken for each of those would only slow them down.
+        // Without callbacks to come, the results belong to threads that wait for them in a call:
+        // being woken for each of those would only slow them down.
         let others = [control.bell.as_fd(), self.readiness.work()?];
         if self.sleep(&device, !is_idle, &others, self.next_alarm())? {
             control.bell.clear();

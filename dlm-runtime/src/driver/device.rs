@@ -63,8 +63,8 @@ impl Device {
         Self { kind, notify: NotifyOnDrop(Arc::default()) }
     }
 
-    /// The device of a forked child. What the parent's other threads held of this one, nobody lets go
-    /// of there. Without a descriptor for that it is the same.
+    /// The device of a forked child. What the parent's other threads held of this one, nobody lets
+    /// go of there. Without a descriptor for that it is the same.
     #[cfg(not(dlm_model))]
     pub(crate) fn in_child(this: Arc<Self>) -> Arc<Self> {
         let taken = match &this.kind {
@@ -172,7 +172,7 @@ impl Device {
     }
 }
 
-/// Why a lockspace cannot be used any more.
+/// The reason why a lockspace cannot be used any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CloseReason {
     /// By its user.
@@ -211,7 +211,7 @@ impl Drop for NotifyOnDrop {
     }
 }
 
-/// Where the users of a device get it, for the time of one call.
+/// The place where the users of a device get it, for the time of one call.
 ///
 /// The kernel releases locks and lets a lockspace be removed only when the device is closed, so
 /// closing must not wait for the last forgotten handle: the slot is emptied, and the device is
@@ -245,8 +245,8 @@ impl Slot {
         lock(&self.device).clone()
     }
 
-    /// Takes the device away. The first reason stays: `None`. What is returned closes the device when
-    /// it is dropped, unless that is in use. Closing blocks while the lockspace is stopped.
+    /// Takes the device away. The first reason stays: `None`. What is returned closes the device
+    /// when it is dropped, unless that is in use. Closing blocks while the lockspace is stopped.
     pub(crate) fn empty(&self, why: CloseReason) -> Option<Arc<Device>> {
         let mut device = lock(&self.device);
         match *device {

@@ -1,4 +1,4 @@
-//! What is left to do after a result, when nothing is locked.
+//! The effects of a result, applied when nothing is locked.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::face::{Due, Face, Notify};
 use super::wait_queue::Waiter;
 use crate::trace::Note;
 
-/// What is left to do when nothing is locked.
+/// The work that is left when nothing is locked.
 pub(crate) struct Effects<F: Face> {
     /// The threads that wait for the operation. Waking one runs no foreign code.
     pub(crate) threads: Vec<Arc<Waiter>>,
@@ -23,14 +23,14 @@ pub(crate) struct Effects<F: Face> {
     pub(crate) due: Option<Due<F>>,
     /// One that is due before it, of what an unlock was written over.
     pub(crate) overtaken: Option<Due<F>>,
-    /// What is only to be dropped.
+    /// Data that is only to be dropped.
     pub(crate) discards: [Option<Notify<F>>; 2],
     pub(crate) lock: Option<F::Lock>,
     /// Something is to be written for this lock.
     pub(crate) follow: Option<Token>,
     /// The last released lock is gone.
     pub(crate) is_flushed: bool,
-    /// What observers are told.
+    /// The note for observers.
     pub(crate) note: Option<Note>,
 }
 
@@ -78,8 +78,8 @@ impl<F: Face> Effects<F> {
 }
 
 impl<F: Face> Driver<F> {
-    /// Does what is left to do after a result. Nothing is locked, and the thread has no role. Returns
-    /// the callback that is due, if the caller is to run it.
+    /// Does what is left to do after a result. Nothing is locked, and the thread has no role.
+    /// Returns the callback that is due, if the caller is to run it.
     pub(crate) fn apply(&self, effects: Effects<F>, runs_callbacks: bool) -> Option<Due<F>> {
         let Effects { threads, task, is_noticed, due, overtaken, .. } = effects;
         let Effects { discards, lock, follow, is_flushed, note, .. } = effects;

@@ -1,4 +1,4 @@
-//! What differs between the faces of a driver: the Rust API and the C libraries.
+//! The faces of a driver: the Rust API and the C libraries.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -15,14 +15,15 @@ use crate::event::Completion;
 /// The functions that are given a `&mut Self::Lock` are called with the table of locks locked. They
 /// must not run foreign code: they take what is to be run or dropped out, and return it.
 pub trait Face: Sized + Send + Sync + 'static {
-    /// What is kept for an operation that ends in a callback.
+    /// The data kept for an operation that ends in a callback.
     type Callback: Send;
-    /// What is kept for a lock.
+    /// The data kept for a lock.
     type Lock: Default + Send;
     /// A completion callback that is due, with all that it is told.
     type Due: Send;
 
-    /// Whether a thread that waits in a call runs callbacks that are due, if no delivery thread does.
+    /// Whether a thread that waits in a call runs callbacks that are due, if no delivery thread
+    /// does.
     const RUNS_IN_WAITS: bool;
 
     /// Whether each lock has a handle, whose drop releases it.
@@ -65,7 +66,7 @@ pub trait Face: Sized + Send + Sync + 'static {
     fn failed(lock: &mut Self::Lock, callback: Self::Callback, errno: i32) -> Option<Self::Due>;
 }
 
-/// What a blocking notice leads to.
+/// The consequence of a blocking notice.
 #[derive(Debug)]
 pub enum Notice {
     /// Nothing.
@@ -76,7 +77,7 @@ pub enum Notice {
     Wake(Waker),
 }
 
-/// Who is told that an operation has ended.
+/// The one that is told when an operation has ended.
 pub enum Notify<F: Face> {
     /// A thread that waits in a call, once it sleeps. It finds the outcome in the core.
     Thread(Option<Arc<Waiter>>),

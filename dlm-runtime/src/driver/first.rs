@@ -1,8 +1,8 @@
 //! Requests that may make a resource, kept apart from each other.
 //!
-//! Kernels since 6.10 can make two resources of one name for two such requests; see
-//! [two resources of one name](crate::manual::hazards#two-resources-of-one-name). Threads of a process are
-//! kept apart by a flag, as they share an open device, and processes of a node by the lock on the
+//! Kernels since 6.10 can make two resources of one name for two such requests; see [two resources
+//! of one name](crate::manual::hazards#two-resources-of-one-name). Threads of a process are kept
+//! apart by a flag, as they share an open device, and processes of a node by the lock on the
 //! device's node, which only who may open it can hold.
 
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ const BRIEFLY: usize = 64;
 /// The first sleep, and the longest, between two attempts.
 const PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(16)];
 
-/// How long another process may hold the lock on the node while the lockspace grants locks. Longer
-/// than any `write` takes then; what holds it is stopped, or never meant to let go.
+/// The longest time that another process may hold the lock on the node while the lockspace grants
+/// locks. Longer than any `write` takes then; what holds it is stopped, or never meant to let go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const LATE: &str = "another request for a new lock is being written";
@@ -41,8 +41,8 @@ pub enum KeepApart {
     Never,
 }
 
-/// What keeps the first requests of one open device apart from each other, and from those of the
-/// other open devices of the node.
+/// The turn that keeps the first requests of one open device apart from each other, and from those
+/// of the other open devices of the node.
 #[derive(Debug)]
 pub(crate) struct FirstRequests {
     is_wanted: bool,
@@ -77,13 +77,13 @@ impl FirstRequests {
     /// which this open device has none granted.
     ///
     /// Nothing may be locked by the caller: while the lockspace is stopped this waits for the
-    /// `write` of another. `is_open` looks for the removal of the lockspace, and fails if the device
-    /// is not to be used any more.
+    /// `write` of another. `is_open` looks for the removal of the lockspace, and fails if the
+    /// device is not to be used any more.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`], that of `is_open`; EBUSY of [`Call::SerialiseRequests`] if a process
-    /// keeps the node's lock while the lockspace runs.
+    /// [`ErrorKind::TimedOut`], that of `is_open`; EBUSY of [`Call::SerialiseRequests`] if a
+    /// process keeps the node's lock while the lockspace runs.
     #[inline]
     pub(crate) fn enter<'a>(
         &'a self,

@@ -1,4 +1,4 @@
-//! Who waits until released locks are gone.
+//! Threads and tasks that wait until released locks are gone.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -31,8 +31,8 @@ impl Flush {
         lock(&self.in_use).push(token);
     }
 
-    /// A callback uses a lock no more: its handle may have been dropped, and the lock be gone, since
-    /// it began. Tells whether that was waited for.
+    /// A callback uses a lock no more: its handle may have been dropped, and the lock be gone,
+    /// since it began. Tells whether that was waited for.
     pub(crate) fn end_use(&self, token: Token) -> bool {
         let mut in_use = lock(&self.in_use);
         let before = in_use.len();

@@ -1,9 +1,10 @@
-//! What becomes of an open lockspace when its process forks.
+//! The fork of a process with an open lockspace.
 //!
-//! Other threads may be anywhere in the driver then, with locks that nobody lets go of in the child.
-//! So the thread that forks takes what is to go on in the child before the fork, and there moves it
-//! to a driver of its own, with threads, locks and descriptors that are new. The old one is not
-//! touched again in the child: a frame of its, in which a callback has forked, returns at once.
+//! Other threads may be anywhere in the driver then, with locks that nobody lets go of in the
+//! child. So the thread that forks takes what is to go on in the child before the fork, and there
+//! moves it to a driver of its own, with threads, locks and descriptors that are new. The old one
+//! is not touched again in the child: a frame of its, in which a callback has forked, returns at
+//! once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,8 +40,8 @@ impl<F: Face> Frozen<'_, F> {
         self.state.core.set_shared();
     }
 
-    /// Goes on in the child, with what is returned. The other driver must not be used any more: what
-    /// is frozen of it stays so.
+    /// Goes on in the child, with what is returned. The other driver must not be used any more:
+    /// what is frozen of it stays so.
     #[must_use]
     pub fn in_child(mut self) -> Arc<Driver<F>> {
         let driver = self.driver;

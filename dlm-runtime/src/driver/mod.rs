@@ -87,7 +87,7 @@ pub struct State<F: Face> {
     pub(crate) observers: Vec<read::Observer>,
     /// The number of the last observer.
     pub(crate) last_observer: u64,
-    /// When operations began, for those who trace.
+    /// The time when operations began, for those who trace.
     pub(crate) clock: Clock,
 }
 
@@ -97,7 +97,7 @@ pub struct DriverOptions {
     pub background_writes: bool,
     /// Whether first requests for a resource are kept apart (#two-resources-of-one-name).
     pub keep_apart: KeepApart,
-    /// What may be asked for.
+    /// The set of rules for what may be asked for.
     pub rules: Rules,
     /// Locks are known by the kernel's ids.
     pub has_ids: bool,
@@ -229,7 +229,7 @@ impl<F: Face> Driver<F> {
         lock(&self.state)
     }
 
-    /// How often things happened.
+    /// Counts of what happened.
     pub(crate) fn counters(&self) -> Counters {
         Counters::of(self.state().core.counts(), self.callback_panics.get())
     }

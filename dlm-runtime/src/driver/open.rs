@@ -13,7 +13,7 @@ use crate::control::{self, Manager};
 use crate::error::ErrorKind;
 use crate::sync::now;
 
-/// How long a device node may take to appear.
+/// The longest time that a device node may take to appear.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<F: Face> Driver<F> {
@@ -36,8 +36,8 @@ impl<F: Face> Driver<F> {
     ///
     /// # Errors
     ///
-    /// As [`LockspaceOptions::create`](crate::LockspaceOptions::create). What was created is removed
-    /// again when it cannot be opened.
+    /// As [`LockspaceOptions::create`](crate::LockspaceOptions::create). What was created is
+    /// removed again when it cannot be opened.
     pub fn create(
         manager: &Manager,
         name: &[u8],
@@ -87,8 +87,8 @@ impl<F: Face> Driver<F> {
         self.minor
     }
 
-    /// The descriptor that is readable while there is something to dispatch. It is made at the first
-    /// call.
+    /// The descriptor that is readable while there is something to dispatch. It is made at the
+    /// first call.
     ///
     /// # Errors
     ///
@@ -111,15 +111,15 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Takes the lockspace from its users. `false`: a call of another thread has not returned from the
-    /// kernel within `timeout`, and the device is closed when it does.
+    /// Takes the lockspace from its users. `false`: a call of another thread has not returned from
+    /// the kernel within `timeout`, and the device is closed when it does.
     pub fn close(&self, timeout: Duration) -> bool {
         self.end(CloseReason::Closed);
         self.slot.wait_closed(now().checked_add(timeout))
     }
 
-    /// Gives back a reference of the lockspace, after it was closed. Waits until everybody has closed
-    /// it, if that reference is the last one.
+    /// Gives back a reference of the lockspace, after it was closed. Waits until everybody has
+    /// closed it, if that reference is the last one.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
 use crate::trace::{IS_ON, Note};
 
-/// Who reads, and takes at once what is meant for him.
+/// The role of a reader, who takes at once what is meant for him.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The thread or task that waits for this operation of a lock.
@@ -24,22 +24,22 @@ pub(crate) enum Role {
     Other,
 }
 
-/// What reading one result led to.
+/// The outcome of reading one result.
 pub(crate) enum Read<F: Face> {
     /// Nothing to read now.
     Empty,
     /// Nothing that is left to do.
     Handled,
-    /// The end of the operation that the reader waits for. Nobody else is told. What comes with it is
-    /// dropped when the reader has given up its place.
+    /// The end of the operation that the reader waits for. Nobody else is told. What comes with it
+    /// is dropped when the reader has given up its place.
     Mine(Completion, Left<F>),
     /// A callback is due, and nothing else is left to do.
     Due(Due<F>),
-    /// What is left to do. The reader gives up its place first, and then calls `apply`.
+    /// The work that is left. The reader gives up its place first, and then calls `apply`.
     Effects(Box<Effects<F>>),
 }
 
-/// Who is told of a plain end.
+/// The one that is told of a plain end.
 enum Routed<F: Face> {
     /// The reader. Whether the lock leaves the table.
     Mine(Completion, Left<F>, bool),
@@ -102,17 +102,17 @@ fn other<F: Face>(
     Routed::Other(Box::new((report, completion, due)))
 }
 
-/// What is told of an end.
+/// The completion that is told of an end.
 #[inline]
 const fn completion(ended: &Ended, lvb: Option<Lvb>) -> Completion {
     Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
 }
 
-/// What is left of an operation that its owner has read himself.
+/// The leftovers of an operation that its owner has read himself.
 pub(crate) struct Left<F: Face> {
     /// His waker, if he has one.
     user: Option<Notify<F>>,
-    /// What was kept for a lock that is gone.
+    /// The data kept for a lock that is gone.
     lock: Option<Box<F::Lock>>,
 }
 
@@ -310,7 +310,8 @@ impl<F: Face> Driver<F> {
     ) -> Read<F> {
         let Report { token, serial, ended, user, overtaken, follow, .. } = report;
         let mut effects = Effects::default();
-        // A lock that is gone stays in the table until its owner was told, and his callback has run.
+        // A lock that is gone stays in the table until its owner was told, and his callback has
+        // run.
         let mut is_kept = due.is_some();
         match user {
             Some(Notify::Thread(waiter)) => {
@@ -392,8 +393,8 @@ impl<F: Face> Driver<F> {
     }
 }
 
-/// A thread that waits for the end of an operation that is not its own, or for whom the end of its own
-/// cannot be kept with the lock, as that goes on without it.
+/// A thread that waits for the end of an operation that is not its own, or for whom the end of its
+/// own cannot be kept with the lock, as that goes on without it.
 pub(crate) struct Observer {
     pub(crate) token: Token,
     pub(crate) serial: u64,
@@ -410,7 +411,7 @@ impl Observer {
 }
 
 impl<F: Face> State<F> {
-    /// What is told of an end.
+    /// The completion that is told of an end.
     #[inline]
     pub(crate) fn completion(&self, token: Token, ended: &Ended) -> Completion {
         let lvb = if ended.moved == Moved::Nothing { None } else { self.core.lvb(token) };

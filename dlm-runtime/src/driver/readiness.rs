@@ -1,5 +1,5 @@
-//! What a user polls: one descriptor for all that a lockspace has to report. Its parts are made when
-//! they are first needed.
+//! The descriptor that a user polls: one for all that a lockspace has to report. Its parts are made
+//! when they are first needed.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -19,7 +19,7 @@ struct State {
     /// The signal is in the set.
     watches_work: bool,
     watches_timer: bool,
-    /// When the timer goes off, or has gone off.
+    /// The time when the timer goes off, or has gone off.
     timer_at: Option<Instant>,
     failure: Option<ErrorKind>,
 }
@@ -54,8 +54,8 @@ impl Readiness {
 
     /// The descriptor to poll. It is made now if it was not before.
     ///
-    /// What it shows is added at the first call: being looked at costs the kernel some work for each
-    /// result, which those who only make blocking calls need not pay.
+    /// What it shows is added at the first call: being looked at costs the kernel some work for
+    /// each result, which those who only make blocking calls need not pay.
     pub(crate) fn source(
         &self,
         slot: &Slot,
@@ -97,7 +97,8 @@ impl Readiness {
         }
     }
 
-    /// Readable while there is work for whoever dispatches: for threads that sleep at the device too.
+    /// Readable while there is work for whoever dispatches: for threads that sleep at the device
+    /// too.
     pub(crate) fn work(&self) -> Result<Source<'_>, ErrorKind> {
         let mut state = lock(&self.state);
         let work = self.work.get()?;
@@ -139,8 +140,8 @@ impl Readiness {
         Ok(())
     }
 
-    /// There is no more work, unless `is_there` says otherwise. `next`: the next alarm, if the last one
-    /// was seen to.
+    /// There is no more work, unless `is_there` says otherwise. `next`: the next alarm, if the last
+    /// one was seen to.
     pub(crate) fn lower(
         &self,
         is_there: impl FnOnce() -> bool,
@@ -167,8 +168,8 @@ impl Readiness {
         }
     }
 
-    /// Sets the time at which the descriptor becomes readable to what `next` says under the lock: who
-    /// sets it last has seen what the others have done.
+    /// Sets the time at which the descriptor becomes readable to what `next` says under the lock:
+    /// who sets it last has seen what the others have done.
     pub(crate) fn set_alarm(&self, next: impl FnOnce() -> Option<Instant>) {
         let mut state = lock(&self.state);
         if self.set.get().is_some() {

@@ -1,4 +1,4 @@
-//! What is left over when nobody reads: locks that were given up and are still to be cancelled or
+//! Leftovers when nobody reads: locks that were given up and are still to be cancelled or
 //! unlocked. A thread sees to them that lives only as long as there are any.
 
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ use super::wait::earliest;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, lock, now, thread};
 
-/// How long the thread sleeps at most when results cannot be read for want of memory.
+/// The longest time that the thread sleeps when results cannot be read for want of memory.
 const SLICE: std::time::Duration = std::time::Duration::from_millis(20);
 
 #[derive(Debug, Default)]
@@ -35,7 +35,8 @@ pub(crate) struct Settler {
 }
 
 impl Settler {
-    /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has ended.
+    /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has
+    /// ended.
     pub(crate) fn stop(&self) {
         if let Some(bell) = &lock(&self.state).bell {
             bell.set();

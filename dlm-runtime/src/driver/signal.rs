@@ -1,4 +1,4 @@
-//! What threads sleep on: descriptors that become readable.
+//! Descriptors that threads sleep on.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -84,8 +84,8 @@ impl PollSet {
         Ok(set)
     }
 
-    /// Has the descriptor lead to a set of its own: a forked child shares the one behind it with its
-    /// parent.
+    /// Has the descriptor lead to a set of its own: a forked child shares the one behind it with
+    /// its parent.
     pub(crate) fn renew(&self) -> nix::Result<()> {
         let new = Self::new(&[])?;
         dlm_sys::redirect(self.as_fd(), new.as_fd()).map_err(|errno| Errno::from_raw(errno.raw()))

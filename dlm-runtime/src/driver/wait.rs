@@ -1,4 +1,4 @@
-//! How threads wait in a call.
+//! Threads that wait in a call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,25 +19,25 @@ use crate::event::Completion;
 use crate::status::State as Condition;
 use crate::sync::{atomic::Ordering, now, time_left};
 
-/// How long a cancel may take to end an operation whose deadline has passed, before its caller is
-/// told that time ran out. One that has to go to another node can take longer; what comes of it is
-/// then seen to by others.
+/// The longest time that a cancel may take to end an operation whose deadline has passed, before
+/// its caller is told that time ran out. One that has to go to another node can take longer; what
+/// comes of it is then seen to by others.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
-/// How long an unlock that the kernel has accepted may take while the lockspace runs. Then its result
-/// is lost.
+/// The longest time that an unlock that the kernel has accepted may take while the lockspace runs.
+/// Then its result is lost.
 const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a thread sleeps at most that cannot be woken for want of a descriptor, or cannot read
-/// results for want of memory.
+/// The longest time that a thread sleeps that cannot be woken for want of a descriptor, or
+/// cannot read results for want of memory.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// How often a thread that cannot watch for it looks whether the lockspace was removed.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
-/// What a thread waits for.
+/// The goal of a thread that waits.
 pub(crate) trait Goal<F: Face> {
-    /// What it gets.
+    /// The value that it gets.
     type Got;
 
     /// The operation whose end it may read itself.
@@ -514,8 +514,8 @@ impl<F: Face> Driver<F> {
         Ok(())
     }
 
-    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results of
-    /// the device, if they are wanted, and others. Tells whether the first of the others is.
+    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results
+    /// of the device, if they are wanted, and others. Tells whether the first of the others is.
     pub(crate) fn sleep(
         &self,
         device: &Device,

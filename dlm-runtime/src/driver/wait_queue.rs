@@ -1,9 +1,9 @@
 //! The threads that sleep in a call, and which of them sleeps at the device.
 //!
 //! Each waiting thread first reads the device itself. When there is nothing to read, one of the
-//! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until they
-//! are woken: by whoever reads their completion, or by a leader that leaves, whose place one of them
-//! takes. A thread gives up the lead before it runs foreign code or writes.
+//! waiting threads, the leader, sleeps at the device, and the others, the followers, sleep until
+//! they are woken: by whoever reads their completion, or by a leader that leaves, whose place one
+//! of them takes. A thread gives up the lead before it runs foreign code or writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ struct Order {
     last: u64,
 }
 
-/// Who of the waiting threads sleeps at the device.
+/// The queue of waiting threads, of which one sleeps at the device.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     order: Mutex<Order>,

@@ -11,7 +11,7 @@ use super::faults::{Fault, FaultGuard};
 use super::hub::Hub;
 use super::node::Node;
 
-/// How a [`Cluster`] is made.
+/// The options of a [`Cluster`].
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     config: Config,
@@ -39,16 +39,16 @@ impl ClusterOptions {
         self
     }
 
-    /// How many nodes it has. Their ids are counted from 1.
+    /// The number of its nodes. Their ids are counted from 1.
     #[must_use]
     pub fn nodes(mut self, nodes: u32) -> Self {
         self.config.nodes = nodes;
         self
     }
 
-    /// What everything random follows from: how long messages and recoveries take, and which node
-    /// becomes the master of a resource that has lost it. The same calls in the same order have the
-    /// same results. One node alone uses no randomness.
+    /// The seed that everything random follows from: how long messages and recoveries take, and
+    /// which node becomes the master of a resource that has lost it. The same calls in the same
+    /// order have the same results. One node alone uses no randomness.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
@@ -123,21 +123,22 @@ impl Cluster {
         })
     }
 
-    /// Keeps all lockspaces from recovering until what this returns is dropped, as fencing does that
-    /// has not come to its end: a lockspace that loses a node then stays stopped.
+    /// Keeps all lockspaces from recovering until what this returns is dropped, as fencing does
+    /// that has not come to its end: a lockspace that loses a node then stays stopped.
     pub fn hold_recovery(&self) -> FaultGuard {
         FaultGuard::new(&self.hub, Fault::HeldRecovery, |engine| engine.hold_recovery(true))
     }
 
-    /// The time in the cluster, which is none outside. It begins with zero and passes from one thing
-    /// that happens to the next: a message takes 50 to 500 microseconds, a recovery 10 to 50
+    /// The time in the cluster, which is none outside. It begins with zero and passes from one
+    /// thing that happens to the next: a message takes 50 to 500 microseconds, a recovery 10 to 50
     /// milliseconds.
     #[must_use]
     pub fn now(&self) -> Duration {
         Duration::from_micros(self.hub.lock().engine.now())
     }
 
-    /// When the next message arrives or the next recovery is done; `None` if nothing is to happen.
+    /// The time when the next message arrives or the next recovery is done; `None` if nothing is to
+    /// happen.
     #[must_use]
     pub fn next_event(&self) -> Option<Duration> {
         self.hub.lock().engine.next_event().map(Duration::from_micros)

@@ -1,4 +1,4 @@
-//! What keeps nodes from working, for as long as a guard lives.
+//! Faults of nodes, each for as long as its guard lives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct FaultGuard {
     number: u64,
 }
 
-/// What does not work now.
+/// The faults that last now.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     made: u64,

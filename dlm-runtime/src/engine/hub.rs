@@ -1,4 +1,4 @@
-//! What the nodes of a cluster and their sessions share.
+//! The hub that the nodes of a cluster and their sessions share.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -75,8 +75,8 @@ impl Opens {
 pub(super) struct Open {
     pub(super) place: Place,
     pub(super) signals: Arc<Signals>,
-    /// Somebody looks at its descriptor. Until then it need not tell anything, which saves those who
-    /// only make blocking calls two system calls for each result.
+    /// Somebody looks at its descriptor. Until then it need not tell anything, which saves those
+    /// who only make blocking calls two system calls for each result.
     pub(super) is_watched: bool,
     /// What its descriptor tells.
     pub(super) shows_results: bool,

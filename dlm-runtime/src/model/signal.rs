@@ -1,4 +1,4 @@
-//! What stands for descriptors in a schedule, with the names of the [real ones](crate::signal).
+//! Stand-ins for descriptors in a schedule, with the names of the [real ones](crate::signal).
 
 use std::marker::PhantomData;
 use std::time::Instant;
@@ -93,8 +93,8 @@ impl PollSet {
     }
 }
 
-/// Sleeps until a source becomes readable once more, as an edge-triggered poll does. `seen`: how often
-/// it has become so before.
+/// Sleeps until a source becomes readable once more, as an edge-triggered poll does. `seen`: how
+/// often it has become so before.
 pub(super) fn wait_edge(source: Source<'_>, seen: u64) -> u64 {
     let world = World::current();
     let mut state = lock(&world.state);

@@ -1,4 +1,4 @@
-//! What the scenarios share: running one under many schedules, and its cast.
+//! The stage of the scenarios: one run under many schedules, and its cast.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -183,8 +183,8 @@ impl Dispatcher {
     }
 }
 
-/// A thread that is told once when the descriptor of a lockspace becomes readable, and then dispatches
-/// once, until the lockspace is closed.
+/// A thread that is told once when the descriptor of a lockspace becomes readable, and then
+/// dispatches once, until the lockspace is closed.
 pub(super) fn dispatch_at_edges(lockspace: &Arc<Lockspace>) -> JoinHandle<Error> {
     let lockspace = Arc::clone(lockspace);
     thread::spawn(move || {

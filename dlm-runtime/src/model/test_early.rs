@@ -1,5 +1,6 @@
-//! What may end a lock, asked for while the `write` of its request has not returned: it is written
-//! after that (#ended-before-its-write-returned; the monitor of the device refuses it otherwise).
+//! An end of a lock that is asked for while the `write` of its request has not returned: it is
+//! written after that (#ended-before-its-write-returned; the monitor of the device refuses it
+//! otherwise).
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the kernel refuses for a while is written again.
+//! Refusals for a while, after which the request is written again.
 
 use std::time::Duration;
 

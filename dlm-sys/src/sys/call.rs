@@ -33,7 +33,7 @@ mod arch;
 /// The most error numbers that the kernel can return, and the lowest value that is one, negated.
 const MAX_ERRNO: isize = 4095;
 
-/// What the kernel's answer means.
+/// The meaning of the kernel's answer.
 #[inline]
 pub(super) fn answer(value: isize) -> Result<isize, Errno> {
     if (-MAX_ERRNO..0).contains(&value) { Err(errno(value)) } else { Ok(value) }

@@ -15,8 +15,8 @@ const KERNEL: u32 = 1;
 /// The group of udev's.
 const UDEV: u32 = 2;
 
-/// Where udev's messages have the hash of the subsystem, in network order, and what it is for
-/// "misc" (MurmurHash2, seed 0).
+/// The place where udev's messages have the hash of the subsystem, in network order, and what it is
+/// for "misc" (MurmurHash2, seed 0).
 const SUBSYSTEM_AT: u32 = 24;
 const MISC: u32 = 0x4b1a_4e75;
 

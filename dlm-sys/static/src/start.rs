@@ -1,4 +1,4 @@
-//! What the C library does before `main` and after it, and what happens on a panic.
+//! The C library's work before `main` and after it, and the end on a panic.
 
 #![allow(unsafe_code, reason = "global assembly counts as unsafe, and the exit is a system call")]
 

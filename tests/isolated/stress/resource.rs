@@ -1,4 +1,4 @@
-//! What the threads believe of a resource, kept in memory beside the kernel's queues, and compared
+//! The threads' belief about a resource, kept in memory beside the kernel's queues, and compared
 //! with what the locks promise.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

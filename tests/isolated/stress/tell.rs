@@ -1,4 +1,4 @@
-//! What must be read although the process ends at once.
+//! Messages that must be read although the process ends at once.
 //!
 //! The test harness keeps what the print macros print until the test has ended, which one that
 //! exits never does. What is written here it does not see.

@@ -1,4 +1,4 @@
-//! Whether the threads get on, and what they are doing when one does not.
+//! The watch over threads: their progress, and their state when one is stuck.
 
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What one thread does: steps of random kinds, each of which ends with nothing held.
+//! The work of one thread: steps of random kinds, each of which ends with nothing held.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! What scripts have led to, to see that they leave nothing out.
+//! The census of what scripts have led to, to see that they leave nothing out.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Result as Written};

@@ -1,4 +1,4 @@
-//! What must be the same on engine and kernel.
+//! The comparison of engine and kernel.
 
 use crate::scenario::{Backend, Observed, Player, Resource};
 

@@ -1,8 +1,8 @@
-//! What must not be done to a kernel.
+//! Requests that a kernel must not be sent.
 //!
-//! Hazards that generated scripts cannot reach, by their making, are not looked for here: FORCEUNLOCK
-//! in a request (#force-on-a-request), names and minor numbers (#slash-in-a-name, #minor-zero), short
-//! requests and buffers (#unchecked-lengths).
+//! Hazards that generated scripts cannot reach, by their making, are not looked for here:
+//! FORCEUNLOCK in a request (#force-on-a-request), names and minor numbers (#slash-in-a-name,
+//! #minor-zero), short requests and buffers (#unchecked-lengths).
 
 use std::collections::BTreeMap;
 

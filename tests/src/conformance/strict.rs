@@ -1,4 +1,4 @@
-//! Whether the monitor of dlm-engine refuses at least what must not be done to a kernel.
+//! The monitor of dlm-engine, which must refuse what a kernel must not be sent.
 //!
 //! Random scripts are done behind the monitor, which refuses what it likes. What [`hazard`] finds
 //! by looking into the queues of the engine, the monitor must find by what it was told. The

@@ -1,4 +1,4 @@
-//! What a script has led to so far, on an engine: so that its next step has a sense.
+//! The state that a script has led to so far, on an engine: so that its next step has a sense.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What scenarios run on.
+//! The lock managers that scenarios run on.
 
 use dlm_sys::Errno;
 

@@ -1,4 +1,4 @@
-//! Whether what came is what was wanted.
+//! The comparison of what came with what was wanted.
 
 use dlm_proto::{Abi, LockResult, Mode, ModeCode, VERSION_LEN, ValueBlock, Version};
 use dlm_sys::Errno;

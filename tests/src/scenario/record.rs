@@ -1,4 +1,4 @@
-//! What came, in the words of a scenario.
+//! The record of what came, in the words of a scenario.
 
 use dlm_proto::{Abi, LockResult, MAX_RESULT_LEN, ModeCode};
 

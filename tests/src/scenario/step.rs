@@ -1,4 +1,4 @@
-//! What a scenario consists of.
+//! The parts of a scenario.
 
 use dlm_proto::{LockFlags, LockStatus, LockspaceFlags, Mode, RemoveFlags, ValueBlock, Version};
 use dlm_sys::Errno;

@@ -1,4 +1,5 @@
-//! What dlm-proto says of each record and constant, beside the name that the headers have for it.
+//! The numbers of dlm-proto for each record and constant, beside the name that the headers have for
+//! it.
 
 use dlm_proto::layout::{Header, LockspaceBody, PurgeBody, v6};
 use dlm_proto::{

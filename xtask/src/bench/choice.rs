@@ -1,4 +1,4 @@
-//! What to measure.
+//! The choice of what to measure.
 
 use std::ffi::OsString;
 

@@ -1,4 +1,4 @@
-//! What encoding and decoding a record costs on this machine.
+//! The cost of encoding and decoding a record on this machine.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

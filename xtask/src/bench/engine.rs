@@ -1,4 +1,5 @@
-//! What a lock and its unlock cost on dlm-engine, through the whole byte path, and how that grows.
+//! The cost of a lock and its unlock on dlm-engine, through the whole byte path, and how that
+//! grows.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Who does the work, and by which program.
+//! The contestants, and their programs.
 
 use crate::vm::Command;
 

@@ -1,4 +1,4 @@
-//! What was measured of the contestants of one row, and what that says.
+//! The samples of the contestants of one row, and their summary.
 
 /// Measurements of one contestant, one for each round, in nanoseconds per operation.
 #[derive(Debug, Clone, Default)]

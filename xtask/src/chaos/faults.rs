@@ -1,4 +1,4 @@
-//! What is done to a node, and how long it took until others had its locks.
+//! The faults of a node, and the time until others had its locks.
 
 use std::collections::BTreeMap;
 use std::fmt;

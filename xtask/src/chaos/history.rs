@@ -1,4 +1,4 @@
-//! What happened, and whether it may have.
+//! The history of the locks, and its check.
 //!
 //! This process drives all work, so it knows without any clock what was true at the same time: a
 //! lock is held at least from the moment when its grant was heard until the moment before its

@@ -1,4 +1,4 @@
-//! How long operations waited, and how much of that a fault explains.
+//! The waits of operations, and the part of each that a fault explains.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

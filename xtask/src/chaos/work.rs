@@ -1,4 +1,4 @@
-//! What is done with one lock, from its request to its end.
+//! The work on one lock, from its request to its end.
 
 use super::driver::{BOUND, RESOURCES, Scene};
 use super::history::Owner;

@@ -1,4 +1,4 @@
-//! What the nodes are configured with.
+//! The configuration of the nodes.
 
 /// The parts of corosync.conf that do not depend on the nodes.
 const COROSYNC: &str = include_str!("files/corosync.conf");

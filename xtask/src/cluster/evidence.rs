@@ -1,4 +1,4 @@
-//! What the nodes say when something goes wrong.
+//! The evidence of the nodes when something goes wrong.
 
 use super::{Cluster, sh};
 use crate::vm::{Kind, Trouble, Vm};

@@ -1,4 +1,4 @@
-//! What the program in a machine says, as it comes.
+//! The output of the program in a machine, as it comes.
 
 use std::io::Write;
 

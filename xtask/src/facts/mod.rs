@@ -1,7 +1,7 @@
 //! `cargo xtask facts`: what the project knows of the kernel, and which tests show it.
 //!
-//! The [`account`] has the facts, sources cite them ([`cite`]), and the page `shown` of dlm-runtime
-//! is made from both ([`page`]). A test here holds them together.
+//! The module `account` reads the facts, `cite` the citations in sources and tests, and the page `shown`
+//! of dlm-runtime is made from both. A test here holds them together.
 
 mod account;
 mod cite;

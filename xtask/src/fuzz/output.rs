@@ -1,4 +1,4 @@
-//! What libFuzzer prints.
+//! The output of libFuzzer.
 
 /// What is known of a fuzzer that runs or has run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -1,4 +1,4 @@
-//! Which crate each byte of code belongs to, and which symbols must not be there.
+//! The symbols of a program: the crate of each byte of code, and those that must not be there.
 
 use addr2line::Loader;
 use anyhow::{Context, Result, anyhow};

@@ -1,4 +1,4 @@
-//! What runs on clusters of virtual machines.
+//! The tests on clusters of virtual machines.
 
 use anyhow::{Context, Result};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What the crates that are embedded elsewhere may depend on.
+//! The dependencies that crates embedded elsewhere may have.
 
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;

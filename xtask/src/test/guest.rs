@@ -1,8 +1,8 @@
-//! What runs on a real kernel, in virtual machines.
+//! The tests on a real kernel, in virtual machines.
 //!
 //! Each module of a test program gets a process and a machine of its own, which cost half a second,
-//! so that no lockspace that one leaves behind is met by the next, and a complaint of the kernel has
-//! few possible causes.
+//! so that no lockspace that one leaves behind is met by the next, and a complaint of the kernel
+//! has few possible causes.
 
 use anyhow::{Context, Result};
 use std::io::Write;
@@ -100,8 +100,8 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The tests of a program that want a kernel, by their modules: those with the filter in their name,
-/// of which the program's is the beginning.
+/// The tests of a program that want a kernel, by their modules: those with the filter in their
+/// name, of which the program's is the beginning.
 fn units_of<'a>(
     program: &'a Program,
     full: &'a Program,

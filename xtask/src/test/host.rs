@@ -1,4 +1,4 @@
-//! What runs on this machine.
+//! The tests on this machine.
 
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! What the kernel of the guest said, and whether it complained.
+//! The log of the guest's kernel, and its complaints.
 
 /// A part of the kernel log.
 #[derive(Debug, Clone, PartialEq, Eq)]

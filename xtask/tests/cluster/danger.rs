@@ -1,4 +1,4 @@
-//! What goes wrong where users do not take care: without fencing, and without a lock that keeps the
+//! Harm to users who do not take care: without fencing, and without a lock that keeps the
 //! value block.
 
 use super::{RECOVERY, on_cluster, on_three, peers};

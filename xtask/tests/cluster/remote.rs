@@ -1,4 +1,4 @@
-//! What the kernel allows while the node that is master of a resource has not answered yet. The
+//! A master of a resource that has not answered yet, and what the kernel allows meanwhile. The
 //! master is frozen for a moment, so that it cannot.
 
 use super::{on_three, peers};

@@ -1,4 +1,4 @@
-//! What `cargo xtask dist` lays out for programs in C, against what Debian has.
+//! The tree that `cargo xtask dist` lays out for programs in C, against Debian's.
 //!
 //! What has to be fetched for that and cannot be makes a test print so, and pass.
 

@@ -1,4 +1,4 @@
-//! Who is owed what.
+//! The book of debts: owners of operations that are still to be told.
 
 use std::collections::BTreeSet;
 use std::collections::HashSet;

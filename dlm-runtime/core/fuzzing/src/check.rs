@@ -1,4 +1,4 @@
-//! What holds after each action.
+//! The properties that hold after each action.
 
 use dlm_core::{Kind as Op, LockView};
 use dlm_proto::{LockFlags, LockId, Token};

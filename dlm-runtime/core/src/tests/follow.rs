@@ -1,4 +1,4 @@
-//! What is written behind a write: cancels that came too early, locks that nobody wants, and what
+//! Writes that follow a write: cancels that came too early, locks that nobody wants, and what
 //! was refused.
 
 use super::*;

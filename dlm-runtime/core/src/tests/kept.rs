@@ -1,4 +1,4 @@
-//! What a driver keeps in a core, made so that it notices if the core drops it while it is called.
+//! A driver's own data in a core, which notices if the core drops it while it is called.
 
 use std::cell::Cell;
 
@@ -24,7 +24,7 @@ impl Drop for Owner {
     }
 }
 
-/// What is kept for a lock. The drop of one that was made is foreign code.
+/// The data kept for a lock. The drop of one that was made is foreign code.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Face(pub(crate) Option<u32>);
 

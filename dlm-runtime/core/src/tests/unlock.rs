@@ -1,4 +1,4 @@
-//! What unlocks carry, when they are written, and what a refusal makes of them.
+//! Unlocks: the block they carry, their time, and their refusal.
 
 use super::*;
 use crate::UnlockLvb;

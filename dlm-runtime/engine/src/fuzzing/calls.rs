@@ -2,7 +2,7 @@
 
 use dlm_proto::{LockFlags, Mode, ModeCode};
 
-/// What a call is about.
+/// The kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Open,

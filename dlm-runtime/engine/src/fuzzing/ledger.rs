@@ -1,4 +1,4 @@
-//! Who owes whom a completion.
+//! The ledger of completions that are owed.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;

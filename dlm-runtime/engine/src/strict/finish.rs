@@ -1,4 +1,4 @@
-//! What the answer of a `write` tells of its lock.
+//! The answer of a `write`, and its meaning for the lock.
 
 use dlm_proto::{LockFlags, LockId};
 

@@ -11,7 +11,7 @@ use super::block::Block;
 use super::record::{Cancel, Life, Operation, Record};
 use super::violation::Violation;
 
-/// What a `write` in progress is, and what to restore if it is refused.
+/// A `write` in progress, with the state to restore if it is refused.
 #[derive(Debug)]
 pub(super) enum Written {
     /// A LOCK, or an adoption.
@@ -25,7 +25,7 @@ pub(super) enum Written {
     Other,
 }
 
-/// What a request has changed in the record of its lock.
+/// The state of a lock's record before a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Before {
     pub(super) cancel: Cancel,
@@ -108,7 +108,8 @@ impl Strict {
         Ok(self.lock(serial, mode, request, Some(operation)))
     }
 
-    /// A new record: of a lock that is requested, or of an adopted one, which has nothing in flight.
+    /// A new record: of a lock that is requested, or of an adopted one, which has nothing in
+    /// flight.
     fn lock(
         &mut self,
         key: u64,

@@ -1,4 +1,4 @@
-//! Which lock an id names, and when.
+//! Lock ids, and the time in which they are valid.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is done to the nodes.
+//! The faults of the nodes.
 
 use super::super::random::Random;
 use super::round::{MS, NODES, Round, Timer};

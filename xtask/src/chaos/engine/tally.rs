@@ -1,4 +1,4 @@
-//! What the rounds showed.
+//! The tally of the rounds.
 
 use super::faults::Fault;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What a worker does with one lock: the same as in the machines, ten times as fast.
+//! The work on one lock: the same as in the machines, ten times as fast.
 
 use super::super::driver::RESOURCES;
 use super::super::history::Owner;
@@ -274,8 +274,8 @@ impl Round {
         self.granted(node, worker, mode, completion)?;
         let operation = self.operation(node, worker)?;
         if mode == Mode::Pr && !operation.read.1 {
-            // A reader cannot mend an invalid block. Were the master to die now, the block of whoever
-            // reads would count as valid: so it gives way to a writer at once.
+            // A reader cannot mend an invalid block. Were the master to die now, the block of
+            // whoever reads would count as valid: so it gives way to a writer at once.
             operation.stage = Stage::Ends;
             return self.call(node, Call::Unlock(worker));
         }
