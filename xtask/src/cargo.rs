@@ -10,6 +10,8 @@ use crate::vm::store::workspace_root;
 /// A program that cargo has built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
+    /// The package that it is of.
+    pub package: String,
     /// The name of its target: of the test file, the example or the binary.
     pub name: String,
     /// Where it is.
@@ -82,7 +84,12 @@ fn programs(messages: &str, only_tests: bool) -> Vec<Program> {
         }
         let path = message.get("executable")?.as_str()?.into();
         let name = message.get("target")?.get("name")?.as_str()?.to_owned();
-        Some(Program { name, path })
+        // `...#NAME@VERSION`, or `.../NAME#VERSION` where the folder is called so.
+        let id = message.get("package_id")?.as_str()?;
+        let (folder, version) = id.split_once('#').unwrap_or((id, ""));
+        let folder = folder.rsplit('/').next().unwrap_or_default();
+        let package = version.split_once('@').map_or(folder, |(name, _)| name).to_owned();
+        Some(Program { package, name, path })
     };
     messages.lines().filter_map(program).collect()
 }
@@ -95,11 +102,12 @@ mod tests {
     fn programs_are_found_among_other_messages() {
         let messages = r#"
 {"reason":"compiler-artifact","target":{"name":"lib"},"profile":{"test":true},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":false},"executable":"/t/demo"}
-{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":true},"executable":"/t/demo-1"}
+{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":false},"executable":"/t/demo","package_id":"path+file:///t/demo#0.1.0"}
+{"reason":"compiler-artifact","target":{"name":"demo"},"profile":{"test":true},"executable":"/t/demo-1","package_id":"path+file:///t/x#demo@0.1.0"}
 {"reason":"build-finished","success":true}
 "#;
-        let program = |path: &str| Program { name: "demo".into(), path: path.into() };
+        let program =
+            |path: &str| Program { package: "demo".into(), name: "demo".into(), path: path.into() };
         assert_eq!(programs(messages, false), [program("/t/demo"), program("/t/demo-1")]);
         assert_eq!(programs(messages, true), [program("/t/demo-1")]);
     }

@@ -24,24 +24,33 @@ use std::fmt;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: cargo xtask COMMAND [ARG]...
+dlm-rs: everything that is more than `cargo build`.
 
-    abi       compares dlm-proto with the kernel's headers
-    bench     measures what locks and records cost, beside the C libraries
-    capi      builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
-    conformance
-              compares dlm-engine with real kernels by random scripts
-    chaos     takes locks on a cluster whose nodes die, freeze and lose their network
-    demo      shows a lock changing hands
-    dist      lays out what programs in C need: libraries, header, manual
-    facts     checks what is known of the kernel against the tests that show it
-    fuzz      feeds the decoders with any bytes, under AddressSanitizer
-    size      measures a static program that takes a lock
-    test      everything that must pass, on this machine and in virtual machines
-    vm run    runs a command in a virtual machine with a DLM, or on a cluster of them
-    vm shell  the same for a person
+    cargo xtask demo               a lock changing hands, in seconds, on any machine
+    cargo xtask test NAME          the tests with this in their name, on this machine and on kernels
+    cargo xtask test               everything that must pass, which takes a quarter of an hour
 
-Each explains itself with --help.
+Testing
+    test         by name, on one kernel, with a sanitizer, or everything
+    facts        what is known of the kernel against the tests that show it
+    abi          dlm-proto against the kernel's headers
+    conformance  dlm-engine against kernels, by random scripts
+    fuzz         any bytes for the decoders and the core, under AddressSanitizer
+    chaos        locks on a cluster whose nodes die, freeze and lose their network
+
+Programs in C
+    capi         builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
+    dist         lays out what C programs need: libraries, headers, manual
+
+Measuring
+    bench        what locks and records cost, beside the C libraries
+    size         a static program that takes a lock
+
+Virtual machines with a kernel's DLM, one or a cluster of them
+    vm run       runs a command there
+    vm shell     the same for a person
+
+usage: cargo xtask COMMAND [ARG]...       each COMMAND explains itself with --help
 ";
 
 /// Exit status for wrong arguments.
@@ -96,11 +105,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("size") => size::run(rest),
         Some("test") => test::run(rest),
         Some("vm") => vm::cli::run(rest),
-        Some("help" | "--help" | "-h") => {
+        Some("" | "help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
-        Some("") => Err(Usage::new(&"no command given", USAGE).into()),
         _ => Err(Usage::new(&format!("no command {}", name.display()), USAGE).into()),
     }
 }

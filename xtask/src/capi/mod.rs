@@ -99,6 +99,15 @@ pub struct Host {
     pub valgrind: bool,
 }
 
+/// The names of the C programs with this in them.
+///
+/// # Errors
+///
+/// When the sources cannot be read.
+pub fn programs_named(filter: &str) -> Result<Vec<String>> {
+    programs::named(filter)
+}
+
 /// Builds the libraries and checks them, on this machine unless `host` is `None`.
 ///
 /// # Errors

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 use std::process::Command;
 
-use super::guest::{ignored_tests, names};
 use super::host::test;
+use super::named::{means, tests_of};
 use super::tally::Tally;
 use crate::cargo;
 
 /// The program of the tests; it starts a cluster for each of them.
-const PROGRAM: &str = "cluster";
+pub(super) const PROGRAM: &str = "cluster";
 /// The variable that tells it the kernel of the nodes.
 const KERNEL: &str = "DLM_CLUSTER_KERNEL";
 
@@ -19,9 +19,9 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     }
     let built = cargo::build(&["test", "--no-run", "-p", "xtask", "--test", PROGRAM])?;
     let program = built.first().context("cargo built no tests of clusters")?;
-    let mut tests = ignored_tests(program)?;
+    let mut tests = tests_of(program, &["--ignored"])?;
     if let Some(filter) = filter {
-        tests.retain(|test| names(filter, &format!("{PROGRAM}::{test}")));
+        tests.retain(|test| means(filter, &format!("xtask::{PROGRAM}::{test}")));
     }
     if tests.is_empty() {
         return Ok(());

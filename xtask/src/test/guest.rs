@@ -10,6 +10,7 @@ use std::process::Command as HostCommand;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::named::{means, tests_of};
 use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
 use super::udev;
@@ -70,20 +71,20 @@ pub(super) fn run(
         return Ok(());
     }
     println!("=== building what runs in virtual machines");
-    let (tests, examples) = match sanitizer {
-        Some(sanitizer) => (sanitizer.build()?, Vec::new()),
-        None => {
-            let tests = cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?;
-            (tests, stripped(cargo::build(&EXAMPLES)?)?)
-        }
+    let full = match sanitizer {
+        Some(sanitizer) => sanitizer.build()?,
+        None => cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?,
     };
-    let full = tests;
     let tests = stripped(full.clone())?;
     let mut units = Vec::new();
     for (program, full) in tests.iter().zip(&full) {
         units.extend(units_of(program, full, filter)?);
     }
     units.retain(|unit| sanitizer.is_none_or(|_| Sanitizer::covers(&unit.name)));
+    let examples = match units.iter().any(|unit| unit.name == USES_EXAMPLES) {
+        true => stripped(cargo::build(&EXAMPLES)?)?,
+        false => Vec::new(),
+    };
     let tally = Mutex::new(tally);
     std::thread::scope(|scope| {
         // The kernels side by side, the units one after the other.
@@ -108,9 +109,9 @@ fn units_of<'a>(
     filter: Option<&str>,
 ) -> Result<Vec<Unit<'a>>> {
     let mut units: Vec<Unit<'_>> = Vec::new();
-    for test in ignored_tests(program)? {
-        let name = format!("{}::{test}", program.name);
-        if filter.is_some_and(|filter| !names(filter, &name)) {
+    for test in tests_of(program, &["--ignored"])? {
+        let name = format!("{}::{}::{test}", program.package, program.name);
+        if filter.is_some_and(|filter| !means(filter, &name)) {
             continue;
         }
         // A test that is in no module is a unit by itself.
@@ -122,24 +123,6 @@ fn units_of<'a>(
         }
     }
     Ok(units)
-}
-
-/// Whether a filter means a test of this name: any part of it, but with `::` whole parts from the
-/// first on, or `kernel::` would mean all that are `on_kernel::`.
-pub(super) fn names(filter: &str, test: &str) -> bool {
-    let mut found = test.match_indices(filter).map(|(at, _)| &test[..at]);
-    let whole = filter.contains("::");
-    found.any(|before| !whole || before.is_empty() || before.ends_with("::"))
-}
-
-/// The names of the tests of a program that run only when asked for. It needs no DLM for that.
-pub(super) fn ignored_tests(program: &Program) -> Result<Vec<String>> {
-    let mut command = HostCommand::new(&program.path);
-    let output = command.args(["--list", "--ignored", "--format=terse"]).output();
-    let output = output.with_context(|| format!("cannot run {}", program.path.display()))?;
-    anyhow::ensure!(output.status.success(), "{} does not list its tests", program.path.display());
-    let list = String::from_utf8_lossy(&output.stdout);
-    Ok(list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
 }
 
 /// One unit on one kernel.
@@ -237,22 +220,7 @@ fn stripped(programs: Vec<Program>) -> Result<Vec<Program>> {
             .status()
             .context("cannot run strip (package binutils)")?;
         anyhow::ensure!(status.success(), "strip failed on {}", program.path.display());
-        Ok(Program { name: program.name, path })
+        Ok(Program { path, ..program })
     };
     programs.into_iter().map(strip).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_with_a_path_begins_where_a_part_does() {
-        assert!(names("unlock", "kernel::unlock::a_test"));
-        assert!(names("nloc", "kernel::unlock::a_test"));
-        assert!(names("unlock::a", "kernel::unlock::a_test"));
-        assert!(names("kernel::", "kernel::unlock::a_test"));
-        assert!(!names("kernel::", "runtime::lvb::on_kernel::a_test"));
-        assert!(!names("lock::a", "kernel::unlock::a_test"));
-    }
 }

@@ -6,6 +6,7 @@ mod embedded;
 mod guest;
 mod host;
 mod libraries;
+mod named;
 mod sanitizer;
 mod tally;
 mod udev;
@@ -16,26 +17,36 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::vm::kernels::{self, KERNELS};
+use named::Places;
 use sanitizer::Sanitizer;
 use tally::Tally;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask test [--host | --kernel NAME] [FILTER]
-       cargo xtask test --sanitizer NAME [--kernel NAME] [FILTER]
+usage: cargo xtask test [--host | --kernel KERNEL] [NAME]
+       cargo xtask test --sanitizer SANITIZER [--kernel KERNEL] [NAME]
 
-Runs everything that must pass: format, lints, documentation, tests on this machine, the runtime
-under chosen schedules (more of them with the variable DLM_SCHEDULES), rounds of chaos on the engine,
-the fuzzers for a few seconds each, the kernel's headers against ours, random scripts on dlm-engine
-and the kernels, and the static program, the tests and the examples that need a kernel's DLM, in
-virtual machines with each of the kernels; and clusters of three of them.
+With NAME: runs the tests with this in their name, wherever they can run, and says in a line what
+that was. A name is any part of
+
+    PACKAGE::PROGRAM::MODULE::FUNCTION   of tests in Rust: dlm-tests::kernel::close::a_killed_pr...
+    NAME of tests/scenarios/NAME.dlm     on the kernels and on dlm-engine
+    LIBRARY-NAME of tests/c/*/NAME.c     on the kernels and on dlm-engine: libdlm_lt-lvb
+    model::NAME                          of the schedules of dlm-runtime, in a build of their own
+
+A NAME with :: begins where one of these parts does.
+
+Without NAME: runs everything that must pass: format, lints, documentation, tests on this machine, the
+runtime under chosen schedules (more of them with the variable DLM_SCHEDULES), rounds of chaos on the
+engine, the fuzzers for a few seconds each, the kernel's headers against ours, random scripts on
+dlm-engine and the kernels, and the static program, the tests and the examples that need a kernel's
+DLM, in virtual machines with each of the kernels; and clusters of three of them.
+
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
-    --kernel NAME   only the tests that run on this kernel: 6.1 or 6.12
-    FILTER          of the tests that run on a kernel, only those with this in their name, which
-                    begins with their program and module: kernel::unlock, isolated::
-    --sanitizer NAME
+    --kernel KERNEL only the tests that run on this kernel: 6.1 or 6.12
+    --sanitizer SANITIZER
                     only the tests of dlm-runtime that run on a kernel, built with this sanitizer:
                     address, or thread, which needs the standard library's sources
                     (rustup component add rust-src)
@@ -49,7 +60,7 @@ DLM_OPERATIONS.
 struct Choice {
     host_only: bool,
     kernel: Option<String>,
-    filter: Option<String>,
+    name: Option<String>,
     sanitizer: Option<Sanitizer>,
 }
 
@@ -71,24 +82,36 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         None if choice.host_only => Vec::new(),
         None => KERNELS.iter().map(|row| row.name).collect(),
     };
+    let named = match (&choice.name, choice.sanitizer) {
+        (Some(name), None) => {
+            let places = Places { host: choice.kernel.is_none(), kernels: &kernels };
+            Some(named::run(name, places, &mut tally)?)
+        }
+        _ => None,
+    };
+    if let Some(what) = named {
+        println!("\nran {what}, in {:.0} s", start.elapsed().as_secs_f64());
+        print!("{tally}");
+        return Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     // First what a fresh machine lacks, so that a run does not fail for it half an hour later.
     for kernel in &kernels {
         drop(crate::cluster::image::prepare(kernel)?);
     }
-    let everything = choice.filter.is_none() && choice.sanitizer.is_none();
+    let everything = choice.name.is_none() && choice.sanitizer.is_none();
     if choice.kernel.is_none() && everything {
         host::run(&mut tally)?;
     }
     if everything {
         embedded::run(choice.kernel.is_none(), &kernels, &mut tally)?;
-        libraries::run(choice.kernel.is_none(), &kernels, &mut tally);
+        libraries::run(choice.kernel.is_none(), &kernels, None, &mut tally);
     }
     if everything && !kernels.is_empty() {
         conformance(&kernels, &mut tally);
     }
-    guest::run(&kernels, choice.filter.as_deref(), choice.sanitizer, &mut tally)?;
+    guest::run(&kernels, choice.name.as_deref(), choice.sanitizer, &mut tally)?;
     if choice.sanitizer.is_none() {
-        cluster::run(&kernels, choice.filter.as_deref(), &mut tally)?;
+        cluster::run(&kernels, None, &mut tally)?;
     }
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
     print!("{tally}");
@@ -130,12 +153,11 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("sanitizer") => {
                 choice.sanitizer = Some(Sanitizer::named(&parser.value()?.string()?)?);
             }
-            Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
+            Value(name) if choice.name.is_none() => choice.name = Some(name.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    let on_kernels = choice.filter.is_some() || choice.sanitizer.is_some();
-    if choice.host_only && (choice.kernel.is_some() || on_kernels) {
+    if choice.host_only && (choice.kernel.is_some() || choice.sanitizer.is_some()) {
         return Err("--host leaves no test on a kernel to choose".into());
     }
     Ok(Some(choice))
@@ -151,14 +173,15 @@ mod tests {
         assert_eq!(parse("").unwrap().unwrap(), Choice::default());
         let choice = parse("--kernel 6.12 noqueue").unwrap().unwrap();
         assert_eq!(choice.kernel.as_deref(), Some("6.12"));
-        assert_eq!(choice.filter.as_deref(), Some("noqueue"));
-        assert!(parse("--host").unwrap().unwrap().host_only);
+        assert_eq!(choice.name.as_deref(), Some("noqueue"));
+        let choice = parse("--host close").unwrap().unwrap();
+        assert!(choice.host_only && choice.name.as_deref() == Some("close"));
         let choice = parse("--sanitizer thread stress").unwrap().unwrap();
         assert_eq!(choice.sanitizer, Some(Sanitizer::Thread));
         for bad in ["--host --sanitizer thread", "--sanitizer x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        for bad in ["--host --kernel 6.1", "--host x", "--kernel", "--kernel 9", "a b", "--x"] {
+        for bad in ["--host --kernel 6.1", "--kernel", "--kernel 9", "a b", "--x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }
