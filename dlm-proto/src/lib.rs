@@ -12,6 +12,7 @@
 //! * [`interface`]: a page of facts, what each device takes, answers and refuses.
 //! * [`layout`]: the raw structs, one per kernel ABI, with each offset asserted at compile time.
 //! * [`Request`] and [`LockResult`]: values that stand for a record in any ABI.
+//! * [`plain`]: the commonest records, in the fewest instructions.
 //! * [`Abi`]: which of the four layouts is spoken: device version 5 or 6, with 64-bit or 32-bit
 //!   words. It is a value and not a feature, so that all four are compiled and tested everywhere.
 //! * [`Token`]: what a program sends through the kernel in place of a pointer.
@@ -53,6 +54,7 @@ pub mod layout;
 mod lvb;
 mod mode;
 mod name;
+pub mod plain;
 pub mod protocol;
 mod request;
 mod result;

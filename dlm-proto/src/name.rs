@@ -61,6 +61,18 @@ impl ResourceName {
     pub fn new(bytes: &[u8]) -> Result<Self, NameError> {
         Bytes::new(bytes).map(Self)
     }
+
+    /// The bytes, with zeros behind them.
+    #[inline]
+    pub(crate) const fn padded(&self) -> &[u8; MAX_NAME_LEN] {
+        &self.0.bytes
+    }
+
+    /// How many of them are the name's.
+    #[inline]
+    pub(crate) const fn short_len(&self) -> u8 {
+        self.0.len
+    }
 }
 
 /// A lockspace name: 1 to 64 bytes without `/`, white space and control characters.
@@ -140,9 +152,11 @@ pub(crate) fn copy_short(place: &mut [u8], name: &[u8]) {
     let is_copied = copy_ends::<32>(place, name)
         || copy_ends::<16>(place, name)
         || copy_ends::<8>(place, name)
-        || copy_ends::<4>(place, name);
+        || copy_ends::<4>(place, name)
+        || copy_ends::<2>(place, name);
     if !is_copied {
-        for (to, from) in place.iter_mut().zip(name) {
+        // One byte, or none.
+        if let (Some(to), Some(from)) = (place.first_mut(), name.first()) {
             *to = *from;
         }
     }

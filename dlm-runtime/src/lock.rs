@@ -199,7 +199,11 @@ impl Lock {
     }
 
     /// The handle is dropped. No callback of the lock is begun from now on.
+    #[inline(never)]
     fn let_go(&self) {
+        if self.driver.check_fork().is_err() {
+            return;
+        }
         let is_used = {
             let mut state = self.driver.state();
             let Some(data) = state.core.face_mut(self.token) else { return };
@@ -253,8 +257,9 @@ impl Lock {
 }
 
 impl Drop for Lock {
+    #[inline]
     fn drop(&mut self) {
-        if !self.released && self.driver.check_fork().is_ok() {
+        if !self.released {
             self.let_go();
         }
     }

@@ -35,6 +35,10 @@ impl Face for Native {
     const RUNS_IN_WAITS: bool = false;
     const HAS_HANDLES: bool = true;
 
+    /// There is nothing to keep.
+    #[inline]
+    fn keep_plain(_: &mut LockData, _: &mut LockData) {}
+
     #[inline]
     fn ended(
         _: &mut LockData,
@@ -77,13 +81,20 @@ impl Face for Native {
 
     fn run(driver: &Driver<Self>, token: Token, (callback, completion): Self::Due) {
         let is_gone = completion.mode.is_none();
-        let (is_wanted, lock) = {
-            let mut state = driver.state();
-            // The handle may have been dropped since the callback became due.
-            let is_wanted = !state.core.is_released(token)
-                && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
-            (is_wanted, if is_gone { state.core.settle(token) } else { None })
-        };
+        let mut state = driver.state();
+        if state.core.is_plain(token) {
+            // Nobody has dropped its handle, and nothing is kept for it that is to be dropped.
+            if is_gone {
+                state.core.remove_plain(token);
+            }
+            drop(state);
+            return callback.run(completion);
+        }
+        // The handle may have been dropped since the callback became due.
+        let is_wanted = !state.core.is_released(token)
+            && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
+        let lock = if is_gone { state.core.settle(token) } else { None };
+        drop(state);
         if let Some(lock) = lock {
             driver.guarded(move || drop(lock));
         }
@@ -92,6 +103,20 @@ impl Face for Native {
         } else {
             driver.guarded(move || drop(callback));
         }
+    }
+
+    #[inline]
+    fn run_gone(_: &Driver<Self>, (callback, completion): Self::Due) {
+        callback.run(completion);
+    }
+
+    #[inline]
+    fn run_at_once(driver: &Driver<Self>, token: Token, due: Self::Due) {
+        let (callback, completion) = due;
+        if completion.mode.is_some() {
+            return callback.run(completion);
+        }
+        Self::run(driver, token, (callback, completion));
     }
 
     fn run_blocking(driver: &Driver<Self>, token: Token, mode: Mode) {

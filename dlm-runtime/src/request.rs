@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_core::NewLock;
-use dlm_proto::{LockFlags, Mode, NameError, ResourceName};
+use dlm_proto::{LockFlags, LockStatus, Mode, NameError, ResourceName, Token};
 
 use crate::blocking::{BlockedLock, BlockingSlot};
-use crate::driver::{Begun, Driver, Notify};
+use crate::driver::{Begun, Driver, Notify, Rest};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::lock::Lock;
@@ -158,17 +158,42 @@ impl<'a> LockRequest<'a> {
         self.wait_granted().map_err(|kind| Error::new(Operation::Lock, kind))
     }
 
-    #[inline]
-    fn wait_granted(mut self) -> Result<Lock, ErrorKind> {
+    #[inline(always)]
+    fn wait_granted(self) -> Result<Lock, ErrorKind> {
+        if self.is_plain() {
+            self.driver.check_fork()?;
+            if let Some((token, end)) =
+                self.driver.lock_plain(&self.name, self.mode, self.flags, |_| {}, |_| {})
+            {
+                return match end {
+                    Ok(LockStatus::Granted) => Ok(Lock::new(Arc::clone(self.driver), token)),
+                    Ok(status) => Err(ErrorKind::Status(status)),
+                    Err(rest) => match *rest {
+                        Rest::Refused(kind) => Err(kind),
+                        Rest::Ended(end) => self.ended(token, end),
+                    },
+                };
+            }
+        }
+        self.wait_granted_otherwise()
+    }
+
+    #[inline(never)]
+    fn wait_granted_otherwise(mut self) -> Result<Lock, ErrorKind> {
         let mut data = self.prepare()?;
         let (begun, end) =
             self.driver.lock_wait(&self.new_lock(), &mut data, self.deadline, |_| {})?;
+        self.ended(begun.token, end)
+    }
+
+    #[inline(never)]
+    fn ended(&self, token: Token, end: Result<Completion, ErrorKind>) -> Result<Lock, ErrorKind> {
         match end {
-            Ok(end) if end.mode.is_some() => Ok(Lock::new(Arc::clone(self.driver), begun.token)),
+            Ok(end) if end.mode.is_some() => Ok(Lock::new(Arc::clone(self.driver), token)),
             Ok(end) => Err(ErrorKind::Status(end.status)),
             Err(kind) => {
                 // Dropped, it takes back what is left.
-                drop(Lock::new(Arc::clone(self.driver), begun.token));
+                drop(Lock::new(Arc::clone(self.driver), token));
                 Err(kind)
             }
         }
@@ -201,19 +226,46 @@ impl<'a> LockRequest<'a> {
         self.start_under(CompletionCallback::Shared(Arc::clone(handler), tag))
     }
 
+    #[inline]
     fn start_under(self, callback: CompletionCallback) -> Result<Lock, Error> {
         self.begin(Notify::Callback(callback)).map(|(lock, _)| lock)
     }
 
     /// Begins the request for a callback or a task.
-    pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), Error> {
-        let begin = || {
+    #[inline(always)]
+    pub(crate) fn begin(self, notify: Notify<Native>) -> Result<(Lock, Begun), Error> {
+        let mut user = Some(notify);
+        if self.is_plain() && self.driver.check_fork().is_ok() {
+            let Self { driver, name, mode, flags, .. } = &self;
+            match driver.start_lock_plain(name, *mode, *flags, &mut user, |_| {}) {
+                Some(Ok(token)) => {
+                    return Ok((Lock::new(Arc::clone(driver), token), Begun { token, serial: 0 }));
+                }
+                Some(Err(kind)) => return Err(Error::new(Operation::Lock, kind)),
+                None => {}
+            }
+        }
+        self.begin_otherwise(user)
+    }
+
+    #[inline(never)]
+    fn begin_otherwise(mut self, mut user: Option<Notify<Native>>) -> Result<(Lock, Begun), Error> {
+        let mut begin = || {
             let mut data = self.prepare()?;
             let new = self.new_lock();
-            self.driver.lock_start(&new, &mut Some(notify), &mut data, self.deadline)
+            self.driver.lock_start(&new, &mut user, &mut data, self.deadline)
         };
         let begun = begin().map_err(|kind| Error::new(Operation::Lock, kind))?;
         Ok((Lock::new(Arc::clone(self.driver), begun.token), begun))
+    }
+
+    /// Whether nothing out of the ordinary is asked for; flags are looked at by others.
+    #[inline(always)]
+    const fn is_plain(&self) -> bool {
+        self.bad_name.is_none()
+            && matches!(self.blocking, BlockingSlot::Unwanted)
+            && self.deadline.is_none()
+            && self.transaction == 0
     }
 
     #[inline]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dlm_core::{UnlockLvb, Unlocking};
 use dlm_proto::ValueBlock;
 
-use crate::driver::{Begun, Notify, call};
+use crate::driver::{Begun, Notify, Rest, call};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::{Completion, CompletionCallback, CompletionHandler};
 use crate::lock::Lock;
@@ -66,19 +66,50 @@ impl UnlockRequest {
     /// or the kernel has not reported the end for ten seconds although the lockspace runs.
     #[inline]
     pub fn wait(mut self) -> Result<(), UnlockError> {
+        if matches!(self.lvb, UnlockLvb::Keep) && self.deadline.is_none() {
+            let (driver, token) = (self.lock.driver(), self.lock.token());
+            if driver.check_fork().is_ok() {
+                match driver.unlock_plain(|_| Some(token), |_| {}) {
+                    Some(Ok(_)) => {
+                        self.lock.set_released();
+                        return Ok(());
+                    }
+                    Some(Err(rest)) => return self.ended_otherwise(*rest),
+                    None => {}
+                }
+            }
+        }
+        self.wait_otherwise()
+    }
+
+    #[inline(never)]
+    fn ended_otherwise(self, rest: Rest) -> Result<(), UnlockError> {
+        match rest {
+            Rest::Refused(kind) => self.ended(Err(kind)),
+            Rest::Ended(end) => self.ended(end.map(|_| ())),
+        }
+    }
+
+    fn ended(mut self, end: Result<(), ErrorKind>) -> Result<(), UnlockError> {
+        match end {
+            Ok(()) => {
+                self.lock.set_released();
+                Ok(())
+            }
+            Err(kind) => Err(self.failed(kind)),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_otherwise(self) -> Result<(), UnlockError> {
         let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
         let driver = self.lock.driver();
         let unlock = || {
             driver.check_fork()?;
             driver.call_wait(call::unlock(self.lock.token(), &unlocking), self.deadline)
         };
-        match unlock() {
-            Ok(_) => {
-                self.lock.set_released();
-                Ok(())
-            }
-            Err(kind) => Err(self.failed(kind)),
-        }
+        let end = unlock().map(|_| ());
+        self.ended(end)
     }
 
     /// Unlocks and returns at once; `completion` is run when it is done, in
@@ -110,15 +141,38 @@ impl UnlockRequest {
     }
 
     /// Begins the unlock for a callback or a task. The lock is only a name then.
+    #[inline(always)]
     pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), UnlockError> {
+        let mut user = Some(notify);
+        let token = self.lock.token();
+        if matches!(self.lvb, UnlockLvb::Keep)
+            && self.deadline.is_none()
+            && self.lock.driver().check_fork().is_ok()
+        {
+            match self.lock.driver().start_unlock_plain(|_| Some(token), |_| {}, &mut user) {
+                Some(Ok(begun)) => {
+                    self.lock.set_released();
+                    return Ok((self.lock, begun));
+                }
+                Some(Err(kind)) => return Err(self.failed(kind)),
+                None => {}
+            }
+        }
+        self.begin_otherwise(user)
+    }
+
+    #[inline(never)]
+    fn begin_otherwise(
+        mut self,
+        mut user: Option<Notify<Native>>,
+    ) -> Result<(Lock, Begun), UnlockError> {
         let driver = self.lock.driver();
         let unlocking = Unlocking { lvb: self.lvb, ..Unlocking::default() };
-        let begin = || {
-            driver.check_fork()?;
+        let begun = driver.check_fork().and_then(|()| {
             let prepare = call::unlock(self.lock.token(), &unlocking);
-            driver.call_start(prepare, &mut Some(notify), self.deadline)
-        };
-        match begin() {
+            driver.call_start(prepare, &mut user, self.deadline)
+        });
+        match begun {
             Ok(begun) => {
                 self.lock.set_released();
                 Ok((self.lock, begun))

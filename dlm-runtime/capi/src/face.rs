@@ -52,6 +52,12 @@ impl Face for CFace {
     const RUNS_IN_WAITS: bool = true;
     const HAS_HANDLES: bool = false;
 
+    #[inline]
+    fn keep_plain(place: &mut LockData, lock: &mut LockData) {
+        // All of it is plain data.
+        *place = std::mem::take(lock);
+    }
+
     fn learned(callback: &CallerLksb, id: LockId) {
         callback.set_id(id.0);
     }
@@ -97,10 +103,14 @@ impl Face for CFace {
     }
 
     fn run(driver: &Session, token: Token, due: DueAst) {
-        let DueAst { lksbs, report, ast, is_gone } = due;
-        if is_gone {
+        if due.is_gone {
             driver.state().core.settle(token);
         }
+        Self::run_gone(driver, due);
+    }
+
+    fn run_gone(_: &Session, due: DueAst) {
+        let DueAst { lksbs, report, ast, .. } = due;
         for lksb in lksbs.into_iter().flatten() {
             lksb.finish(&report);
         }

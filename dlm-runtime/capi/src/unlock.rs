@@ -1,5 +1,6 @@
 //! Unlocks and cancels.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
@@ -25,6 +26,12 @@ const OF_UNLOCK: LockFlags = LockFlags::CANCEL
 /// have read its end.
 const SHARED_PATIENCE: Duration = Duration::from_millis(300);
 
+/// Finds a lock, with the table locked.
+type Find<'a> = &'a mut dyn FnMut(&State<CFace>) -> Option<Token>;
+
+/// Is told that its unlock was begun.
+type Begin<'a> = &'a mut dyn FnMut(&mut LockData);
+
 /// An unlock or cancel call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnlockCall {
@@ -45,6 +52,27 @@ impl UnlockCall {
             return Err(Errno(EINVAL));
         }
         Ok(is_cancel)
+    }
+
+    /// Begins it as the unlock of a plain lock, if it is plain itself.
+    #[inline]
+    fn plainly<T>(
+        &self,
+        former: &mut Option<Former>,
+        begin: impl FnOnce(Find<'_>, Begin<'_>) -> Option<T>,
+    ) -> Option<T> {
+        if !(self.flags - LockFlags::WAIT).is_empty() {
+            return None;
+        }
+        let found = Cell::new(None);
+        let mut find = |state: &State<CFace>| {
+            found.set(state.core.by_id(LockId(self.id)));
+            found.get()
+        };
+        let mut begun = |lock: &mut LockData| {
+            *former = found.get().map(|token| Former::of(token, lock, self));
+        };
+        begin(&mut find, &mut begun)
     }
 
     fn unlocking(&self, is_first: bool) -> Unlocking {
@@ -70,9 +98,13 @@ struct Former {
 impl Former {
     /// Takes the status block, and gives the lock's AST another argument if there is one.
     fn take(state: &mut State<CFace>, token: Token, call: &UnlockCall) -> Self {
-        let status = call.lksb.begin();
         let mut none = LockData::default();
-        let lock = state.core.face_mut(token).unwrap_or(&mut none);
+        Self::of(token, state.core.face_mut(token).unwrap_or(&mut none), call)
+    }
+
+    /// The same, for who has what is kept for the lock.
+    fn of(token: Token, lock: &mut LockData, call: &UnlockCall) -> Self {
+        let status = call.lksb.begin();
         let (ast, calls) = (lock.ast, lock.calls);
         if let (Some(ast), Some(argument)) = (ast, call.argument) {
             lock.ast = Some(ast.with_argument(argument));
@@ -95,13 +127,17 @@ pub(crate) fn start(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
         return Ok(Cancelling::begin(session, call, false).map(|_| ())?);
     }
     let mut former = None;
-    let mut user = None;
-    let begun = unlocking(session, call, |is_first| {
-        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
-            *user = Some(Notify::Callback(call.lksb.without_lvb()));
-            prepare(state, call, is_first, &mut former, user, out)
-        };
-        session.call_start(prepare, &mut user, None)
+    let mut user = Some(Notify::Callback(call.lksb.without_lvb()));
+    let plain =
+        call.plainly(&mut former, |find, begun| session.unlock_start_plain(find, begun, &mut user));
+    let begun = plain.unwrap_or_else(|| {
+        unlocking(session, call, |is_first| {
+            let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+                *user = Some(Notify::Callback(call.lksb.without_lvb()));
+                prepare(state, call, is_first, &mut former, user, out)
+            };
+            session.call_start(prepare, &mut user, None)
+        })
     });
     match (begun, former) {
         (Err(kind), former) => {
@@ -120,11 +156,14 @@ pub(crate) fn wait(session: &Session, call: &UnlockCall) -> Result<c_int, Errno>
         return wait_for_cancel(session, call);
     }
     let mut former = None;
-    let end = unlocking(session, call, |is_first| {
-        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
-            prepare(state, call, is_first, &mut former, user, out)
-        };
-        session.call_wait(prepare, None)
+    let plain = call.plainly(&mut former, |find, begun| session.unlock_wait_plain(find, begun));
+    let end = plain.unwrap_or_else(|| {
+        unlocking(session, call, |is_first| {
+            let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+                prepare(state, call, is_first, &mut former, user, out)
+            };
+            session.call_wait(prepare, None)
+        })
     });
     match (end, former) {
         (Err(kind), Some(former)) => {

@@ -8,6 +8,7 @@ use crate::deadline::Alarms;
 use crate::entry::Entry;
 use crate::follow::Failure;
 use crate::index::{Index, hash_bytes, hash_number};
+
 use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
 use crate::submission::What;
 use crate::table::Table;
@@ -90,8 +91,7 @@ pub struct Core<O, L> {
     pub(crate) rules: Rules,
     pub(crate) table: Table<Entry<O, L>>,
     pub(crate) alarms: Alarms,
-    ids: Option<Index>,
-    names: Option<Index>,
+    pub(crate) indices: Indices,
     pub(crate) counts: Counts,
     pub(crate) in_flight: usize,
     pub(crate) noticed: usize,
@@ -99,6 +99,73 @@ pub struct Core<O, L> {
     pub(crate) released: usize,
     pub(crate) is_shared: bool,
     pub(crate) has_ended: bool,
+    /// Plain operations can be begun: see [`Core::lock_plain`].
+    pub(crate) may_be_plain: bool,
+}
+
+/// What locks are looked up by beside their token.
+#[derive(Debug)]
+pub(crate) struct Indices {
+    ids: Option<Index>,
+    names: Option<Index>,
+    are_kept: bool,
+}
+
+impl Indices {
+    fn new(has_ids: bool, has_names: bool) -> Self {
+        Self {
+            ids: has_ids.then(Index::default),
+            names: has_names.then(Index::default),
+            are_kept: has_ids || has_names,
+        }
+    }
+
+    /// Whether there is any.
+    #[inline]
+    pub(crate) const fn are_kept(&self) -> bool {
+        self.are_kept
+    }
+
+    /// A lock was granted whose request is not in flight any more.
+    #[inline(always)]
+    pub(crate) fn enter<O, L>(&mut self, entry: &mut Entry<O, L>, token: Token) {
+        if self.are_kept {
+            self.add(entry, token);
+        }
+    }
+
+    #[inline(never)]
+    fn add<O, L>(&mut self, entry: &mut Entry<O, L>, token: Token) {
+        let id = entry.state.id().0;
+        if let Some(ids) = self.ids.as_mut().filter(|_| !entry.has_id && id != 0) {
+            entry.has_id = true;
+            ids.insert(hash_number(id), token.index());
+        }
+        if let Some(names) = self.names.as_mut().filter(|_| !entry.is_listed) {
+            entry.is_listed = true;
+            names.insert(hash_bytes(&entry.name), token.index());
+        }
+    }
+
+    /// A lock is being unlocked, or is gone.
+    #[inline(always)]
+    pub(crate) fn leave<O, L>(&mut self, entry: &mut Entry<O, L>, token: Token) {
+        if entry.has_id | entry.is_listed {
+            self.remove(entry, token);
+        }
+    }
+
+    #[inline(never)]
+    fn remove<O, L>(&mut self, entry: &mut Entry<O, L>, token: Token) {
+        if let Some(ids) = self.ids.as_mut().filter(|_| entry.has_id) {
+            entry.has_id = false;
+            ids.remove(token.index());
+        }
+        if let Some(names) = self.names.as_mut().filter(|_| entry.is_listed) {
+            entry.is_listed = false;
+            names.remove(token.index());
+        }
+    }
 }
 
 /// A view of one lock.
@@ -143,8 +210,7 @@ impl<O, L: Default> Core<O, L> {
             rules,
             table: Table::new(abi.width),
             alarms: Alarms::default(),
-            ids: has_ids.then(Index::default),
-            names: has_names.then(Index::default),
+            indices: Indices::new(has_ids, has_names),
             counts: Counts::default(),
             in_flight: 0,
             noticed: 0,
@@ -152,6 +218,7 @@ impl<O, L: Default> Core<O, L> {
             released: 0,
             is_shared: false,
             has_ended: false,
+            may_be_plain: abi == Abi::V6_64,
         }
     }
 
@@ -272,7 +339,16 @@ impl<O, L: Default> Core<O, L> {
         self.table.get_mut(token).map(|entry| &mut entry.face)
     }
 
-    /// The driver's data for the operation of this number, unless it was given up.
+    /// What the driver keeps for the operation of this number, if it is the one in flight and was not
+    /// given up.
+    #[inline]
+    #[must_use]
+    pub fn user(&self, token: Token, serial: u64) -> Option<&O> {
+        let entry = self.table.get(token)?;
+        entry.user.as_ref().filter(|_| entry.serial == serial)
+    }
+
+    /// What the driver keeps for the operation of this number, unless it was given up.
     pub fn user_mut(&mut self, token: Token, serial: u64) -> Option<&mut O> {
         let entry = self.table.get_mut(token)?;
         if entry.serial == serial && entry.state.op().is_some() {
@@ -367,12 +443,6 @@ impl<O, L: Default> Core<O, L> {
         Some(&mut entry.face)
     }
 
-    /// Whether locks are looked up by anything but their token.
-    #[inline]
-    pub(crate) const fn has_indices(&self) -> bool {
-        self.ids.is_some() || self.names.is_some()
-    }
-
     /// The words that name a lock in requests and results.
     #[inline]
     pub(crate) fn cookies(&self, token: Token, notices: bool) -> Result<Cookies, Rejected> {
@@ -383,6 +453,7 @@ impl<O, L: Default> Core<O, L> {
     /// this one. From now on the kernel decides whether an operation is still in flight.
     pub fn set_shared(&mut self) {
         self.is_shared = true;
+        self.may_be_plain = false;
     }
 
     /// This is a forked child, the process `owner`. It goes on with the locks that its parent had,
@@ -424,6 +495,7 @@ impl<O, L: Default> Core<O, L> {
     /// that nobody wants any more are gone.
     pub fn end(&mut self) -> Vec<(Token, Kind, O)> {
         self.has_ended = true;
+        self.may_be_plain = false;
         self.in_flight = 0;
         self.left_over = 0;
         self.alarms = Alarms::default();
@@ -443,7 +515,7 @@ impl<O, L: Default> Core<O, L> {
     #[must_use]
     pub fn by_id(&self, id: LockId) -> Option<Token> {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| entry.state.id() == id);
-        let slot = self.ids.as_ref()?.find(hash_number(id.0), is_it)?;
+        let slot = self.indices.ids.as_ref()?.find(hash_number(id.0), is_it)?;
         self.table.at(slot).map(|(token, _)| token)
     }
 
@@ -453,16 +525,19 @@ impl<O, L: Default> Core<O, L> {
     #[must_use]
     pub fn knows_resource(&self, name: &[u8]) -> bool {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
-        self.names.as_ref().is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
+        self.indices
+            .names
+            .as_ref()
+            .is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
     }
 
     /// A lock has learned its id.
     #[inline]
     pub(crate) fn note_id(&mut self, token: Token, id: LockId) {
-        let Some(entry) = self.table.get_mut(token) else { return };
+        let Some(entry) = self.table.get_as_it_is(token) else { return };
         entry.state.note_id(id);
         let id = entry.state.id();
-        if entry.has_id || id.0 == 0 || entry.is_gone() || self.ids.is_none() {
+        if entry.has_id || id.0 == 0 || entry.is_gone() || self.indices.ids.is_none() {
             return;
         }
         // A request that failed at once may hear of its id when that is another lock's already.
@@ -470,7 +545,7 @@ impl<O, L: Default> Core<O, L> {
         if is_doubtful && self.by_id(id).and_then(|other| self.mode(other)).is_some() {
             return;
         }
-        if let (Some(ids), Some(entry)) = (&mut self.ids, self.table.get_mut(token)) {
+        if let (Some(ids), Some(entry)) = (&mut self.indices.ids, self.table.get_as_it_is(token)) {
             entry.has_id = true;
             ids.insert(hash_number(id.0), token.index());
         }
@@ -479,8 +554,8 @@ impl<O, L: Default> Core<O, L> {
     /// The id of a lock may be that of another one from now on.
     #[inline]
     pub(crate) fn forget_id(&mut self, token: Token) {
-        if let Some(ids) = &mut self.ids {
-            if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.has_id) {
+        if let Some(ids) = &mut self.indices.ids {
+            if let Some(entry) = self.table.get_as_it_is(token).filter(|entry| entry.has_id) {
                 entry.has_id = false;
                 ids.remove(token.index());
             }
@@ -498,8 +573,8 @@ impl<O, L: Default> Core<O, L> {
     /// A lock was granted.
     #[inline]
     pub(crate) fn list(&mut self, token: Token) {
-        if let Some(names) = &mut self.names {
-            if let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_listed) {
+        if let Some(names) = &mut self.indices.names {
+            if let Some(entry) = self.table.get_as_it_is(token).filter(|entry| !entry.is_listed) {
                 entry.is_listed = true;
                 names.insert(hash_bytes(&entry.name), token.index());
             }
@@ -510,7 +585,7 @@ impl<O, L: Default> Core<O, L> {
     /// may be any moment.
     #[inline]
     pub(crate) fn list_new(&mut self, token: Token) {
-        if self.names.is_some() {
+        if self.indices.names.is_some() {
             let entry = self.table.get(token);
             let is_there = |entry: &Entry<O, L>| {
                 let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
@@ -525,8 +600,8 @@ impl<O, L: Default> Core<O, L> {
     /// A lock is being unlocked, or is gone.
     #[inline]
     pub(crate) fn unlist(&mut self, token: Token) {
-        if let Some(names) = &mut self.names {
-            if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.is_listed) {
+        if let Some(names) = &mut self.indices.names {
+            if let Some(entry) = self.table.get_as_it_is(token).filter(|entry| entry.is_listed) {
                 entry.is_listed = false;
                 names.remove(token.index());
             }

@@ -170,7 +170,7 @@ impl<O, L> Entry<O, L> {
 
     /// Whether nothing out of the ordinary is known of the operation in flight.
     #[inline(always)]
-    pub(crate) fn is_plain(&self) -> bool {
+    pub(crate) fn is_usual(&self) -> bool {
         let is_odd = self.under.is_some()
             | self.queued.is_some()
             | self.lost.is_some()

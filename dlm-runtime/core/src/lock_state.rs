@@ -101,6 +101,24 @@ impl LockState {
         self.xid = xid;
     }
 
+    /// Starts a plain operation: see the module `plain` of the crate.
+    #[inline(always)]
+    pub(crate) fn begin_plain(&mut self, kind: Kind, mode: Mode, flags: LockFlags) {
+        self.op = Some(Operation { kind, mode, flags });
+    }
+
+    /// Ends one.
+    #[inline(always)]
+    pub(crate) fn end_plain(&mut self, granted: Option<Mode>) {
+        self.op = None;
+        self.granted = granted;
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_id(&mut self, id: LockId) {
+        self.id = id;
+    }
+
     /// Makes it an orphan that is being adopted.
     pub(crate) fn adopt(&mut self, mode: Mode, flags: LockFlags) {
         self.request(mode, flags, 0);

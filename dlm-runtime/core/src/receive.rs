@@ -46,9 +46,9 @@ pub struct Report<O> {
     pub follow: bool,
 }
 
-/// The plain end of an operation, with what is kept of it where it is.
+/// The usual end of an operation, with what is kept of it where it is.
 #[derive(Debug)]
-pub struct Plain<'a, O, L> {
+pub struct Usual<'a, O, L> {
     /// The lock.
     pub token: Token,
     /// The number of the operation.
@@ -156,19 +156,19 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// Takes in a result if it is the plain end of an operation, as it is for most: one that
-    /// nothing was written over, that nobody has given up, and that nothing waits behind. `None`:
-    /// nothing has happened, and the result is still for [`Core::receive`].
+    /// Takes in a result if it is the usual end of an operation, as it is for most: one that nothing
+    /// was written over, that nobody has given up, and that nothing waits behind. `None`: nothing has
+    /// happened, and the result is still for [`Core::receive`].
     ///
-    /// `accepted`: a submission that the kernel has accepted before it gave this result, as a lock
-    /// of this id if it is a new one. The result must be that of its operation, and then this takes
-    /// the place of [`Core::accepted`], too.
-    #[inline(always)]
-    pub fn receive_plain(
+    /// `accepted`: a submission that the kernel has accepted before it gave this result, as a lock of
+    /// this id if it is a new one. The result must be that of its operation, and then this takes the
+    /// place of [`Core::accepted`], too.
+    #[inline]
+    pub fn receive_usual(
         &mut self,
         accepted: Option<(&Ticket, Option<LockId>)>,
         bytes: &[u8],
-    ) -> Option<Plain<'_, O, L>> {
+    ) -> Option<Usual<'_, O, L>> {
         let result = LockResult::decode(self.abi, bytes).ok()?;
         let Ok(Event::Completion { token, status, lock, flags, lvb }) =
             result.event(self.abi.width)
@@ -178,10 +178,10 @@ impl<O, L: Default> Core<O, L> {
         let entry = self.table.get_mut(token)?;
         let op = entry.state.op()?;
         let (kind, serial) = (op.kind, entry.serial);
-        let is_plain = u64::from(entry.owner) == result.lksb
-            && entry.is_plain()
+        let is_usual = u64::from(entry.owner) == result.lksb
+            && entry.is_usual()
             && (kind != Kind::Unlock || status == LockStatus::Unlocked);
-        if !is_plain {
+        if !is_usual {
             return None;
         }
         let mut is_new = kind == Kind::Request;
@@ -210,11 +210,11 @@ impl<O, L: Default> Core<O, L> {
             entry.blocked = None;
         }
         let is_gone = ended.mode.is_none();
-        if self.has_indices() && (is_gone || is_new) {
+        if self.indices.are_kept() && (is_gone || is_new) {
             self.index(token, kind, is_gone);
         }
         let entry = self.table.get_mut(token)?;
-        Some(Plain {
+        Some(Usual {
             token,
             serial,
             kind,

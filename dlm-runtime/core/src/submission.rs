@@ -45,6 +45,14 @@ impl What {
 }
 
 impl Ticket {
+    /// That of a plain operation ([`Core::lock_plain`](crate::Core::lock_plain),
+    /// [`Core::unlock_plain`](crate::Core::unlock_plain)); the request of a lock has the number 0.
+    #[must_use]
+    pub const fn plain(token: Token, serial: u64) -> Self {
+        let what = if serial == 0 { What::Request } else { What::Unlock };
+        Self { token, serial, what }
+    }
+
     /// Whether the submission makes a new lock, which a kernel may have to be asked for one at a
     /// time (#two-resources-of-one-name).
     #[must_use]

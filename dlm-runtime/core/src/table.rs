@@ -11,10 +11,16 @@ use dlm_proto::{PointerWidth, Token};
 struct Slot<T> {
     generation: u32,
     is_used: bool,
+    /// Of the entry nothing was changed but by who has it from [`Table::insert_plain`] or
+    /// [`Table::plain`].
+    is_plain: bool,
     entry: T,
 }
 
 /// A slab with generations. Entries stay where they are: what is large is not moved.
+///
+/// An entry is plain as long as nobody has it from [`Table::get_mut`]. Whoever uses plain entries only
+/// knows that all else in them is as by default.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     slots: Vec<Slot<T>>,
@@ -37,6 +43,23 @@ impl<T: Default> Table<T> {
         };
         let slot = self.slots.get_mut(at(index))?;
         slot.is_used = true;
+        slot.is_plain = false;
+        Some((Token::new(index, slot.generation), &mut slot.entry))
+    }
+
+    /// Takes a free slot for a plain entry. It is as the last user of a plain one has left it, or the
+    /// default one.
+    #[inline(always)]
+    pub(crate) fn insert_plain(&mut self) -> Option<(Token, &mut T)> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.grow()?,
+        };
+        let slot = self.slots.get_mut(at(index))?;
+        slot.is_used = true;
+        if !slot.is_plain {
+            slot.make_plain();
+        }
         Some((Token::new(index, slot.generation), &mut slot.entry))
     }
 
@@ -46,7 +69,8 @@ impl<T: Default> Table<T> {
         if index > Token::max_index(self.width) {
             return None;
         }
-        self.slots.push(Slot { generation: 1, is_used: false, entry: T::default() });
+        let entry = T::default();
+        self.slots.push(Slot { generation: 1, is_used: false, is_plain: true, entry });
         // So that nothing is allocated when it is freed.
         self.free.reserve(self.slots.len());
         Some(index)
@@ -54,6 +78,22 @@ impl<T: Default> Table<T> {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(at(token.index()))?;
+        slot.is_plain = false;
+        (slot.is_used && slot.generation == token.generation()).then_some(&mut slot.entry)
+    }
+
+    /// An entry, if it is a plain one.
+    #[inline(always)]
+    pub(crate) fn plain(&mut self, token: Token) -> Option<&mut T> {
+        let slot = self.slots.get_mut(at(token.index()))?;
+        let is_it = slot.is_used && slot.is_plain && slot.generation == token.generation();
+        is_it.then_some(&mut slot.entry)
+    }
+
+    /// As [`Table::get_mut`], for who leaves a plain entry as the users of such want it.
+    #[inline]
+    pub(crate) fn get_as_it_is(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.slots.get_mut(at(token.index()))?;
         (slot.is_used && slot.generation == token.generation()).then_some(&mut slot.entry)
     }
@@ -71,7 +111,7 @@ impl<T: Default> Table<T> {
     }
 
     /// Frees a slot. Its entry stays as it is, for the next user.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn remove(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.slots.get_mut(at(token.index()))?;
         if !slot.is_used || slot.generation != token.generation() {
@@ -99,7 +139,18 @@ impl<T: Default> Table<T> {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Token, &mut T)> {
         let slots = (0..).zip(&mut self.slots).filter(|(_, slot)| slot.is_used);
-        slots.map(|(index, slot)| (Token::new(index, slot.generation), &mut slot.entry))
+        slots.map(|(index, slot)| {
+            slot.is_plain = false;
+            (Token::new(index, slot.generation), &mut slot.entry)
+        })
+    }
+}
+
+impl<T: Default> Slot<T> {
+    #[cold]
+    fn make_plain(&mut self) {
+        self.entry = T::default();
+        self.is_plain = true;
     }
 }
 

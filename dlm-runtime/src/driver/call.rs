@@ -7,14 +7,16 @@ use dlm_core::{
     CancelStep, Failure, Follow, NewLock, Queueing, Refusal, Rejected, Submission, Ticket,
     Unlocking,
 };
-use dlm_proto::{Command, LockId, NodeId, Request, Token};
+use dlm_proto::{Command, LockId, LockStatus, NodeId, Request, Token};
 use dlm_sys::{Accepted, Call, Errno};
 
 use super::device::Device;
 use super::face::{Due, Face, Notify};
+use super::plain::{Rest, plain_completion};
 use super::read::{Read, Role};
 use super::{Driver, State};
 use crate::error::ErrorKind;
+use crate::sync::MutexGuard;
 use crate::trace;
 
 /// Results read for what is left over of a lock that was dropped.
@@ -63,6 +65,25 @@ impl Begun {
     }
 }
 
+/// Whether nothing out of the ordinary is asked for. What must hold for the flags others know.
+#[inline(always)]
+const fn is_plain(new: &NewLock<'_>, deadline: Option<Instant>) -> bool {
+    !new.notices && new.xid == 0 && deadline.is_none()
+}
+
+#[inline(always)]
+fn write(
+    device: &Device,
+    command: Command,
+    bytes: &[u8],
+) -> Result<Option<LockId>, dlm_sys::Error> {
+    let accepted = trace::timed_write(command, || device.submit(command, bytes))?;
+    Ok(match accepted {
+        Accepted::Lock(id) => Some(id),
+        Accepted::Done => None,
+    })
+}
+
 impl<F: Face> Driver<F> {
     /// Writes a submission. Nothing is locked meanwhile: the kernel may block here for a recovery.
     #[inline(always)]
@@ -71,18 +92,13 @@ impl<F: Face> Driver<F> {
         device: &Device,
         submission: &Submission,
     ) -> Result<Option<LockId>, dlm_sys::Error> {
-        let command = submission.command();
-        let accepted = trace::timed_write(command, || device.submit(command, submission.bytes()))?;
-        Ok(match accepted {
-            Accepted::Lock(id) => Some(id),
-            Accepted::Done => None,
-        })
+        write(device, submission.command(), submission.bytes())
     }
 
     /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource,
     /// and such requests are kept apart.
     #[inline(always)]
-    fn write_new(
+    pub(crate) fn write_new(
         &self,
         device: &Device,
         submission: &Submission,
@@ -90,21 +106,22 @@ impl<F: Face> Driver<F> {
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
         if is_first {
-            return self.write_first(device, submission, deadline);
+            return self.write_first(device, submission.command(), submission.bytes(), deadline);
         }
         Ok(self.write(device, submission)?)
     }
 
     #[inline(never)]
-    fn write_first(
+    pub(crate) fn write_first(
         &self,
         device: &Device,
-        submission: &Submission,
+        command: Command,
+        bytes: &[u8],
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
         let is_open = || self.check_removed();
         let _turn = self.first_requests.enter(device, &self.name, deadline, is_open)?;
-        Ok(self.write(device, submission)?)
+        Ok(write(device, command, bytes)?)
     }
 
     /// Begins a lock. `face` is taken if that succeeds.
@@ -144,8 +161,23 @@ impl<F: Face> Driver<F> {
         new: &NewLock<'_>,
         face: &mut F::Lock,
         deadline: Option<Instant>,
-        told: impl FnOnce(LockId),
+        told: impl Fn(LockId),
     ) -> Result<(Begun, Result<crate::Completion, ErrorKind>), ErrorKind> {
+        if is_plain(new, deadline) {
+            let keep = |place: &mut F::Lock| F::keep_plain(place, face);
+            if let Some((token, end)) = self.lock_plain(new.name, new.mode, new.flags, keep, &told)
+            {
+                let begun = Begun { token, serial: 0 };
+                let mode = |status| (status == LockStatus::Granted).then_some(new.mode);
+                return match end {
+                    Ok(status) => Ok((begun, Ok(plain_completion(status, mode(status))))),
+                    Err(rest) => match *rest {
+                        Rest::Refused(kind) => Err(kind),
+                        Rest::Ended(end) => Ok((begun, end)),
+                    },
+                };
+            }
+        }
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
@@ -156,7 +188,7 @@ impl<F: Face> Driver<F> {
             Ok(id) => {
                 trace::requested(new.name, new.mode, new.flags);
                 id.map(told);
-                Ok((begun, self.finish(&device, &ticket, id, deadline)))
+                Ok((begun, self.finish(&ticket, id, deadline)))
             }
             Err(kind) => Err(self.take_back_for(&ticket, kind, &mut None)),
         }
@@ -175,6 +207,13 @@ impl<F: Face> Driver<F> {
         face: &mut F::Lock,
         deadline: Option<Instant>,
     ) -> Result<Begun, ErrorKind> {
+        if is_plain(new, deadline) {
+            let keep = |place: &mut F::Lock| F::keep_plain(place, face);
+            let started = self.start_lock_plain(new.name, new.mode, new.flags, user, keep);
+            if let Some(started) = started {
+                return started.map(|token| Begun { token, serial: 0 });
+            }
+        }
         let device = self.slot.get()?;
         let is_task = matches!(user, Some(Notify::Task(_)));
         let mut submission = Submission::new();
@@ -260,7 +299,7 @@ impl<F: Face> Driver<F> {
         }
         let ticket = submission.ticket();
         match self.write(&device, &submission) {
-            Ok(id) => self.finish(&device, &ticket, id, deadline),
+            Ok(id) => self.finish(&ticket, id, deadline),
             Err(error) => Err(self.take_back(&ticket, error, &mut None)),
         }
     }
@@ -456,9 +495,17 @@ impl<F: Face> Driver<F> {
 
     /// The kernel has accepted a submission. Writes what follows.
     fn accepted(&self, submission: &mut Submission, id: Option<LockId>) {
-        let ticket = submission.ticket();
-        let mut state = self.state();
-        let follow = state.core.accepted(&ticket, id);
+        self.accepted_with(self.state(), &submission.ticket(), id);
+    }
+
+    /// The same, for who has the table locked.
+    pub(crate) fn accepted_with(
+        &self,
+        mut state: MutexGuard<'_, State<F>>,
+        ticket: &Ticket,
+        id: Option<LockId>,
+    ) {
+        let follow = state.core.accepted(ticket, id);
         if let (false, Some(id)) = (F::HAS_HANDLES, id) {
             let user = state.core.user_mut(ticket.token, ticket.serial);
             if let Some(Notify::Callback(callback)) = user {
@@ -556,7 +603,7 @@ impl<F: Face> Driver<F> {
 
     /// As [`Driver::take_back`], also for what kept it from being written.
     #[cold]
-    fn take_back_for(
+    pub(crate) fn take_back_for(
         &self,
         ticket: &Ticket,
         why: ErrorKind,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Driver;
 use super::face::{Due, Face};
-use super::read::{Read, Role};
+use super::read::Read;
 use super::wait::earliest;
 use crate::error::ErrorKind;
 use crate::sync::atomic::Ordering;
@@ -28,11 +28,16 @@ impl<F: Face> Driver<F> {
             self.check_removed()?;
             return Err(kind);
         }
-        if self.has_overdue() {
+        let (next, mut expected) = {
+            let state = self.state();
+            (state.core.next_alarm(), state.core.expected())
+        };
+        if next.is_some_and(|next| next <= self.time_now()) {
             self.serve_alarms()?;
+            expected = self.state().core.expected();
         }
         self.do_chores();
-        let mut budget = READ_BUDGET;
+        let budget = READ_BUDGET.max(expected.saturating_mul(2));
         let mut turn = 0;
         while turn < budget {
             if self.check_fork().is_err() {
@@ -45,26 +50,27 @@ impl<F: Face> Driver<F> {
                 turn += 1;
                 continue;
             }
-            let expected = self.state().core.expected();
-            if turn == 0 {
-                budget = budget.max(2 * expected);
-            } else if expected == 0 {
+            if turn > 0 && expected == usize::MAX {
+                expected = self.state().core.expected();
+            }
+            if turn > 0 && expected == 0 {
                 // Saves the read that would only say that nothing is left.
                 return Ok(self.end_turn(ran));
             }
-            match self.read(Role::Other) {
-                Ok(Read::Due(due)) => {
+            match self.read_and_run(&mut expected) {
+                Ok(None) => ran += 1,
+                Ok(Some(Read::Due(due))) => {
                     self.run(due);
                     ran += 1;
                 }
-                Ok(Read::Effects(effects)) => {
+                Ok(Some(Read::Effects(effects))) => {
                     if let Some(due) = self.apply(*effects, true) {
                         self.run(due);
                         ran += 1;
                     }
                 }
-                Ok(Read::Handled | Read::Mine(..)) => {}
-                Ok(Read::Empty) => {
+                Ok(Some(Read::Handled | Read::Mine(..))) => {}
+                Ok(Some(Read::Empty)) => {
                     if turn == 0 {
                         self.check_removed()?;
                     }

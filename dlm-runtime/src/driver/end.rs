@@ -57,8 +57,11 @@ impl<F: Face> Driver<F> {
             let mut state = self.state();
             let users = state.core.end();
             state.delivered = 0;
+            // Not the last one: it is in hand here.
+            state.device = None;
             users
         };
+        *lock(&self.gate) = None;
         let (mut threads, mut tasks, mut callbacks) = (Vec::new(), Vec::new(), Vec::new());
         for (token, _, user) in users {
             match user {

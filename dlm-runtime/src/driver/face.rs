@@ -29,6 +29,10 @@ pub trait Face: Sized + Send + Sync + 'static {
     /// Whether each lock has a handle, whose drop releases it.
     const HAS_HANDLES: bool;
 
+    /// Puts what is kept for a lock that asks for no blocking notices into its place, where what was kept
+    /// for another such lock may be.
+    fn keep_plain(place: &mut Self::Lock, lock: &mut Self::Lock);
+
     /// The kernel has accepted the request for a lock, as one of this id. Called for faces without
     /// handles, with the table locked, unless the request has ended already.
     fn learned(_callback: &Self::Callback, _id: LockId) {}
@@ -57,6 +61,17 @@ pub trait Face: Sized + Send + Sync + 'static {
 
     /// Runs a completion callback, in a thread of which nothing is held.
     fn run(driver: &Driver<Self>, token: Token, due: Self::Due);
+
+    /// Runs the completion callback of a lock that has left the table, and has no handle any more, in the
+    /// same way.
+    fn run_gone(driver: &Driver<Self>, due: Self::Due);
+
+    /// Runs one that was due just now, by a result that this thread has read: no handle was dropped
+    /// since then.
+    #[inline]
+    fn run_at_once(driver: &Driver<Self>, token: Token, due: Self::Due) {
+        Self::run(driver, token, due);
+    }
 
     /// Runs the blocking callback of a lock, in the same way.
     fn run_blocking(driver: &Driver<Self>, token: Token, mode: Mode);
@@ -88,6 +103,15 @@ pub enum Notify<F: Face> {
 }
 
 impl<F: Face> Notify<F> {
+    /// The callback, if it is one.
+    #[inline]
+    pub(crate) fn into_callback(self) -> Option<F::Callback> {
+        match self {
+            Self::Callback(callback) => Some(callback),
+            Self::Thread(_) | Self::Task(_) => None,
+        }
+    }
+
     /// Whether somebody must read the completion who is not the one that waits for it.
     pub(crate) const fn needs_delivery(&self) -> bool {
         !matches!(self, Self::Thread(_))
@@ -98,6 +122,7 @@ impl<F: Face> Notify<F> {
 pub enum Due<F: Face> {
     /// A completion callback.
     Completion(Token, F::Due),
+
     /// The blocking callback of a lock.
     Blocking(Token, Mode),
 }

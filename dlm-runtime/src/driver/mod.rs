@@ -3,7 +3,7 @@
 //! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of
 //! this crate, or the C libraries (`dlm-runtime/capi`).
 //!
-//! * `call`: what is asked for, and what is written for it.
+//! * `call`: what is asked for, and what is written for it; `plain`: the commonest of that.
 //! * `read`, `effects`: a result, and what is left to do when nothing is locked.
 //! * `wait`, `wait_queue`: threads that wait in a call.
 //! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
@@ -33,6 +33,7 @@ mod fork;
 mod lazy_signal;
 #[cfg(not(dlm_model))]
 mod open;
+mod plain;
 pub(crate) mod read;
 mod readiness;
 mod settler;
@@ -73,6 +74,7 @@ pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
 #[cfg(not(dlm_model))]
 pub use self::fork::Frozen;
+pub(crate) use self::plain::Rest;
 pub use self::wait::OthersEnd;
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
@@ -89,6 +91,8 @@ pub struct State<F: Face> {
     pub(crate) last_observer: u64,
     /// The time when operations began, for those who trace.
     pub(crate) clock: Clock,
+    /// That of [`Slot`], for who has the table locked anyway.
+    pub(crate) device: Option<Arc<Device>>,
 }
 
 /// What a driver is made with.
@@ -104,6 +108,9 @@ pub struct DriverOptions {
     /// The driver may start threads for what is left over.
     pub has_threads: bool,
 }
+
+/// Where results are read, until the end of the lockspace.
+pub(crate) type Gate = Option<Arc<Device>>;
 
 /// An open lockspace.
 pub struct Driver<F: Face> {
@@ -122,8 +129,9 @@ pub struct Driver<F: Face> {
     pub(crate) slot: Slot,
     first_requests: FirstRequests,
     pub(crate) state: Mutex<State<F>>,
-    /// Held for the length of one read and its routing: one reader at a time, in order.
-    gate: Mutex<()>,
+    /// Held for the length of one read and its routing: one reader at a time, in order. The device of
+    /// [`Slot`] is in it, so that whoever reads has it at hand.
+    gate: Mutex<Gate>,
     pub(crate) waits: WaitQueue,
     pub(crate) due: DueQueue<F>,
     pub(crate) readiness: Readiness,
@@ -189,7 +197,9 @@ impl<F: Face> Driver<F> {
 
     fn of(parts: Parts<F>) -> Arc<Self> {
         let Parts { writer, name, minor, manager, core_options, has_threads, .. } = parts;
-        let Parts { start, slot, first_requests, state, due, readiness, .. } = parts;
+        let Parts { start, slot, first_requests, mut state, due, readiness, .. } = parts;
+        state.device = slot.get().ok();
+        let gate = state.device.clone();
         Arc::new_cyclic(|weak_self| Self {
             weak_self: Weak::clone(weak_self),
             writer,
@@ -202,7 +212,7 @@ impl<F: Face> Driver<F> {
             slot,
             first_requests,
             state: Mutex::new(state),
-            gate: Mutex::new(()),
+            gate: Mutex::new(gate),
             waits: WaitQueue::default(),
             due,
             readiness,
@@ -263,6 +273,7 @@ impl<F: Face> State<F> {
             observers: Vec::new(),
             last_observer: 0,
             clock: Default::default(),
+            device: None,
         }
     }
 

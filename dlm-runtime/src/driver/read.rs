@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use dlm_core::{Ended, Kind, Lvb, Moved, Plain, Received, Report, Ticket};
+use dlm_core::{Ended, Kind, Lvb, Moved, Received, Report, Ticket, Usual};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
+use dlm_sys::{Call, Errno};
 
 use super::call::Begun;
-use super::device::Device;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
-use super::{Driver, State, Waiter};
+use super::{Driver, Gate, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
@@ -39,26 +39,40 @@ pub(crate) enum Read<F: Face> {
     Effects(Box<Effects<F>>),
 }
 
-/// The one that is told of a plain end.
-enum Routed<F: Face> {
-    /// The reader. Whether the lock leaves the table.
-    Mine(Completion, Left<F>, bool),
+/// Who is told of a usual end.
+pub(crate) enum Routed<F: Face> {
+    /// The reader. The lock, if it leaves the table.
+    Mine(Completion, Left<F>, Option<Token>),
     /// A callback.
     Due(Due<F>),
     /// Somebody else, or the callback of another operation, too.
     Other(Box<Other<F>>),
 }
 
-type Other<F> = (Report<Notify<F>>, Completion, Option<<F as Face>::Due>);
+pub(crate) type Other<F> = (Report<Notify<F>>, Completion, Option<<F as Face>::Due>);
 
-/// Hands the plain end of an operation to the reader, whose operation it is.
+/// Hands the usual end of an operation to whoever it is for.
 #[inline(always)]
-fn route_own<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
-    let Plain { token, kind, ended, lvb, id, user, face, can_settle, .. } = plain;
+fn route_end<F: Face>(
+    end: Usual<'_, Notify<F>, F::Lock>,
+    role: Role,
+    delivered: &mut usize,
+) -> Routed<F> {
+    if end.user.as_ref().is_some_and(Notify::needs_delivery) {
+        *delivered -= 1;
+    }
+    let is_own = role == Role::Waiter(end.token, end.serial);
+    if is_own { route_own(end) } else { route_others(end) }
+}
+
+/// Hands the usual end of an operation to the reader, whose operation it is.
+#[inline(always)]
+fn route_own<F: Face>(end: Usual<'_, Notify<F>, F::Lock>) -> Routed<F> {
+    let Usual { token, kind, ended, lvb, id, user, face, can_settle, .. } = end;
     let completion = completion(&ended, lvb);
     let due = F::ended(face, kind, None, &completion, id);
     if due.is_some() {
-        return other(token, plain.serial, kind, ended, user.take(), completion, due);
+        return other(token, end.serial, kind, ended, user.take(), completion, due);
     }
     let mut left = Left { user: None, lock: None };
     match user.take() {
@@ -69,13 +83,13 @@ fn route_own<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
     if can_settle && !F::is_vacant(face) {
         left.lock = Some(Box::new(std::mem::take(face)));
     }
-    Routed::Mine(completion, left, can_settle)
+    Routed::Mine(completion, left, can_settle.then_some(token))
 }
 
 /// Hands it to whoever else it is for.
 #[inline(always)]
-fn route_others<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
-    let Plain { token, serial, kind, ended, lvb, id, user, face, .. } = plain;
+fn route_others<F: Face>(end: Usual<'_, Notify<F>, F::Lock>) -> Routed<F> {
+    let Usual { token, serial, kind, ended, lvb, id, user, face, .. } = end;
     let completion = completion(&ended, lvb);
     let (callback, user) = match user.take() {
         Some(Notify::Callback(callback)) => (Some(callback), None),
@@ -89,7 +103,7 @@ fn route_others<F: Face>(plain: Plain<'_, Notify<F>, F::Lock>) -> Routed<F> {
 
 #[cold]
 #[inline(never)]
-fn other<F: Face>(
+pub(crate) fn other<F: Face>(
     token: Token,
     serial: u64,
     kind: Kind,
@@ -104,7 +118,7 @@ fn other<F: Face>(
 
 /// The completion that is told of an end.
 #[inline]
-const fn completion(ended: &Ended, lvb: Option<Lvb>) -> Completion {
+pub(crate) const fn completion(ended: &Ended, lvb: Option<Lvb>) -> Completion {
     Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
 }
 
@@ -116,90 +130,129 @@ pub(crate) struct Left<F: Face> {
     lock: Option<Box<F::Lock>>,
 }
 
+/// Reads a result, for who has to tell the core something before the end of the lockspace.
+#[inline(always)]
+pub(crate) fn read_gate(
+    gate: &Gate,
+    buffer: &mut [u8; MAX_RESULT_LEN],
+) -> Result<Option<usize>, dlm_sys::Error> {
+    match gate {
+        Some(device) => device.read_result(buffer),
+        None => Err(dlm_sys::Error::os(Call::ReadResult, Errno::ENODEV)),
+    }
+}
+
+/// What was read, if nobody is to be told of it but its owner.
+#[inline(always)]
+pub(crate) fn usual_bytes<'a, F: Face>(
+    state: &State<F>,
+    len: &Result<Option<usize>, dlm_sys::Error>,
+    buffer: &'a [u8; MAX_RESULT_LEN],
+) -> Option<&'a [u8]> {
+    match *len {
+        Ok(Some(len)) if !IS_ON && state.observers.is_empty() => {
+            Some(buffer.get(..len).unwrap_or(buffer))
+        }
+        _ => None,
+    }
+}
+
 impl<F: Face> Driver<F> {
     /// Reads one result, if there is one, and routes it.
     #[inline(never)]
     pub(crate) fn read(&self, role: Role) -> Result<Read<F>, ErrorKind> {
-        let device = self.slot.get()?;
-        self.read_from(&device, role)
-    }
-
-    /// As [`Driver::read`], for who has the device in hand.
-    pub(crate) fn read_from(&self, device: &Device, role: Role) -> Result<Read<F>, ErrorKind> {
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
+        let Some(device) = &*gate else { return Err(self.no_device(gate)) };
         let len = device.read_result(&mut buffer);
         let mut state = self.state();
-        if let Some(bytes) = self.plain_bytes(&state, &len, &buffer) {
+        if let Some(bytes) = usual_bytes(&state, &len, &buffer) {
             let State { core, delivered, .. } = &mut *state;
-            if let Some(plain) = core.receive_plain(None, bytes) {
-                if plain.user.as_ref().is_some_and(Notify::needs_delivery) {
-                    *delivered -= 1;
-                }
-                let token = plain.token;
-                let is_own = role == Role::Waiter(token, plain.serial);
-                let routed = if is_own { route_own(plain) } else { route_others(plain) };
-                return Ok(match routed {
-                    Routed::Mine(completion, left, can_settle) => {
-                        if can_settle {
-                            core.remove_in_place(token);
-                        }
-                        Read::Mine(completion, left)
-                    }
-                    Routed::Due(due) => Read::Due(due),
-                    Routed::Other(ended) => self.route_other(&mut state, *ended),
-                });
+            if let Some(end) = core.receive_plain(None, bytes) {
+                let routed = route_end(end, role, delivered);
+                return Ok(self.routed(&mut state, routed));
             }
         }
-        self.read_rest(state, gate, len, &buffer, None)
+        self.read_rest(state, gate, len, &buffer, role, None)
+    }
+
+    /// The same, for who runs callbacks: one that is due by the plain end of an operation is run at once,
+    /// and nothing returned. `expected`: what [`Core::expected`](dlm_core::Core::expected) said behind
+    /// that result, otherwise as much as can be.
+    #[inline(always)]
+    pub(crate) fn read_and_run(&self, expected: &mut usize) -> Result<Option<Read<F>>, ErrorKind> {
+        *expected = usize::MAX;
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let Some(device) = &*gate else { return Err(self.no_device(gate)) };
+        let len = device.read_result(&mut buffer);
+        let mut state = self.state();
+        if let Some(bytes) = usual_bytes(&state, &len, &buffer) {
+            let State { core, delivered, .. } = &mut *state;
+            if let Some(end) = core.receive_plain(None, bytes) {
+                let Usual { token, kind, ended, id, user, face, .. } = end;
+                if !matches!(user, Some(Notify::Callback(_))) {
+                    let end = Usual { token, kind, ended, id, user, face, ..end };
+                    let routed = route_end(end, Role::Other, delivered);
+                    return Ok(Some(self.routed(&mut state, routed)));
+                }
+                *delivered -= 1;
+                let callback = user.take().and_then(Notify::into_callback);
+                let due = F::ended(face, kind, callback, &completion(&ended, None), id);
+                let is_unlock = kind == Kind::Unlock;
+                if is_unlock {
+                    // It has no handle any more.
+                    core.remove_plain(token);
+                }
+                *expected = core.expected();
+                drop(state);
+                drop(gate);
+                match due {
+                    Some(due) if is_unlock => F::run_gone(self, due),
+                    Some(due) => F::run_at_once(self, token, due),
+                    None => {}
+                }
+                return Ok(None);
+            }
+        }
+        self.read_rest(state, gate, len, &buffer, Role::Other, None).map(Some)
     }
 
     /// As [`Driver::read`], for the thread that waits for the operation of a submission which the
     /// kernel has just accepted. The core is told that under the same lock.
-    #[inline(always)]
     pub(crate) fn read_own(
         &self,
-        device: &Device,
         ticket: &Ticket,
         id: Option<LockId>,
-    ) -> Result<Completion, Result<Read<F>, ErrorKind>> {
+    ) -> Result<Read<F>, ErrorKind> {
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
-        let len = device.read_result(&mut buffer);
-        let mut state = self.state();
-        if let Some(bytes) = self.plain_bytes(&state, &len, &buffer) {
-            let core = &mut state.core;
-            if let Some(plain) = core.receive_plain(Some((ticket, id)), bytes) {
-                return match route_own(plain) {
-                    Routed::Mine(completion, left, can_settle) => {
-                        if can_settle {
-                            core.remove_in_place(ticket.token);
-                        }
-                        drop(state);
-                        drop(gate);
-                        drop(left);
-                        Ok(completion)
-                    }
-                    Routed::Due(due) => Err(Ok(Read::Due(due))),
-                    Routed::Other(ended) => Err(Ok(self.route_other(&mut state, *ended))),
-                };
-            }
-        }
-        Err(self.read_rest(state, gate, len, &buffer, Some((ticket, id))))
+        let len = read_gate(&gate, &mut buffer);
+        let state = self.state();
+        let role = Role::Waiter(ticket.token, ticket.serial);
+        self.read_rest(state, gate, len, &buffer, role, Some((ticket, id)))
     }
 
-    /// What was read, if nobody is to be told of it but its owner.
+    /// The lockspace has ended.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn no_device(&self, gate: MutexGuard<'_, Gate>) -> ErrorKind {
+        drop(gate);
+        self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from)
+    }
+
+    /// What a usual end comes to.
     #[inline(always)]
-    fn plain_bytes<'a>(
-        &self,
-        state: &State<F>,
-        len: &Result<Option<usize>, dlm_sys::Error>,
-        buffer: &'a [u8; MAX_RESULT_LEN],
-    ) -> Option<&'a [u8]> {
-        let is_plain = !IS_ON && state.observers.is_empty() && self.flush.is_idle();
-        match *len {
-            Ok(Some(len)) if is_plain => Some(buffer.get(..len).unwrap_or(buffer)),
-            _ => None,
+    pub(crate) fn routed(&self, state: &mut State<F>, routed: Routed<F>) -> Read<F> {
+        match routed {
+            Routed::Mine(completion, left, gone) => {
+                if let Some(token) = gone {
+                    state.core.remove_in_place(token);
+                }
+                Read::Mine(completion, left)
+            }
+            Routed::Due(due) => Read::Due(due),
+            Routed::Other(ended) => self.route_other(state, *ended),
         }
     }
 
@@ -210,14 +263,22 @@ impl<F: Face> Driver<F> {
 
     /// What is not plain.
     #[inline(never)]
-    fn read_rest(
+    pub(crate) fn read_rest(
         &self,
         mut state: MutexGuard<'_, State<F>>,
-        gate: MutexGuard<'_, ()>,
+        gate: MutexGuard<'_, Gate>,
         len: Result<Option<usize>, dlm_sys::Error>,
         buffer: &[u8; MAX_RESULT_LEN],
+        role: Role,
         accepted: Option<(&Ticket, Option<LockId>)>,
     ) -> Result<Read<F>, ErrorKind> {
+        if let Some(bytes) = usual_bytes(&state, &len, buffer).filter(|_| self.flush.is_idle()) {
+            let State { core, delivered, .. } = &mut *state;
+            if let Some(end) = core.receive_usual(accepted, bytes) {
+                let routed = route_end(end, role, delivered);
+                return Ok(self.routed(&mut state, routed));
+            }
+        }
         let mut follow = None;
         if let Some((ticket, id)) = accepted {
             if state.core.accepted(ticket, id) {
@@ -438,6 +499,5 @@ impl<F: Face> State<F> {
 
 /// Whether the same read can succeed a moment later: memory is short.
 fn is_passing(error: &dlm_sys::Error) -> bool {
-    use dlm_sys::Errno;
     error.errno().is_some_and(|errno| [Errno::ENOMEM, Errno::EINTR, Errno::EAGAIN].contains(&errno))
 }

@@ -8,8 +8,8 @@ use super::device::Slot;
 use super::lazy_signal::LazySignal;
 use super::signal::{AsFd, PollSet, Source, Timer};
 use crate::error::ErrorKind;
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock, time_left};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard, lock, time_left};
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,6 +28,8 @@ struct State {
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     state: Mutex<State>,
+    /// There is work, an alarm or a failure. Saves the look at those.
+    is_busy: AtomicBool,
     set: OnceLock<Arc<PollSet>>,
     /// Readable while there is work.
     work: LazySignal,
@@ -36,7 +38,39 @@ pub(crate) struct Readiness {
     pub(crate) sleepers: AtomicUsize,
 }
 
+/// The state, while it is locked.
+struct Locked<'a> {
+    state: MutexGuard<'a, State>,
+    is_busy: &'a AtomicBool,
+}
+
+impl std::ops::Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl std::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let State { has_work, timer_at, failure, .. } = &*self.state;
+        let is_busy = *has_work || timer_at.is_some() || failure.is_some();
+        self.is_busy.store(is_busy, Ordering::SeqCst);
+    }
+}
+
 impl Readiness {
+    fn lock(&self) -> Locked<'_> {
+        Locked { state: lock(&self.state), is_busy: &self.is_busy }
+    }
+
     /// Uses this set, which somebody has made already.
     pub(crate) fn use_set(&self, set: &Arc<PollSet>) {
         let _ = self.set.set(Arc::clone(set));
@@ -61,7 +95,7 @@ impl Readiness {
         slot: &Slot,
         next: impl FnOnce() -> Option<Instant>,
     ) -> Result<Source<'_>, ErrorKind> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if self.set.get().is_none() {
             let _ = self.set.set(Arc::new(PollSet::new(&[])?));
         }
@@ -92,7 +126,7 @@ impl Readiness {
     pub(crate) fn watch(&self, slot: &Slot, next: impl FnOnce() -> Option<Instant>) {
         if let Err(kind) = self.source(slot, next) {
             // Whoever polls is told of it when he dispatches.
-            lock(&self.state).failure = Some(kind);
+            self.lock().failure = Some(kind);
             self.raise();
         }
     }
@@ -100,7 +134,7 @@ impl Readiness {
     /// Readable while there is work for whoever dispatches: for threads that sleep at the device
     /// too.
     pub(crate) fn work(&self) -> Result<Source<'_>, ErrorKind> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         let work = self.work.get()?;
         if state.has_work {
             work.set();
@@ -111,7 +145,7 @@ impl Readiness {
 
     /// There is work.
     pub(crate) fn raise(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.has_work = true;
         if let Err(errno) = self.show_work(&mut state) {
             state.failure = Some(errno.into());
@@ -147,7 +181,10 @@ impl Readiness {
         is_there: impl FnOnce() -> bool,
         next: impl FnOnce() -> Option<Instant>,
     ) {
-        let mut state = lock(&self.state);
+        if !self.is_busy.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut state = self.lock();
         if state.timer_at.is_some_and(|at| time_left(at).is_zero()) {
             // Another thread has seen to the alarm, and has not come to this yet.
             if let Err(errno) = self.set_timer(&mut state, next()) {
@@ -171,7 +208,7 @@ impl Readiness {
     /// Sets the time at which the descriptor becomes readable to what `next` says under the lock:
     /// who sets it last has seen what the others have done.
     pub(crate) fn set_alarm(&self, next: impl FnOnce() -> Option<Instant>) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if self.set.get().is_some() {
             if let Err(errno) = self.set_timer(&mut state, next()) {
                 state.failure = Some(errno.into());
@@ -206,7 +243,15 @@ impl Readiness {
     }
 
     /// Whether the descriptor shows what it should. An error is told once.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), ErrorKind> {
-        lock(&self.state).failure.take().map_or(Ok(()), Err)
+        if !self.is_busy.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.check_now()
+    }
+
+    fn check_now(&self) -> Result<(), ErrorKind> {
+        self.lock().failure.take().map_or(Ok(()), Err)
     }
 }

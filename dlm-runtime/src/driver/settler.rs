@@ -30,6 +30,8 @@ struct State {
 #[derive(Debug, Default)]
 pub(crate) struct Settler {
     state: Mutex<State>,
+    /// Saves the look for chores.
+    has_chores: AtomicBool,
     /// There may be no thread, and something is left over.
     waits_for_call: AtomicBool,
 }
@@ -50,7 +52,11 @@ impl<F: Face> Driver<F> {
         if !self.has_threads {
             return self.follow_up(token);
         }
-        lock(&self.settler.state).chores.push(token);
+        {
+            let mut settler = lock(&self.settler.state);
+            settler.chores.push(token);
+            self.settler.has_chores.store(true, Ordering::SeqCst);
+        }
         self.start_settler();
     }
 
@@ -120,8 +126,13 @@ impl<F: Face> Driver<F> {
 
     /// Writes what is to be written for locks that were handed over.
     pub(crate) fn do_chores(&self) {
-        loop {
-            let token = lock(&self.settler.state).chores.pop();
+        while self.settler.has_chores.load(Ordering::SeqCst) {
+            let token = {
+                let mut settler = lock(&self.settler.state);
+                let token = settler.chores.pop();
+                self.settler.has_chores.store(!settler.chores.is_empty(), Ordering::SeqCst);
+                token
+            };
             match token {
                 Some(token) => self.follow_up(token),
                 None => return,
@@ -134,9 +145,9 @@ impl<F: Face> Driver<F> {
     fn settle_once(&self) -> Option<(Arc<Device>, Option<Instant>)> {
         self.do_chores();
         let device = self.slot.get().ok();
-        if let Some(device) = &device {
+        if device.is_some() {
             let _ = self.serve_alarms();
-            self.drain(device);
+            let _ = self.read_all();
         }
         let mut settler = lock(&self.settler.state);
         let state = self.state();
@@ -155,26 +166,13 @@ impl<F: Face> Driver<F> {
     }
 
     /// Reads what is there and leaves callbacks to those who run them.
-    fn drain(&self, device: &Device) {
-        loop {
-            match self.read_from(device, Role::Other) {
-                Ok(Read::Empty) | Err(_) => return,
-                Ok(Read::Handled | Read::Mine(..)) => {}
-                Ok(Read::Due(due)) => self.leave_due(due),
-                Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
-            }
-        }
-    }
-
-    /// Reads what is there and leaves callbacks to those who run them.
     ///
     /// # Errors
     ///
     /// The end of the lockspace, or a read that failed.
     pub fn read_all(&self) -> Result<(), crate::ErrorKind> {
-        let device = self.slot.get()?;
         loop {
-            match self.read_from(&device, Role::Other)? {
+            match self.read(Role::Other)? {
                 Read::Empty => return Ok(()),
                 Read::Handled | Read::Mine(..) => {}
                 Read::Due(due) => self.leave_due(due),

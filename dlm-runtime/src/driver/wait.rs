@@ -223,42 +223,42 @@ impl<F: Face> Driver<F> {
 
     /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
     /// cancelled, and an operation that was granted all the same is granted.
-    #[inline(always)]
     pub(crate) fn finish(
         &self,
-        device: &Device,
         ticket: &Ticket,
         id: Option<LockId>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
         let begun = Begun { token: ticket.token, serial: ticket.serial };
-        match self.read_own(device, ticket, id) {
-            Ok(completion) => Ok(completion),
-            Err(first) => self.finish_slowly(begun, first, deadline),
-        }
+        self.finish_with(begun, self.read_own(ticket, id), deadline)
     }
 
-    #[inline(never)]
-    fn finish_slowly(
+    /// The same, after a first look at what there is to read.
+    pub(crate) fn finish_with(
         &self,
         begun: Begun,
         first: Result<Read<F>, ErrorKind>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
+        let mut has_looked = false;
         match first {
+            // What is left of it is dropped when nothing is locked.
+            Ok(Read::Mine(completion, _left)) => return Ok(completion),
             Ok(Read::Effects(effects)) => {
                 self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
             }
             Ok(Read::Due(due)) => self.run_or_leave(due, self.runs_callbacks_in_waits()),
-            Ok(Read::Empty | Read::Handled | Read::Mine(..)) => {}
+            Ok(Read::Empty) => has_looked = true,
+            Ok(Read::Handled) => {}
             Err(kind) => {
                 // Somebody else may have read it.
                 let end = self.take_end(begun);
                 self.abandon(begun);
-                return end.unwrap_or(Err(kind));
+                let why = || self.slot.get().err().map_or(kind, ErrorKind::from);
+                return end.unwrap_or_else(|| Err(why()));
             }
         }
-        self.finish_queued(begun, deadline)
+        self.finish_after(begun, has_looked, deadline)
     }
 
     /// As [`Driver::finish`], for an operation that somebody else writes.
@@ -267,21 +267,36 @@ impl<F: Face> Driver<F> {
         begun: Begun,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
+        self.finish_after(begun, false, deadline)
+    }
+
+    /// The same. `has_looked`: there was nothing to read since the operation was written.
+    fn finish_after(
+        &self,
+        begun: Begun,
+        has_looked: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
         self.check_fork()?;
-        let end = self.await_end(begun, deadline);
+        let end = self.await_end(begun, has_looked, deadline);
         if end.is_err() && self.check_fork().is_ok() {
             self.abandon(begun);
         }
         end
     }
 
-    fn await_end(&self, begun: Begun, deadline: Option<Instant>) -> Result<Completion, ErrorKind> {
+    fn await_end(
+        &self,
+        begun: Begun,
+        has_looked: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
         let goal = OwnEnd(begun);
         let is_unlock = self.is_unlock(begun);
         if deadline.is_none() && is_unlock {
             return self.await_unlock(begun);
         }
-        if let Some(end) = self.wait_for(&goal, deadline)? {
+        if let Some(end) = self.wait_on(&goal, has_looked, deadline)? {
             return Ok(end);
         }
         if is_unlock {
@@ -405,6 +420,18 @@ impl<F: Face> Driver<F> {
         goal: &G,
         deadline: Option<Instant>,
     ) -> Result<Option<G::Got>, ErrorKind> {
+        self.wait_on(goal, false, deadline)
+    }
+
+    /// The same. `has_looked`: there was nothing to read since what is waited for was written. What comes
+    /// after that is shown by the device to whoever sleeps there, so nothing is missed without another
+    /// look.
+    fn wait_on<G: Goal<F>>(
+        &self,
+        goal: &G,
+        mut has_looked: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Option<G::Got>, ErrorKind> {
         let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
         let mut place: Option<QueuePlace<'_>> = None;
         loop {
@@ -413,7 +440,9 @@ impl<F: Face> Driver<F> {
             if let Some(got) = goal.look(self, None)? {
                 return Ok(Some(got));
             }
-            match self.read(goal.role()) {
+            let read = if has_looked { Ok(Read::Empty) } else { self.read(goal.role()) };
+            has_looked = false;
+            match read {
                 Ok(Read::Mine(completion, left)) => {
                     drop(place);
                     drop(left);

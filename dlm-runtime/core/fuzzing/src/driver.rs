@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dlm_core::{
-    CancelKind, CancelStep, Conversion, Core, Expired, Failure, Follow, NewLock, Options, Queueing,
-    Rejected, Rules, Submission, Ticket, Time, UnlockLvb, Unlocking,
+    CancelKind, CancelStep, Conversion, Core, Expired, Failure, Follow, NewLock, Options,
+    PlainUnlock, Queueing, Rejected, Rules, Submission, Ticket, Time, UnlockLvb, Unlocking,
 };
-use dlm_proto::{Abi, Command, LockFlags, LvbTransfer, Mode, ResourceName, Token, ValueBlock};
+use dlm_proto::{
+    Abi, Command, LockFlags, LvbTransfer, Mode, ResourceName, Token, ValueBlock, plain,
+};
 
 use crate::action::{Action, Kind, Setup};
 use crate::book::Book;
@@ -155,6 +157,19 @@ impl Driver {
         if self.handles.len() >= MOST {
             return;
         }
+        if !new.notices && action.which % 2 == 1 {
+            let user = || owner.take();
+            let keep = |place: &mut Face| drop(std::mem::replace(place, std::mem::take(&mut face)));
+            let begun = inside(|| self.core.lock_plain(name, mode, flags, user, keep));
+            if let Some(of) = begun {
+                self.book.took(number, &owner, true);
+                self.book.took_face(face_number, &face, true);
+                self.handles.push(of.0);
+                self.begun(action, of.0, 0, number);
+                let bytes = plain::LockBytes::new(name, mode, flags, of).bytes().to_vec();
+                return self.submit_bytes(Ticket::plain(of.0, 0), bytes, false);
+            }
+        }
         let made = self.call(|core, out| core.lock(&new, &mut owner, &mut face, out));
         self.book.took(number, &owner, made.is_ok());
         self.book.took_face(face_number, &face, made.is_ok());
@@ -213,6 +228,16 @@ impl Driver {
         let unlock = Unlocking { lvb, force: action.is(2) && action.is(3), waits: action.is(4) };
         let mut owner = self.book.owner();
         let number = owner.as_ref().map(|it| it.0);
+        if lvb == UnlockLvb::Keep && !unlock.force && action.is(5) {
+            let user = || owner.take();
+            let begun = inside(|| self.core.unlock_plain(token, user, |_| {}));
+            if let Some(PlainUnlock { id, serial, owner: process }) = begun {
+                self.book.took(number, &owner, true);
+                self.begun(action, token, serial, number);
+                let bytes = plain::UnlockBytes::new(id, (token, process)).bytes().to_vec();
+                return self.submit_bytes(Ticket::plain(token, serial), bytes, true);
+            }
+        }
         let begun = self.call(|core, out| core.unlock(token, &unlock, &mut owner, out));
         self.book.took(number, &owner, begun.is_ok());
         let serial = match begun {
@@ -274,10 +299,14 @@ impl Driver {
     fn submit(&mut self) {
         let ticket = self.out.ticket();
         let is_unlock = self.out.command() == Command::Unlock && !ticket.is_cancel();
+        let bytes = self.out.bytes().to_vec();
+        self.submit_bytes(ticket, bytes, is_unlock);
+    }
+
+    fn submit_bytes(&mut self, ticket: Ticket, bytes: Vec<u8>, is_unlock: bool) {
         let keeps_block = is_unlock && !self.stores.contains(&(ticket.token, ticket.serial));
         let busy = self.writes.iter().find(|write| write.ticket.token == ticket.token);
         assert!(busy.is_none(), "two writes for a lock: {busy:?}, {ticket:?}");
-        let bytes = self.out.bytes().to_vec();
         let watched = self.watch.begin(&bytes, ticket.token, &self.book, self.knows());
         self.writes.push(Write { ticket, bytes, watched, answer: None, keeps_block });
     }

@@ -1,12 +1,12 @@
 //! Writes that reach the lock manager and return, results that are read, and what others do.
 
-use dlm_core::{Kind as Op, Received, Refusal, Report, Rules};
+use dlm_core::{Core, Kind as Op, Received, Refusal, Report, Rules, Usual};
 use dlm_engine::Errno;
 use dlm_proto::{Abi, Cookies, LockFlags, LockId, LockResult, LockStatus, MAX_RESULT_LEN, Token};
 
 use crate::action::{Action, Kind};
-use crate::driver::{Driver, key, pick};
-use crate::kept::Owner;
+use crate::driver::{Driver, Write, key, pick};
+use crate::kept::{Face, Owner};
 
 /// Results that may come again.
 const MEMORY: usize = 8;
@@ -98,9 +98,40 @@ impl Driver {
             }
             None => panic!("it has not been answered"),
         };
+        // Either way may be the one that a driver goes.
+        let is_plain = token.index() % 2 == 0;
+        if is_plain && self.call(|core, _| core.accepted_plain(token, ticket.serial, id)) {
+            return;
+        }
         if self.call(|core, _| core.accepted(&ticket, id)) {
             self.follow(token);
         }
+    }
+
+    /// A thread whose write has returned reads the first result before it has told the core, and tells
+    /// it along with that. `false`: there is no such thread.
+    fn return_and_take(&mut self, bytes: &[u8]) -> bool {
+        let is_due = |write: &Write| write.answer.is_some_and(|answer| answer.is_ok());
+        let Some(at) = self.writes.iter().position(is_due) else { return false };
+        let write = self.writes.swap_remove(at);
+        let Some(Ok(id)) = write.answer else { return false };
+        let (ticket, token) = (write.ticket, write.ticket.token);
+        self.watch.returned(token, write.watched, Ok(id));
+        let id = u32::try_from(id).ok().filter(|&id| id > 0).map(LockId);
+        let own = (token, ticket.serial, id);
+        if !ticket.is_cancel() && self.take_end(bytes, |core| core.receive_plain(Some(own), bytes))
+        {
+            return true;
+        }
+        if self.take_end(bytes, |core| core.receive_usual(Some((&ticket, id)), bytes)) {
+            return true;
+        }
+        let follow = self.call(|core, _| core.accepted(&ticket, id));
+        self.take_in(bytes);
+        if follow {
+            self.follow(token);
+        }
+        true
     }
 
     /// One result is read. `false`: there is none.
@@ -108,7 +139,8 @@ impl Driver {
         let read = if self.has_ended { None } else { self.world.read() };
         let Some(bytes) = read else { return false };
         self.watch.read(&bytes);
-        if !self.take_own(&bytes) {
+        let is_own = bytes.first().is_some() && self.now.as_millis() % 3 == 0;
+        if !(is_own && self.return_and_take(&bytes)) && !self.take_own(&bytes) {
             self.take_in(&bytes);
         }
         self.read.push_back(bytes);
@@ -118,16 +150,33 @@ impl Driver {
         true
     }
 
-    /// Somebody reads for whom most results are plain ends. `false`: this one is none.
+    /// Somebody reads for whom most results are usual ends. `false`: this one is none.
     fn take_own(&mut self, bytes: &[u8]) -> bool {
-        let plain = self.call(|core, _| {
-            let plain = core.receive_plain(None, bytes)?;
-            Some((plain.token, plain.ended, plain.user.take()))
+        self.take_end(bytes, |core| core.receive_plain(None, bytes))
+            || self.take_end(bytes, |core| core.receive_usual(None, bytes))
+    }
+
+    fn take_end(
+        &mut self,
+        bytes: &[u8],
+        receive: impl FnOnce(&mut Core<Owner, Face>) -> Option<Usual<'_, Owner, Face>>,
+    ) -> bool {
+        let end = self.call(|core, _| {
+            let end = receive(core)?;
+            let is_plain = end.can_settle && end.lvb.is_none() && bytes.len() % 2 == 0;
+            Some((end.token, end.ended, end.user.take(), is_plain))
         });
-        let Some((token, ended, user)) = plain else { return false };
+        let Some((token, ended, user, may_leave)) = end else { return false };
         assert!(self.core.mode(token) == ended.mode);
         self.book.told(user);
-        self.remove(token);
+        if may_leave && self.call(|core, _| core.is_plain(token)) {
+            // As a driver does whose callback has run.
+            let face = self.call(|core, _| core.remove_in_place(token).map(std::mem::take));
+            self.book.dropped(&face.unwrap_or_default());
+            self.forget_handle(token);
+        } else {
+            self.remove(token);
+        }
         true
     }
 

@@ -1,0 +1,338 @@
+//! Locks that are requested, granted and unlocked by a thread that waits, without anything out of the
+//! ordinary: the shortest way through the driver, and the one that most calls take.
+//!
+//! As soon as anything else happens the call goes on along the way that all others take.
+
+use dlm_core::{PlainUnlock, Ticket};
+use dlm_proto::plain::{LockBytes, UnlockBytes};
+use dlm_proto::{
+    Command, LockFlags, LockId, LockStatus, MAX_RESULT_LEN, Mode, ResourceName, StatusFlags, Token,
+};
+use dlm_sys::Accepted;
+
+use super::call::Begun;
+use super::face::{Face, Notify};
+use super::read::{Role, Routed, completion, other, read_gate, usual_bytes};
+use super::{Driver, Gate};
+use crate::error::ErrorKind;
+use crate::event::Completion;
+use crate::sync::{MutexGuard, lock};
+use crate::trace::IS_ON;
+
+/// What a plain operation has come to.
+pub(crate) type PlainEnd = Result<LockStatus, Box<Rest>>;
+
+/// What it comes to if anything out of the ordinary happens.
+pub(crate) enum Rest {
+    /// Nothing was begun.
+    Refused(ErrorKind),
+    /// It was begun, and has ended like this for its caller.
+    Ended(Result<Completion, ErrorKind>),
+}
+
+impl<F: Face> Driver<F> {
+    /// As [`Driver::call_wait`] for the unlock of the lock that `find` finds, if that is plain: `begun` is
+    /// told that it was begun. `None`: nothing has happened.
+    #[inline]
+    pub fn unlock_wait_plain(
+        &self,
+        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        begun: impl FnOnce(&mut F::Lock),
+    ) -> Option<Result<Completion, ErrorKind>> {
+        Some(match self.unlock_plain(find, begun)? {
+            Ok(status) => Ok(plain_completion(status, None)),
+            Err(rest) => match *rest {
+                Rest::Refused(kind) => Err(kind),
+                Rest::Ended(end) => end,
+            },
+        })
+    }
+
+    /// As [`Driver::call_start`] in the same way. `user` is taken if that succeeds.
+    #[inline]
+    pub fn unlock_start_plain(
+        &self,
+        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        begun: impl FnOnce(&mut F::Lock),
+        user: &mut Option<Notify<F>>,
+    ) -> Option<Result<Begun, ErrorKind>> {
+        self.start_unlock_plain(find, begun, user)
+    }
+
+    /// Requests a lock, and waits for the end without a deadline; `told` as in [`Driver::lock_wait`].
+    /// `None`: nothing has happened, and the request is for that.
+    #[inline(always)]
+    pub(crate) fn lock_plain(
+        &self,
+        name: &ResourceName,
+        mode: Mode,
+        flags: LockFlags,
+        keep: impl FnOnce(&mut F::Lock),
+        told: impl FnOnce(LockId),
+    ) -> Option<(Token, PlainEnd)> {
+        if IS_ON {
+            return None;
+        }
+        let mut state = self.state();
+        let user = || Some(Notify::Thread(None));
+        let (token, owner) = state.core.lock_plain(name, mode, flags, user, keep)?;
+        let device = state.device.clone();
+        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(name);
+        drop(state);
+        let Some(device) = device else {
+            return Some((token, self.plain_refused(token, 0, self.gone())));
+        };
+        let request = LockBytes::new(name, mode, flags, (token, owner));
+        let id = if is_first {
+            match self.write_first(&device, Command::Lock, request.bytes(), None) {
+                Ok(id) => id,
+                Err(kind) => return Some((token, self.plain_refused(token, 0, kind))),
+            }
+        } else {
+            match device.submit(Command::Lock, request.bytes()) {
+                Ok(Accepted::Lock(id)) => Some(id),
+                Ok(Accepted::Done) => None,
+                Err(error) => return Some((token, self.plain_refused(token, 0, error.into()))),
+            }
+        };
+        id.map(told);
+        Some((token, self.end_plain(token, 0, id)))
+    }
+
+    /// Unlocks the lock that `find` finds, and waits for the end; `begun` is told that it was begun. `None`:
+    /// nothing has happened.
+    #[inline(always)]
+    pub(crate) fn unlock_plain(
+        &self,
+        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        begun: impl FnOnce(&mut F::Lock),
+    ) -> Option<PlainEnd> {
+        if IS_ON {
+            return None;
+        }
+        let mut state = self.state();
+        let token = find(&state)?;
+        let user = || Some(Notify::Thread(None));
+        let unlock = state.core.unlock_plain(token, user, begun)?;
+        let PlainUnlock { id, serial, owner } = unlock;
+        let device = state.device.clone();
+        drop(state);
+        let Some(device) = device else {
+            return Some(self.plain_refused(token, serial, self.gone()));
+        };
+        let request = UnlockBytes::new(id, (token, owner));
+        Some(match device.submit(Command::Unlock, request.bytes()) {
+            Ok(_) => self.end_plain(token, serial, None),
+            Err(error) => self.plain_refused(token, serial, error.into()),
+        })
+    }
+
+    /// Requests a lock for a callback or task, and returns at once. `user` is taken if that succeeds.
+    /// `None`: nothing has happened, and the request is for [`Driver::lock_start`].
+    #[inline(always)]
+    pub(crate) fn start_lock_plain(
+        &self,
+        name: &ResourceName,
+        mode: Mode,
+        flags: LockFlags,
+        user: &mut Option<Notify<F>>,
+        keep: impl FnOnce(&mut F::Lock),
+    ) -> Option<Result<Token, ErrorKind>> {
+        if IS_ON || self.is_written_later(user.as_ref()) {
+            return None;
+        }
+        let mut state = self.state();
+        let before = state.awaited();
+        let (token, owner) = state.core.lock_plain(name, mode, flags, || user.take(), keep)?;
+        state.delivered += 1;
+        let device = state.device.clone();
+        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(name);
+        drop(state);
+        if before == 0 {
+            self.delivery.tell_of_interest();
+        }
+        let Some(device) = device else {
+            return Some(Err(self.start_refused(token, 0, self.gone(), user)));
+        };
+        let request = LockBytes::new(name, mode, flags, (token, owner));
+        let answer = if is_first {
+            self.write_first(&device, Command::Lock, request.bytes(), None)
+        } else {
+            match device.submit(Command::Lock, request.bytes()) {
+                Ok(Accepted::Lock(id)) => Ok(Some(id)),
+                Ok(Accepted::Done) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        Some(match answer {
+            Ok(id) => {
+                self.accepted_plain(token, 0, id);
+                Ok(token)
+            }
+            Err(kind) => Err(self.start_refused(token, 0, kind, user)),
+        })
+    }
+
+    /// Unlocks the lock that `find` finds for a callback or task, and returns at once; `begun` is told that
+    /// it was begun. `user` is taken if that succeeds. `None`: nothing has happened.
+    #[inline(always)]
+    pub(crate) fn start_unlock_plain(
+        &self,
+        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        begun: impl FnOnce(&mut F::Lock),
+        user: &mut Option<Notify<F>>,
+    ) -> Option<Result<Begun, ErrorKind>> {
+        if IS_ON || self.is_written_later(user.as_ref()) {
+            return None;
+        }
+        let mut state = self.state();
+        let before = state.awaited();
+        let token = find(&state)?;
+        let unlock = state.core.unlock_plain(token, || user.take(), begun)?;
+        let PlainUnlock { id, serial, owner } = unlock;
+        state.delivered += 1;
+        let device = state.device.clone();
+        drop(state);
+        if before == 0 {
+            self.delivery.tell_of_interest();
+        }
+        let Some(device) = device else {
+            return Some(Err(self.start_refused(token, serial, self.gone(), user)));
+        };
+        let request = UnlockBytes::new(id, (token, owner));
+        Some(match device.submit(Command::Unlock, request.bytes()) {
+            Ok(_) => {
+                self.accepted_plain(token, serial, None);
+                Ok(Begun { token, serial })
+            }
+            Err(error) => Err(self.start_refused(token, serial, error.into(), user)),
+        })
+    }
+
+    /// Whether the request for this user is written by a thread of its own.
+    #[inline]
+    fn is_written_later(&self, user: Option<&Notify<F>>) -> bool {
+        self.writer.is_some() && matches!(user, Some(Notify::Task(_)))
+    }
+
+    /// The kernel has accepted a plain operation.
+    #[inline(always)]
+    fn accepted_plain(&self, token: Token, serial: u64, id: Option<LockId>) {
+        let mut state = self.state();
+        if state.core.accepted_plain(token, serial, id) {
+            if let (false, Some(id)) = (F::HAS_HANDLES, id) {
+                if let Some(Notify::Callback(callback)) = state.core.user(token, serial) {
+                    F::learned(callback, id);
+                }
+            }
+            return;
+        }
+        self.accepted_otherwise(state, token, serial, id);
+    }
+
+    /// As above, if something has happened to the lock meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn accepted_otherwise(
+        &self,
+        state: MutexGuard<'_, super::State<F>>,
+        token: Token,
+        serial: u64,
+        id: Option<LockId>,
+    ) {
+        self.accepted_with(state, &Ticket::plain(token, serial), id);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_refused(
+        &self,
+        token: Token,
+        serial: u64,
+        why: ErrorKind,
+        user: &mut Option<Notify<F>>,
+    ) -> ErrorKind {
+        self.take_back_for(&Ticket::plain(token, serial), why, user)
+    }
+
+    /// The lockspace has ended, and the core has not been told yet.
+    #[cold]
+    fn gone(&self) -> ErrorKind {
+        self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from)
+    }
+
+    /// Reads the end of an operation that the kernel has just accepted.
+    #[inline(always)]
+    fn end_plain(&self, token: Token, serial: u64, id: Option<LockId>) -> PlainEnd {
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let len = read_gate(&gate, &mut buffer);
+        let mut state = self.state();
+        if let Some(bytes) = usual_bytes(&state, &len, &buffer) {
+            let core = &mut state.core;
+            if let Some(end) = core.receive_plain(Some((token, serial, id)), bytes) {
+                let (status, is_gone) = (end.ended.status, end.can_settle);
+                let completion = completion(&end.ended, None);
+                let due = F::ended(end.face, end.kind, None, &completion, end.id);
+                if due.is_some() {
+                    let (kind, ended, user) = (end.kind, end.ended, end.user.take());
+                    let other = other(token, serial, kind, ended, user, completion, due);
+                    return self.end_with_due(state, gate, Begun { token, serial }, other);
+                }
+                // Nobody has had to be woken for this thread, or the entry would not be plain.
+                debug_assert!(matches!(end.user, Some(Notify::Thread(None))), "its own user");
+                std::mem::forget(end.user.take());
+                if is_gone {
+                    core.remove_plain(token);
+                }
+                drop(state);
+                drop(gate);
+                return Ok(status);
+            }
+        }
+        self.end_otherwise(state, gate, (len, &buffer), (token, serial, id))
+    }
+
+    /// The end of it makes a callback due, too.
+    #[inline(never)]
+    fn end_with_due(
+        &self,
+        mut state: MutexGuard<'_, super::State<F>>,
+        gate: MutexGuard<'_, Gate>,
+        begun: Begun,
+        routed: Routed<F>,
+    ) -> PlainEnd {
+        let first = self.routed(&mut state, routed);
+        drop(state);
+        drop(gate);
+        Err(Box::new(Rest::Ended(self.finish_with(begun, Ok(first), None))))
+    }
+
+    #[inline(never)]
+    fn end_otherwise(
+        &self,
+        state: MutexGuard<'_, super::State<F>>,
+        gate: MutexGuard<'_, Gate>,
+        (len, buffer): (Result<Option<usize>, dlm_sys::Error>, &[u8; MAX_RESULT_LEN]),
+        (token, serial, id): (Token, u64, Option<LockId>),
+    ) -> PlainEnd {
+        let ticket = Ticket::plain(token, serial);
+        let role = Role::Waiter(token, serial);
+        let first = self.read_rest(state, gate, len, buffer, role, Some((&ticket, id)));
+        let end = self.finish_with(Begun { token, serial }, first, None);
+        Err(Box::new(Rest::Ended(end)))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn plain_refused(&self, token: Token, serial: u64, why: ErrorKind) -> PlainEnd {
+        let kind = self.take_back_for(&Ticket::plain(token, serial), why, &mut None);
+        Err(Box::new(Rest::Refused(kind)))
+    }
+}
+
+/// What is told of a plain end.
+#[inline]
+pub(crate) const fn plain_completion(status: LockStatus, mode: Option<Mode>) -> Completion {
+    Completion { status, flags: StatusFlags::empty(), mode, lvb: None }
+}
