@@ -119,11 +119,10 @@ impl Driver {
         self.watch.returned(token, write.watched, Ok(id));
         let id = u32::try_from(id).ok().filter(|&id| id > 0).map(LockId);
         let own = (token, ticket.serial, id);
-        if !ticket.is_cancel() && self.take_end(bytes, |core| core.receive_plain(Some(own), bytes))
-        {
+        if !ticket.is_cancel() && self.take_end(|core| core.receive_plain(Some(own), bytes)) {
             return true;
         }
-        if self.take_end(bytes, |core| core.receive_usual(Some((&ticket, id)), bytes)) {
+        if self.take_end(|core| core.receive_usual(Some((&ticket, id)), bytes)) {
             return true;
         }
         let follow = self.call(|core, _| core.accepted(&ticket, id));
@@ -139,8 +138,8 @@ impl Driver {
         let read = if self.has_ended { None } else { self.world.read() };
         let Some(bytes) = read else { return false };
         self.watch.read(&bytes);
-        let is_own = bytes.first().is_some() && self.now.as_millis() % 3 == 0;
-        if !(is_own && self.return_and_take(&bytes)) && !self.take_own(&bytes) {
+        let is_taken = self.now.as_millis() & 2 == 0 && self.return_and_take(&bytes);
+        if !(is_taken || self.take_own(&bytes)) {
             self.take_in(&bytes);
         }
         self.read.push_back(bytes);
@@ -152,18 +151,17 @@ impl Driver {
 
     /// Somebody reads for whom most results are usual ends. `false`: this one is none.
     fn take_own(&mut self, bytes: &[u8]) -> bool {
-        self.take_end(bytes, |core| core.receive_plain(None, bytes))
-            || self.take_end(bytes, |core| core.receive_usual(None, bytes))
+        self.take_end(|core| core.receive_plain(None, bytes))
+            || self.take_end(|core| core.receive_usual(None, bytes))
     }
 
     fn take_end(
         &mut self,
-        bytes: &[u8],
         receive: impl FnOnce(&mut Core<Owner, Face>) -> Option<Usual<'_, Owner, Face>>,
     ) -> bool {
         let end = self.call(|core, _| {
             let end = receive(core)?;
-            let is_plain = end.can_settle && end.lvb.is_none() && bytes.len() % 2 == 0;
+            let is_plain = end.can_settle && end.serial & 1 == 0;
             Some((end.token, end.ended, end.user.take(), is_plain))
         });
         let Some((token, ended, user, may_leave)) = end else { return false };
