@@ -100,7 +100,7 @@ impl Peer {
             ["drop"] => {
                 // Others were refused or cancelled.
                 for (_, lock) in self.locks.drain().filter(|(_, lock)| lock.mode().is_some()) {
-                    lock.release().wait().expect("unlocked");
+                    lock.unlock().wait().expect("unlocked");
                 }
                 say("drop", "ok");
             }
@@ -181,7 +181,7 @@ impl Peer {
     }
 
     fn unlock(&mut self, name: &str, options: &[&str]) {
-        let mut request = self.locks.remove(name).expect("a lock").release();
+        let mut request = self.locks.remove(name).expect("a lock").unlock();
         for option in options {
             request = match option.split_once('=') {
                 Some(("write", text)) => request.write_lvb(block(text)),

@@ -77,14 +77,14 @@ fn run() -> Result<()> {
         return Err("adopted what was not there".into());
     }
     // They are locks like any other now: clean up what they protect, and unlock.
-    snapshot.unlock()?;
-    volume.unlock()?;
+    snapshot.unlock().wait()?;
+    volume.unlock().wait()?;
 
     // What nobody adopts is removed, all of this lockspace's orphans on this node.
     expect_taken(&lockspace, "scratch", Mode::Ex)?;
     lockspace.purge(None, None)?;
     for (name, _) in LOCKS {
-        lockspace.lock(name, Mode::Ex).no_queue().wait()?.unlock()?;
+        lockspace.lock(name, Mode::Ex).no_queue().wait()?.unlock().wait()?;
     }
     // Would be refused if a lock or an orphan were left.
     lockspace.release()?;

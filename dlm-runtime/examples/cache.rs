@@ -124,7 +124,7 @@ fn run() -> Result<()> {
         let value = ValueBlock::ZERO.with_u64_at(0, version).ok_or("too long")?;
         // Granted when all readers have given way. The release stores the value.
         let lock = writer.lock(RESOURCE, Mode::Ex).with_lvb().wait()?;
-        lock.release().write_lvb(value).wait()?;
+        lock.unlock().write_lvb(value).wait()?;
         std::thread::scope(|scope| {
             let each = |reader| scope.spawn(move || Reader::read_all(reader, value));
             let threads: Vec<_> = readers.iter().map(each).collect();
@@ -147,7 +147,7 @@ fn run() -> Result<()> {
         return Err(format!("{expected:?} were to be expected").into());
     }
     for Reader { lockspace, delivery, lock, .. } in readers {
-        lock.unlock()?;
+        lock.unlock().wait()?;
         delivery.stop(Duration::from_secs(5))?;
         lockspace.close()?;
     }

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The main line may block, with the thread running: it does not depend on it.
     lock.convert(Mode::Nl).wait()?;
-    lock.unlock()?;
+    lock.unlock().wait()?;
     delivery.stop(Duration::from_secs(5))?;
     lockspace.release()?;
     println!("done");

@@ -67,7 +67,7 @@ fn hold(lockspace: Lockspace, anna: Speaker, held: &Sender<()>) -> Result<Locksp
     anna.say(&format!("is told by a blocking AST: somebody waits for {mode}"));
     let block = ValueBlock::from_prefix(MESSAGE).ok_or("the message is too long")?;
     anna.say("writes \"tray 2 is empty\" into the lock value block and unlocks");
-    lock.release().write_lvb(block).wait()?;
+    lock.unlock().write_lvb(block).wait()?;
     Ok(lockspace)
 }
 
@@ -89,7 +89,7 @@ fn wait_behind(lockspace: &Lockspace, ben: Speaker) -> Result<()> {
     if text != MESSAGE || !lvb.valid {
         return Err("that is not what was written".into());
     }
-    lock.unlock()?;
+    lock.unlock().wait()?;
     ben.say("unlocks");
     Ok(())
 }

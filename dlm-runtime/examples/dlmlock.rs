@@ -194,7 +194,7 @@ fn run(options: &Options) -> Result<u8, Failure> {
     }
     let status = supervise(&options.command)?;
     // Fails if somebody removed the lockspace by force: then the command ran without protection.
-    let unlocked = lock.unlock();
+    let unlocked = lock.unlock().wait();
     unlocked.map_err(|error| Failure(EX_OSERR, format!("the lock was lost: {error}")))?;
     // A shell's way to say it.
     Ok(match (status.code(), status.signal()) {

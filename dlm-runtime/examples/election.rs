@@ -135,7 +135,7 @@ fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
             last
         };
         if last == TERMS {
-            lock.unlock()?;
+            lock.unlock().wait()?;
             return Ok(rebuilt);
         }
         journal.begin(last + 1, name)?;
@@ -166,7 +166,7 @@ fn campaign(name: &str, terms: u64) -> Result<()> {
         let lvb = elected.lvb.ok_or("the election brought no lock value block")?;
         let term = term_in(lvb.block)? + if lvb.valid { 1 } else { 2 };
         if term > terms {
-            lock.unlock()?;
+            lock.unlock().wait()?;
             return Ok(());
         }
         println!("term {term}: {name} leads");

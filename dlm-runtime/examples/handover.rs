@@ -97,7 +97,7 @@ fn run() -> Result<()> {
     if alone != done || done.units < TURNS {
         return Err(format!("two made {done:?}, one alone would have made {alone:?}").into());
     }
-    keeper.unlock()?;
+    keeper.unlock().wait()?;
     lockspace.release()?;
     println!("{} units in {TURNS} turns: as if one had done them all", done.units);
     Ok(())
@@ -115,7 +115,7 @@ fn work(name: &str) -> Result<u64> {
         let mut progress = Progress::from_block(block)?;
         if progress.turns == TURNS {
             lock.convert(Mode::Nl).wait()?;
-            lock.unlock()?;
+            lock.unlock().wait()?;
             return Ok(turns);
         }
         let first = progress.units;

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     lock.convert(Mode::Ex).start(called.callback())?;
     poll_for_ast(&lockspace, &called)?;
     println!("holds {:?}", lock.mode());
-    lock.release().start(called.callback())?;
+    lock.unlock().start(called.callback())?;
     poll_for_ast(&lockspace, &called)?;
 
     lockspace.release()?;

@@ -62,7 +62,7 @@ async fn tasks(lockspace: &Lockspace) -> Result<()> {
     let held = lockspace.lock("printer", Mode::Ex).await?;
     give_up(lockspace).await?;
     abort(lockspace).await?;
-    held.release().await?;
+    held.unlock().await?;
     take_turns(lockspace).await?;
 
     // The unlocks of dropped locks are answered in the background.
@@ -130,7 +130,7 @@ async fn take_turns(lockspace: &Lockspace) -> Result<()> {
             // Lets the others run: without the lock they would see the same number.
             yield_now().await;
             counter.store(seen + 1, Ordering::Relaxed);
-            lock.release().await.is_ok()
+            lock.unlock().await.is_ok()
         }
     });
     for task in tasks {

@@ -271,11 +271,11 @@ impl BlockedLock {
     ///
     /// # Errors
     ///
-    /// As [`Lock::unlock`]. The lock is still there then.
-    pub fn unlock(&self) -> Result<(), Error> {
+    /// As [`UnlockRequest::wait`](crate::UnlockRequest::wait). The lock is still there then.
+    pub fn unlock_wait(&self) -> Result<(), Error> {
         let lock = Lock::lent(self.lock.driver().clone(), self.lock.token());
         // What comes back with an error is lent, too, and its drop does nothing.
-        lock.unlock()?;
+        lock.unlock().wait()?;
         let driver = self.lock.driver();
         driver.notice_waiters.wake(self.lock.token(), &driver.waits);
         Ok(())

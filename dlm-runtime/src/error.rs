@@ -163,7 +163,7 @@ impl Error {
     ///
     /// let lockspace = Lockspace::open("example")?;
     /// match lockspace.lock("disk0", Mode::Ex).timeout(Duration::from_secs(5)).wait() {
-    ///     Ok(lock) => lock.unlock()?,
+    ///     Ok(lock) => lock.unlock().wait()?,
     ///     Err(error) if error.is_timed_out() => println!("somebody else keeps it"),
     ///     Err(error) => return Err(error),
     /// }

@@ -60,7 +60,7 @@ impl Lockspace {
     /// let lockspace = Lockspace::create("example")?;
     /// let driver = tokio::spawn(lockspace.drive_tokio()?);
     /// let lock = lockspace.lock("disk0", Mode::Ex).await?;
-    /// lock.release().await?;
+    /// lock.unlock().await?;
     /// lockspace.release()?;
     /// # drop(driver);
     /// # Ok(())

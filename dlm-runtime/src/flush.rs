@@ -63,7 +63,7 @@ impl fmt::Debug for Settled<'_> {
 impl Lockspace {
     /// Waits until each lock of this open lockspace that was dropped is gone: until the kernel has
     /// answered the unlock that the drop wrote. Locks that are not dropped, and unlocks that were
-    /// started with [`release`](crate::Lock::release), do not count.
+    /// started with [`UnlockRequest::start`](crate::UnlockRequest::start), do not count.
     ///
     /// A dropped lock may still be held for a moment. After this it is not:
     ///

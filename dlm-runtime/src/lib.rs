@@ -11,14 +11,14 @@
 //! let lockspace = Lockspace::create("example")?;
 //! let lock = lockspace.lock("disk0", Mode::Ex).wait()?;
 //! // disk0 is ours, on all nodes
-//! lock.unlock()?;
+//! lock.unlock().wait()?;
 //! lockspace.release()?;
 //! # Ok::<(), dlm_runtime::Error>(())
 //! ```
 //!
 //! # Three ways to hear of the end of an operation
 //!
-//! * Blocking: [`LockRequest::wait`], [`ConvertRequest::wait`], [`Lock::unlock`].
+//! * Blocking: [`LockRequest::wait`], [`ConvertRequest::wait`], [`UnlockRequest::wait`].
 //! * Callbacks in [`Lockspace::dispatch`], in the thread that calls it when the lockspace's
 //!   descriptor is readable: [`LockRequest::start`] and its like.
 //! * The same callbacks in a [`DeliveryThread`].

@@ -8,7 +8,7 @@ use dlm_proto::{LockFlags, LockId, Mode, ResourceName, Token, ValueBlock};
 
 use crate::convert::ConvertRequest;
 use crate::driver::{Driver, State};
-use crate::error::{Error, ErrorKind, Operation, UnlockError};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::native::Native;
 use crate::unlock::UnlockRequest;
 
@@ -102,7 +102,7 @@ impl Lock {
     /// let lock = lockspace.lock("disk0", Mode::Ex).with_lvb().wait()?;
     /// let generation = lock.valid_lvb().and_then(|block| block.u64_at(0));
     /// let next = generation.map_or(0, |generation| generation + 1);
-    /// lock.release().write_lvb(ValueBlock::ZERO.with_u64_at(0, next).unwrap_or_default()).wait()?;
+    /// lock.unlock().write_lvb(ValueBlock::ZERO.with_u64_at(0, next).unwrap_or_default()).wait()?;
     /// # Ok::<(), dlm_runtime::Error>(())
     /// ```
     #[must_use]
@@ -227,19 +227,18 @@ impl Lock {
         self.released = true;
     }
 
-    /// Unlocks and waits until that is done.
+    /// The unlock of the lock: [`wait`](UnlockRequest::wait), [`start`](UnlockRequest::start) or
+    /// `.await` does it, and it can write the lock value block before. If the request is dropped, so
+    /// is the lock.
     ///
-    /// # Errors
-    ///
-    /// [`UnlockError`] with the lock, if it could not be unlocked.
+    /// ```no_run
+    /// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+    /// let lock = lockspace.lock("disk0", dlm_runtime::Mode::Ex).wait()?;
+    /// lock.unlock().wait()?;
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
     #[inline]
-    pub fn unlock(self) -> Result<(), UnlockError> {
-        self.release().wait()
-    }
-
-    /// Starts an unlock that does more: write the lock value block, or report to a callback.
-    #[inline]
-    pub fn release(self) -> UnlockRequest {
+    pub fn unlock(self) -> UnlockRequest {
         UnlockRequest::new(self)
     }
 

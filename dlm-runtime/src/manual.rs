@@ -16,8 +16,8 @@
 //! | `dlm_ls_lock` | [`Lockspace::lock`] and [`LockRequest::start`]; with LKF_CONVERT [`Lock::convert`] and [`ConvertRequest::start`] |
 //! | `dlm_ls_lock_wait` | [`LockRequest::wait`], [`ConvertRequest::wait`] |
 //! | `dlm_ls_lockx` | the same; the transaction id is [`transaction`](LockRequest::transaction), the timeout [`timeout`](LockRequest::timeout), LKF_ORPHAN is [`Lockspace::adopt`] |
-//! | `dlm_ls_unlock` | [`Lock::release`] and [`UnlockRequest::start`]; with LKF_CANCEL [`Lock::cancel`]; or drop the lock |
-//! | `dlm_ls_unlock_wait` | [`Lock::unlock`], [`UnlockRequest::wait`] |
+//! | `dlm_ls_unlock` | [`Lock::unlock`] and [`UnlockRequest::start`]; with LKF_CANCEL [`Lock::cancel`]; or drop the lock |
+//! | `dlm_ls_unlock_wait` | [`Lock::unlock`] and [`UnlockRequest::wait`] |
 //! | `dlm_ls_deadlock_cancel` | [`Lock::cancel_as_deadlock`] |
 //! | `dlm_ls_purge` | [`Lockspace::purge`] |
 //! | `dlm_ls_get_fd` | `AsFd` of [`Lockspace`]: for poll, not for reading |
@@ -92,7 +92,6 @@
 //! [`UnlockRequest::wait`]: crate::UnlockRequest::wait
 //! [`DeliveryThread::stop`]: crate::DeliveryThread::stop
 //! [`Lock::convert`]: crate::Lock::convert
-//! [`Lock::release`]: crate::Lock::release
 //! [`Lock::unlock`]: crate::Lock::unlock
 //! [`Lock::cancel`]: crate::Lock::cancel
 //! [`Lock::cancel_as_deadlock`]: crate::Lock::cancel_as_deadlock

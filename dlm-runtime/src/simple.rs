@@ -52,12 +52,12 @@ pub fn lock_resource(
 ///
 /// # Errors
 ///
-/// [`ErrorKind::LockGone`] if no such lock is held; otherwise as [`Lock::unlock`], and the lock
+/// [`ErrorKind::LockGone`] if no such lock is held; otherwise as [`UnlockRequest::wait`](crate::UnlockRequest::wait), and the lock
 /// is still held then.
 pub fn unlock_resource(id: LockId) -> Result<(), Error> {
     let held = lock(&LOCKS).as_mut().and_then(|locks| locks.remove(&id));
     let held = held.ok_or(Error::new(Operation::Unlock, ErrorKind::LockGone))?;
-    held.unlock().map_err(|UnlockError { error, lock: held }| {
+    held.unlock().wait().map_err(|UnlockError { error, lock: held }| {
         drop(lock(&LOCKS).get_or_insert_default().insert(id, held));
         error
     })

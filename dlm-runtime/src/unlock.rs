@@ -13,7 +13,7 @@ use crate::lock::Lock;
 use crate::native::Native;
 use crate::sync::now;
 
-/// An unlock in the making; [`Lock::release`] starts one.
+/// An unlock in the making, from [`Lock::unlock`].
 ///
 /// Without more, the lock value block stays as it is.
 #[derive(Debug)]

@@ -56,7 +56,7 @@ impl Lock {
     /// while lock.wait_blocked(Some(Duration::from_secs(1)))?.is_none() {
     ///     println!("still leading");
     /// }
-    /// lock.unlock()?;
+    /// lock.unlock().wait()?;
     /// # Ok::<(), dlm_runtime::Error>(())
     /// ```
     ///

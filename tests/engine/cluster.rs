@@ -84,7 +84,7 @@ fn a_lock_is_waited_for_on_another_node_and_its_block_comes_along() {
         eventually("node 2 waits", || waits(cluster, 2));
         one.dispatch().unwrap();
         assert_eq!(held.blocked(), Some(Mode::Ex));
-        held.release().write_lvb(OLD).wait().unwrap();
+        held.unlock().write_lvb(OLD).wait().unwrap();
         let lock = granted.recv().unwrap().unwrap();
         assert_eq!(lock.valid_lvb(), Some(OLD));
     });
@@ -129,7 +129,7 @@ fn conversions_that_block_each_other_across_nodes_end() {
         assert!(second.convert(Mode::Ex).wait().unwrap_err().is_deadlock());
         one.dispatch().unwrap();
         assert!(ended.try_recv().is_err());
-        second.unlock().unwrap();
+        second.unlock().wait().unwrap();
         one.dispatch().unwrap();
         assert_eq!(ended.recv().unwrap(), LockStatus::Granted);
     });
@@ -163,7 +163,7 @@ fn the_waiter_of_a_crashed_node(
     let completion = granted.recv().unwrap();
     assert_eq!(completion.lvb, Some(Lvb { block: OLD, valid: false }));
     assert_eq!(one.status().state, State::Running);
-    lock.release().write_lvb(NEW).wait().unwrap();
+    lock.unlock().write_lvb(NEW).wait().unwrap();
     keep.convert(Mode::Pr).read_lvb().wait().unwrap();
     assert_eq!(keep.valid_lvb(), Some(NEW));
     // The victim comes back, and can have locks as before.
@@ -206,7 +206,7 @@ fn of_two_waiters_for_a_crashed_nodes_lock_one_is_granted_and_then_the_other() {
         assert!(granted.try_recv().is_err(), "two leaders");
         let (mut leader, other): (Vec<_>, Vec<_>) =
             locks.into_iter().partition(|lock| lock.mode().is_some());
-        leader.remove(0).release().write_lvb(NEW).wait().unwrap();
+        leader.remove(0).unlock().write_lvb(NEW).wait().unwrap();
         dispatch();
         assert_eq!(granted.recv().unwrap().valid_lvb(), Some(NEW));
         drop((keeps, other));
@@ -229,7 +229,7 @@ fn a_conversion_that_fails_or_waits_leaves_the_block_as_it_is_if_the_master_cras
             let [lock, other] =
                 [&one, &three].map(|it| it.lock("r", Mode::Pr).with_lvb().wait().unwrap());
             begin(&lock).unwrap();
-            other.unlock().unwrap();
+            other.unlock().wait().unwrap();
             cluster.node(2).crash();
             let read = three.lock("r", Mode::Cr).with_lvb();
             one.dispatch().unwrap();
@@ -308,7 +308,7 @@ fn everything_on_a_crashed_node_fails_and_says_that_the_lockspace_is_gone() {
         is_removed(granted.recv().unwrap().unwrap_err());
         is_removed(two.lock("r", Mode::Nl).wait().unwrap_err());
         is_removed(lock.convert(Mode::Nl).wait().unwrap_err());
-        is_removed(lock.unlock().unwrap_err().into());
+        is_removed(lock.unlock().wait().unwrap_err().into());
         is_removed(two.dispatch().unwrap_err());
         is_removed(two.purge(None, None).unwrap_err());
         assert_eq!(two.status().state, State::Absent);
@@ -333,7 +333,7 @@ fn the_first_call_after_a_crash_says_so_too() {
     let calls: Calls = [
         |space, _lock| space.lock("r", Mode::Nl).wait().unwrap_err(),
         |_space, lock| lock.convert(Mode::Pr).wait().unwrap_err(),
-        |_space, lock| lock.unlock().unwrap_err().into(),
+        |_space, lock| lock.unlock().wait().unwrap_err().into(),
         |space, _lock| space.dispatch_until(None).unwrap_err(),
         |space, _lock| space.purge(None, None).unwrap_err(),
     ];
@@ -375,12 +375,12 @@ fn a_node_that_stands_still_is_waited_for_unless_it_is_declared_dead() {
         assert_eq!(two.status().state, State::Stopped);
         // It cannot give way.
         thread::scope(|scope| {
-            let unlock = scope.spawn(|| held.unlock());
+            let unlock = scope.spawn(|| held.unlock().wait());
             assert!(granted.recv_timeout(Duration::from_millis(20)).is_err());
             drop(frozen);
             unlock.join().unwrap().unwrap();
         });
-        granted.recv().unwrap().unwrap().unlock().unwrap();
+        granted.recv().unwrap().unwrap().unlock().wait().unwrap();
         // Nor can a recovery be done without it.
         let held = two.lock("r", Mode::Ex).wait().unwrap();
         let frozen = [cluster.node(2).freeze(), cluster.node(2).freeze()];
@@ -406,7 +406,7 @@ fn a_network_that_is_divided_delays_and_loses_nothing() {
         let cut = cluster.partition(&[&[2]]);
         drop(first);
         drop(other.wait().unwrap());
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         two.dispatch().unwrap();
         assert!(ended.try_recv().is_err());
         cluster.node(3).crash();
@@ -431,7 +431,7 @@ fn a_lockspace_that_is_stopped_on_one_node_does_not_answer_the_others() {
         cluster.node(3).crash();
         assert_eq!(two.status().waiting_for, Some(NodeId(1)));
         drop(stopped);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         drop(granted.recv().unwrap().unwrap());
         drop(three);
     });

@@ -59,7 +59,7 @@ fn a_program_that_dies_with_a_request_on_its_way_can_leave_zeros() {
         // The request arrives and waits, and that is not known on node 2.
         assert!(cluster.step());
         two.close().unwrap();
-        holder.release().write_lvb(OLD).start(|_| {}).unwrap();
+        holder.unlock().write_lvb(OLD).start(|_| {}).unwrap();
         // It was granted to a lock that is unlocked then, with the block that it never had.
         let read = lock(cluster, &one, Mode::Pr);
         assert_eq!(read.lvb(), Some(Lvb { block: ValueBlock::ZERO, valid: true }));

@@ -31,7 +31,7 @@ fn a_forked_child_is_refused_and_its_parent_keeps_its_locks() {
     assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0));
     assert_eq!(lock.mode(), Some(Mode::Ex));
     assert!(other.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }

@@ -50,7 +50,7 @@ fn a_release_does_not_wait_for_the_handles_of_its_own_program(place: &Place) {
     let delivery = ls.start_delivery().unwrap();
     within(move || ls.release()).expect("the release ends").unwrap();
     assert_eq!(minor(place, "removal-own"), None);
-    assert!(matches!(held.unlock().unwrap_err().error.kind, ErrorKind::Closed));
+    assert!(matches!(held.unlock().wait().unwrap_err().error.kind, ErrorKind::Closed));
     drop((waiting, delivery));
 }
 
@@ -73,7 +73,7 @@ fn a_foreign_device_holds_up_removals_and_creations_but_not_their_callers(place:
     // If it is made after all it is taken back, as nobody waits for it. A creation that comes
     // behind has a lockspace of its own.
     let ls = place.create("removal-late").unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     ls.release().unwrap();
     eventually("nothing is left", || minor(place, "removal-late").is_none());
 }
@@ -118,7 +118,7 @@ fn names_that_would_hang_the_kernel_are_refused_by_every_call(place: &Place) {
     assert!(matches!(error.kind, ErrorKind::Name(NameError::BadByte { byte: b'/', at: 1 })));
     // The longest that is allowed.
     let ls = place.create("y".repeat(64)).unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -145,7 +145,7 @@ fn create_and_release() {
             scope.spawn(|| {
                 for _ in 0..10 {
                     let ls = Lockspace::create("creations").unwrap();
-                    ls.lock("r", Mode::Cr).wait().unwrap().unlock().unwrap();
+                    ls.lock("r", Mode::Cr).wait().unwrap().unlock().wait().unwrap();
                     ls.release().unwrap();
                 }
             });
@@ -181,7 +181,7 @@ fn creations_from_many_processes_and_threads_leave_the_list_of_devices_whole() {
     assert_eq!(names.len(), count, "a device stands there twice:\n{list}");
     assert!(names.contains(&"dlm-control"));
     let ls = Lockspace::create("creations").unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -256,7 +256,7 @@ fn signals_do_not_end_a_wait(place: &Place) {
                     if let Some(timeout) = timeout {
                         request = request.timeout(timeout);
                     }
-                    request.wait().map(|lock| lock.unlock().unwrap())
+                    request.wait().map(|lock| lock.unlock().wait().unwrap())
                 })
             })
             .collect();
@@ -270,7 +270,7 @@ fn signals_do_not_end_a_wait(place: &Place) {
             }
         }
         assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         for waiter in waiters {
             waiter.join().unwrap().unwrap();
         }

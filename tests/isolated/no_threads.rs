@@ -50,7 +50,7 @@ fn without_threads(place: &Place) {
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     let late = other.lock("r", Mode::Ex).timeout(std::time::Duration::from_millis(20)).wait();
     assert!(late.unwrap_err().is_timed_out());
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     drop(other.lock("r", Mode::Ex).no_queue().wait().unwrap());
     other.settled().wait(Some(dlm_tests::PATIENCE)).unwrap();
     assert_eq!((ls.lock_count(), other.lock_count()), (0, 0));

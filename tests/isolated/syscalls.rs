@@ -78,13 +78,13 @@ fn a_blocking_operation_is_one_write_and_one_read() {
         return expect(&count(test), &[("read", OPERATIONS), ("write", OPERATIONS)]);
     }
     let ls = without_turns().create("sc-blocking").unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     mark();
     for _ in 0..OPERATIONS / 4 {
         let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
         lock.convert(Mode::Nl).wait().unwrap();
         lock.convert(Mode::Pr).wait().unwrap();
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
     }
     mark();
     ls.release().unwrap();
@@ -100,13 +100,13 @@ fn count_turns(test: &str, options: &LockspaceOptions, has_turns: bool) {
         return expect(&count(test), &wanted);
     }
     let ls = options.create(function(test)).unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     mark();
     for _ in 0..OPERATIONS / 4 {
         let lock = ls.lock("r", Mode::Ex).wait().unwrap();
         lock.convert(Mode::Nl).wait().unwrap();
         lock.convert(Mode::Pr).wait().unwrap();
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
     }
     mark();
     ls.release().unwrap();
@@ -138,10 +138,10 @@ fn a_delivery_thread_costs_blocking_operations_nothing() {
     }
     let ls = without_turns().create("sc-thread").unwrap();
     let delivery = ls.start_delivery().unwrap();
-    ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     mark();
     for _ in 0..OPERATIONS / 2 {
-        ls.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap();
+        ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     }
     mark();
     delivery.stop(dlm_tests::PATIENCE).unwrap();
@@ -169,7 +169,7 @@ fn an_operation_by_poll_and_dispatch_is_one_write_one_poll_and_one_read() {
     for _ in 0..OPERATIONS / 2 {
         let lock = ls.lock("r", Mode::Ex).start(|done| assert!(done.is_granted())).unwrap();
         await_one();
-        lock.release().start(|_| ()).unwrap();
+        lock.unlock().start(|_| ()).unwrap();
         await_one();
     }
     mark();
@@ -190,7 +190,7 @@ fn an_operation_by_a_waiting_dispatch_is_one_write_and_one_read() {
     for _ in 0..OPERATIONS / 2 {
         let lock = ls.lock("r", Mode::Ex).start_with(&handler, 1).unwrap();
         assert_eq!(ls.dispatch_until(None).unwrap(), 1);
-        lock.release().start_with(&handler, 2).unwrap();
+        lock.unlock().start_with(&handler, 2).unwrap();
         assert_eq!(ls.dispatch_until(None).unwrap(), 1);
     }
     mark();

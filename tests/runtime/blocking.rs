@@ -30,7 +30,7 @@ fn a_lock_goes_through_its_modes_and_is_gone_after_the_unlock(place: &Place) {
         assert_eq!(lock.mode(), Some(mode));
     }
     assert_eq!(ls.lock_count(), 1);
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!((ls.lock_count(), ls.dropped_results()), (0, 0));
     ls.release().unwrap();
 }
@@ -46,7 +46,7 @@ fn a_waiting_thread_is_granted_when_the_holder_unlocks(place: &Place) {
         ls.dispatch().unwrap();
         held.blocked() == Some(Mode::Pr)
     });
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     let (mode, other) = waiter.join().unwrap();
     assert_eq!(mode, Some(Mode::Pr));
     other.close().unwrap();
@@ -65,7 +65,7 @@ fn threads_that_wait_on_one_lockspace_hand_the_lead_on(place: &Place) {
         .iter()
         .map(|name| {
             let (ls, name) = (Arc::clone(&ls), name.clone());
-            thread::spawn(move || ls.lock(&name, Mode::Ex).wait().unwrap().unlock().unwrap())
+            thread::spawn(move || ls.lock(&name, Mode::Ex).wait().unwrap().unlock().wait().unwrap())
         })
         .collect();
     eventually("each holder is told of its waiter", || {
@@ -74,7 +74,7 @@ fn threads_that_wait_on_one_lockspace_hand_the_lead_on(place: &Place) {
     });
     // The grants come in another order than the waits began.
     for lock in held.into_iter().rev() {
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
     }
     let all = within(|| waiters.into_iter().map(|w| w.join().is_ok()).collect::<Vec<_>>());
     assert_eq!(all, Some(vec![true; 8]));
@@ -93,9 +93,9 @@ fn without_queueing_a_taken_lock_would_block_and_a_conversion_keeps_its_mode(pla
     let error = mine.convert(Mode::Ex).no_queue().wait().unwrap_err();
     assert!(error.would_block(), "{error}");
     assert_eq!(mine.mode(), Some(Mode::Pr));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     assert_eq!(mine.convert(Mode::Ex).no_queue().wait().unwrap().mode, Some(Mode::Ex));
-    mine.unlock().unwrap();
+    mine.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -111,15 +111,15 @@ fn the_value_block_is_written_kept_and_read(place: &Place) {
     let done = lock.convert(Mode::Ex).read_lvb().wait().unwrap();
     assert_eq!(done.lvb, Some(Lvb::new(ONE)));
     // The kernel writes at this unlock, asked to or not: it must write what is there.
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     let lock = other.lock("r", Mode::Pw).with_lvb().wait().unwrap();
     assert_eq!(lock.lvb(), Some(Lvb::new(ONE)));
-    lock.release().write_lvb(TWO).wait().unwrap();
+    lock.unlock().write_lvb(TWO).wait().unwrap();
     let lock = other.lock("r", Mode::Pr).with_lvb().wait().unwrap();
     assert_eq!(lock.lvb(), Some(Lvb::new(TWO)));
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     other.close().unwrap();
-    null.unlock().unwrap();
+    null.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -129,24 +129,24 @@ fn an_invalid_value_block_stays_invalid_until_somebody_writes_it(place: &Place) 
     let read = |ls: &Lockspace| {
         let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
         let lvb = lock.lvb().unwrap();
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         lvb
     };
     let lock = other.lock("r", Mode::Ex).with_lvb().wait().unwrap();
-    lock.release().write_lvb(ONE).wait().unwrap();
+    lock.unlock().write_lvb(ONE).wait().unwrap();
     let lock = other.lock("r", Mode::Ex).wait().unwrap();
-    lock.release().invalidate_lvb().wait().unwrap();
+    lock.unlock().invalidate_lvb().wait().unwrap();
     // Two readers in a row: the first one's unlock must not make the block valid.
     assert_eq!(read(&ls), Lvb { block: ONE, valid: false });
     assert_eq!(read(&other), Lvb { block: ONE, valid: false });
     let lock = other.lock("r", Mode::Ex).wait().unwrap();
     // The kernel would ignore it on a lock that has never had a block.
-    let failed = lock.release().write_lvb(TWO).wait().unwrap_err();
+    let failed = lock.unlock().write_lvb(TWO).wait().unwrap_err();
     assert!(matches!(failed.error.kind, ErrorKind::Illegal(_)), "{failed}");
     failed.lock.convert(Mode::Ex).write_lvb(TWO).wait().unwrap();
-    failed.lock.unlock().unwrap();
+    failed.lock.unlock().wait().unwrap();
     assert_eq!(read(&ls), Lvb::new(TWO));
-    null.unlock().unwrap();
+    null.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -167,8 +167,8 @@ fn a_dropped_lock_is_unlocked_and_a_dropped_request_taken_back(place: &Place) {
     shared.convert(Mode::Ex).start(|_| panic!("not run after the drop")).unwrap();
     drop(shared);
     assert_eq!(blocker.convert(Mode::Ex).no_queue().wait().unwrap().mode, Some(Mode::Ex));
-    lock.unlock().unwrap();
-    blocker.unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    blocker.unlock().wait().unwrap();
     for ls in [&ls, &other, &third] {
         while ls.dispatch().unwrap() > 0 {}
         assert_eq!((ls.lock_count(), ls.dropped_results()), (0, 0));
@@ -213,11 +213,11 @@ fn what_the_kernel_would_refuse_or_choke_on_is_refused_with_a_reason(place: &Pla
     illegal(lock.convert(Mode::Pr).read_lvb().wait().unwrap_err());
     lock.convert(Mode::Nl).wait().unwrap();
     illegal(lock.convert(Mode::Ex).write_lvb(ONE).wait().unwrap_err());
-    let failed = lock.release().write_lvb(ONE).wait().unwrap_err();
+    let failed = lock.unlock().write_lvb(ONE).wait().unwrap_err();
     illegal(failed.error);
     // The lock came back with the error.
     assert_eq!(failed.lock.mode(), Some(Mode::Nl));
-    failed.lock.unlock().unwrap();
+    failed.lock.unlock().wait().unwrap();
     let error = ls.lock([b'x'; 65], Mode::Nl).wait().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Name(_)), "{error}");
     assert_eq!(ls.lock_count(), 0);
@@ -232,12 +232,12 @@ fn a_conversion_deadlock_ends_one_of_the_two_waits(place: &Place) {
     let error = b.convert(Mode::Ex).wait().unwrap_err();
     assert_eq!(error.status(), Some(LockStatus::Deadlock));
     assert_eq!(b.mode(), Some(Mode::Pr));
-    b.unlock().unwrap();
+    b.unlock().wait().unwrap();
     eventually("the other conversion is granted", || {
         ls.dispatch().unwrap();
         a.mode() == Some(Mode::Ex)
     });
-    a.unlock().unwrap();
+    a.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }

@@ -33,12 +33,12 @@ fn a_request_that_is_not_granted_in_time_leaves_nothing_behind(place: &Place) {
     assert!(is_late(&error), "{error}");
     assert!(start.elapsed() >= SHORT);
     assert_eq!(other.lock_count(), 0);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     // Nobody stands in line.
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     // A deadline that has passed already is no reason to refuse what is free.
     let lock = other.lock("r", Mode::Ex).deadline(Instant::now()).wait().unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -52,9 +52,9 @@ fn a_conversion_that_is_not_granted_in_time_keeps_its_mode(place: &Place) {
         assert!(is_late(&error), "{error}");
         assert_eq!(lock.mode(), Some(Mode::Pr));
     }
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     assert_eq!(lock.convert(Mode::Ex).timeout(SHORT).wait().unwrap().mode, Some(Mode::Ex));
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -82,7 +82,7 @@ fn dispatch_keeps_the_deadline_of_what_was_started(place: &Place) {
     assert_eq!((lock.mode(), other.lock_count()), (None, 0));
     let mut fds = [PollFd::new(other.as_fd(), PollFlags::POLLIN)];
     assert_eq!(poll(&mut fds, PollTimeout::ZERO).unwrap(), 0, "nothing is left to do");
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -117,7 +117,7 @@ fn the_delivery_thread_keeps_deadlines_in_their_order(place: &Place) {
     assert_eq!(free.mode(), Some(Mode::Ex));
     drop((locks, free));
     delivery.stop(PATIENCE).unwrap();
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -135,7 +135,7 @@ fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error(place: &Pla
             while start.elapsed() < Duration::from_millis(2) && !waiter.is_finished() {
                 std::hint::spin_loop();
             }
-            held.unlock().unwrap();
+            held.unlock().wait().unwrap();
             waiter.join().unwrap()
         });
         match answer {
@@ -143,8 +143,8 @@ fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error(place: &Pla
                 granted += 1;
                 assert_eq!(lock.mode(), Some(Mode::Ex));
                 let refused = ls.lock("r", Mode::Nl).no_queue().wait();
-                refused.unwrap().unlock().unwrap();
-                lock.unlock().unwrap();
+                refused.unwrap().unlock().wait().unwrap();
+                lock.unlock().wait().unwrap();
             }
             Err(error) => {
                 late += 1;
@@ -154,7 +154,7 @@ fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error(place: &Pla
         assert_eq!(other.lock_count(), 0);
     }
     assert!(granted > 0 && late > 0, "{granted} granted, {late} late: no race was tried");
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     assert_eq!(other.dropped_results(), 0);
     other.close().unwrap();
     ls.release().unwrap();
@@ -182,7 +182,7 @@ fn threads_that_follow_keep_their_own_deadlines(place: &Place) {
         waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(all, [true; 6]);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     assert_eq!(other.lock_count(), 0);
     other.close().unwrap();
     ls.release().unwrap();

@@ -57,7 +57,7 @@ fn the_descriptor_is_readable_while_a_callback_is_due_and_dispatch_runs_it_here(
     assert_eq!(id, thread::current().id());
     eventually("there is nothing to do", is_quiet);
     let (sender, done) = channel();
-    lock.release().start(move |completion| sender.send(completion).unwrap()).unwrap();
+    lock.unlock().start(move |completion| sender.send(completion).unwrap()).unwrap();
     assert_eq!(dispatch_until(&ls, &done).status, LockStatus::Unlocked);
     assert_eq!(ls.lock_count(), 0);
     ls.release().unwrap();
@@ -86,7 +86,7 @@ fn a_blocking_callback_is_told_the_mode_and_may_give_way_itself(place: &Place) {
     let ex = other.lock("r", Mode::Ex).start(move |done| sender.send(done).unwrap()).unwrap();
     assert_eq!(dispatch_until(&ls, &modes), Mode::Ex);
     assert!(dispatch_until(&other, &granted).is_granted());
-    ex.unlock().unwrap();
+    ex.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -105,14 +105,14 @@ fn a_blocked_thread_leaves_callbacks_to_those_who_may_run_them(place: &Place) {
         .unwrap();
     let theirs = Arc::clone(&ls);
     let waiter =
-        thread::spawn(move || theirs.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+        thread::spawn(move || theirs.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
     eventually("the waiter waits", || ls.lock_count() == 2);
     // Its completion may be read by the thread that waits, but must be run by us.
-    busy.unlock().unwrap();
+    busy.unlock().wait().unwrap();
     assert_eq!(dispatch_until(&ls, &done), (true, thread::current().id()));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     within(|| waiter.join().unwrap()).expect("the waiter is granted");
-    a.unlock().unwrap();
+    a.unlock().wait().unwrap();
     other.close().unwrap();
     Arc::into_inner(ls).unwrap().release().unwrap();
 }
@@ -157,7 +157,7 @@ fn the_delivery_thread_runs_callbacks_that_may_block_and_lock(place: &Place) {
             // A blocking call inside a callback, in the thread that would deliver it.
             let other = inner.lock("s", Mode::Ex).wait().unwrap();
             let mode = other.mode();
-            other.unlock().unwrap();
+            other.unlock().wait().unwrap();
             let name = thread::current().name().map(str::to_owned);
             sender.send((mode, name)).unwrap();
         })
@@ -166,7 +166,7 @@ fn the_delivery_thread_runs_callbacks_that_may_block_and_lock(place: &Place) {
     assert_eq!((mode, name.as_deref()), (Some(Mode::Ex), Some("dlm-delivery")));
     // And blocking calls beside it.
     lock.convert(Mode::Nl).wait().unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     delivery.stop(PATIENCE).unwrap();
     // Stopped, it can be started again.
     ls.start_delivery().unwrap().stop(PATIENCE).unwrap();
@@ -205,7 +205,7 @@ fn a_panicking_callback_ends_neither_the_thread_nor_the_lock(place: &Place) {
     assert!(delivery.is_running());
     assert_eq!(lock.mode(), Some(Mode::Ex));
     drop(ex);
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     delivery.stop(PATIENCE).unwrap();
     other.close().unwrap();
     ls.release().unwrap();
@@ -231,7 +231,7 @@ fn stopping_waits_for_the_callback_that_runs_but_not_for_ever(place: &Place) {
     go_on.send(()).unwrap();
     // It was not interrupted.
     end.recv_timeout(PATIENCE).unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -248,7 +248,7 @@ fn the_thread_may_be_stopped_from_inside_a_callback(place: &Place) {
         })
         .unwrap();
     assert!(done.recv_timeout(PATIENCE).unwrap());
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     eventually("a new thread can be started", || match ls.start_delivery() {
         Ok(delivery) => delivery.stop(PATIENCE).is_ok(),
         Err(_) => false,

@@ -44,7 +44,7 @@ fn stopping_the_delivery_thread_leaves_waiting_threads_to_themselves(place: &Pla
     let waiter = thread::spawn(move || theirs.lock("r", Mode::Ex).wait().map(|lock| lock.mode()));
     eventually("it waits", || ls.lock_count() == 2);
     delivery.stop(PATIENCE).unwrap();
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     let answer = within(move || waiter.join().unwrap()).expect("the wait ends");
     assert_eq!(answer.unwrap(), Some(Mode::Ex));
     drop(watched);
@@ -67,7 +67,7 @@ fn closing_the_lockspace_ends_every_wait(place: &Place) {
     let error = delivery.stop(PATIENCE).unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Closed), "{error}");
     assert!(matches!(ls.dispatch().unwrap_err().kind, ErrorKind::Closed));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     holder.release().unwrap();
 }
 
@@ -107,10 +107,10 @@ fn closing_releases_locks_although_their_handles_are_kept(place: &Place) {
     other.close().unwrap();
     let lock = ls.lock("r", Mode::Ex).no_queue().wait().unwrap();
     assert!(matches!(kept.convert(Mode::Nl).wait().unwrap_err().kind, ErrorKind::Closed));
-    let failed = kept.unlock().unwrap_err();
+    let failed = kept.unlock().wait().unwrap_err();
     assert!(matches!(failed.error.kind, ErrorKind::Closed), "{failed}");
     drop(failed.lock);
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -120,7 +120,7 @@ fn a_release_that_fails_says_so_and_keeps_the_reference(place: &Place) {
     let error = ls.release().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
     assert!(error.to_string().contains("force"), "{error}");
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.close().unwrap();
     place.remove("end-busy").unwrap();
     let error = place.open("end-busy").unwrap_err();

@@ -77,14 +77,14 @@ fn a_refused_request_is_told_to_its_caller_and_changes_nothing(place: &Place) {
     assert_refused(lock.convert(Mode::Ex).start(|_| panic!("it was never asked for")));
     assert_refused(ls.adopt("s", Mode::Ex).take());
     assert_refused(ls.purge(None, None));
-    let failed = lock.unlock().unwrap_err();
+    let failed = lock.unlock().wait().unwrap_err();
     assert_eq!(failed.error.raw_os_error(), Some(libc::ENOBUFS), "{failed}");
     let lock = failed.lock;
     assert_eq!((lock.mode(), ls.lock_count()), (Some(Mode::Pr), 1));
     is_on.store(false, SeqCst);
     assert_eq!(lock.convert(Mode::Ex).wait().unwrap().mode, Some(Mode::Ex));
     assert!(other.lock("r", Mode::Cr).no_queue().wait().unwrap_err().would_block());
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!(ls.dispatch().unwrap(), 0);
     assert_eq!(faulty.injected(), 7);
     end(place, ls, &other);
@@ -103,7 +103,7 @@ fn a_dropped_lock_whose_unlock_is_refused_is_unlocked_later(place: &Place) {
     is_on.store(false, SeqCst);
     // Nobody reads: whoever sees to what is left over writes it again.
     let granted = other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap();
-    granted.unlock().unwrap();
+    granted.unlock().wait().unwrap();
     ls.settled().wait(Some(PATIENCE)).unwrap();
     assert_eq!(ls.lock_count(), 0);
     end(place, ls, &other);
@@ -118,12 +118,12 @@ fn a_refused_cancel_leaves_the_request_where_it_is(place: &Place) {
     is_on.store(true, SeqCst);
     assert_refused(lock.cancel());
     is_on.store(false, SeqCst);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     eventually("it is granted", || {
         ls.dispatch().unwrap();
         ended.try_recv() == Ok(LockStatus::Granted)
     });
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -153,8 +153,8 @@ fn a_read_that_fails_is_told_and_its_result_comes_with_the_next(place: &Place) {
     let error = ls.lock("s", Mode::Ex).wait().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     ls.settled().wait(Some(PATIENCE)).unwrap();
-    other.lock("s", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
-    lock.unlock().unwrap();
+    other.lock("s", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
+    lock.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -172,7 +172,7 @@ fn a_delivery_thread_that_cannot_read_ends_the_lockspace_and_tells_everybody(pla
     };
     assert!(poll(&mut future).is_pending());
     fails.store(1, SeqCst);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     eventually("the thread has ended", || !delivery.is_running());
     let told = ended.recv_timeout(PATIENCE).unwrap();
     assert!(matches!(told.status, LockStatus::Other(_)), "{told:?}");
@@ -191,7 +191,7 @@ fn a_delivery_thread_that_cannot_read_ends_the_lockspace_and_tells_everybody(pla
 
 /// Repeats an unlock until it is taken.
 fn insist(mut lock: Lock) {
-    while let Err(failed) = lock.unlock() {
+    while let Err(failed) = lock.unlock().wait() {
         assert_eq!(failed.error.raw_os_error(), Some(libc::ENOBUFS), "{failed}");
         lock = failed.lock;
     }
@@ -248,7 +248,7 @@ fn results_that_come_twice_or_late_reach_their_callbacks_once(place: &Place) {
     let all = || calls.iter().map(|count| count.load(SeqCst)).sum::<usize>();
     eventually("each callback ran", || all() >= COUNT);
     for lock in locks {
-        lock.release().wait().unwrap();
+        lock.unlock().wait().unwrap();
     }
     assert!(calls.iter().all(|count| count.load(SeqCst) == 1));
     assert!(faulty.injected() > 300);
@@ -265,7 +265,7 @@ fn a_future_is_woken_by_a_result_that_comes_late(place: &Place) {
         let driver = tokio::spawn(ls.drive_tokio().unwrap());
         let lock = ls.lock("r", Mode::Ex).await.unwrap();
         assert_eq!(lock.mode(), Some(Mode::Ex));
-        lock.release().await.unwrap();
+        lock.unlock().await.unwrap();
         driver.abort();
     });
     drop(runtime);
@@ -302,8 +302,8 @@ fn a_request_that_is_held_up_for_long_keeps_its_deadline(place: &Place) {
     assert!(error.is_timed_out(), "{error}");
     // Granted all the same is granted.
     let lock = ls.lock("s", Mode::Ex).timeout(Duration::from_millis(5)).wait().unwrap();
-    lock.unlock().unwrap();
-    held.unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -354,7 +354,7 @@ fn corrupt(place: &Place, plan: impl Plan + 'static) {
     assert!(delivery.stop(PATIENCE).unwrap_err().is_closed());
     assert_eq!(place.locks_of(ls.name()), [""; 0]);
     assert_eq!(place.locks_of(beside.name()).len(), 1);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     beside.release().unwrap();
     other.close().unwrap();
     ls.release().unwrap();

@@ -65,7 +65,7 @@ impl Nest {
         let (ls, begun) = (Arc::clone(&self.ls), self.begun.0.clone());
         move || {
             begun.send(()).unwrap();
-            ls.lock("c", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
+            ls.lock("c", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
         }
     }
 
@@ -82,21 +82,25 @@ impl Nest {
         let before = ls.lock_count();
         let theirs = Arc::clone(&ls);
         let waiter = thread::spawn(move || {
-            theirs.lock("a", Mode::Ex).timeout(PATIENCE).wait().map(|lock| lock.unlock().unwrap())
+            theirs
+                .lock("a", Mode::Ex)
+                .timeout(PATIENCE)
+                .wait()
+                .map(|lock| lock.unlock().wait().unwrap())
         });
         eventually("the thread waits", || ls.lock_count() > before);
         let delivery = ls.start_delivery().unwrap();
-        b.unlock().unwrap();
+        b.unlock().wait().unwrap();
         begun.recv_timeout(PATIENCE).expect("the inner wait begins");
         eventually("the inner wait is there", || ls.locks().iter().any(|it| *it.resource == *b"c"));
         // The thread that waits may be the one that runs it; others are not held up.
-        ls.lock("free", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
-        c.unlock().unwrap();
+        ls.lock("free", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
+        c.unlock().wait().unwrap();
         eventually("the inner wait has ended", || {
             !ls.locks().iter().any(|it| *it.resource == *b"c")
         });
         assert!(!waiter.is_finished());
-        a.unlock().unwrap();
+        a.unlock().wait().unwrap();
         eventually("the outer wait has ended", || waiter.is_finished());
         waiter.join().unwrap().unwrap();
         assert_eq!(delivery.callback_panics(), 0);
@@ -127,7 +131,7 @@ fn a_blocking_callback_may_wait_for_a_lock_while_another_thread_waits(place: &Pl
     // "b" changes hands: its holder is asked for it when the other owner's request begins.
     let inner = nest.inner();
     let [a, b, c] = nest.held;
-    b.unlock().unwrap();
+    b.unlock().wait().unwrap();
     let lock = nest.ls.lock("b", Mode::Ex).on_blocking(move |_| inner()).wait().unwrap();
     let unused = nest.other.lock("unused", Mode::Nl).wait().unwrap();
     nest.held = [a, unused, c];
@@ -144,7 +148,7 @@ fn a_dropped_value_may_wait_for_a_lock(place: &Place) {
     impl Drop for Waits {
         fn drop(&mut self) {
             let answer = self.0.lock("s", Mode::Ex).timeout(PATIENCE).wait();
-            self.1.send(answer.is_ok_and(|lock| lock.unlock().is_ok())).unwrap();
+            self.1.send(answer.is_ok_and(|lock| lock.unlock().wait().is_ok())).unwrap();
         }
     }
     let (other, ls) = place.open_twice("fc-drop");
@@ -160,9 +164,9 @@ fn a_dropped_value_may_wait_for_a_lock(place: &Place) {
     // And with the blocking callback of a lock.
     let value = Waits(Arc::clone(&ls), sender);
     let lock = ls.lock("t", Mode::Ex).on_blocking(move |_| _ = &value).wait().unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!(dropped.recv_timeout(PATIENCE), Ok(true));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     ls.close().unwrap();
     other.release().unwrap();
 }
@@ -176,7 +180,7 @@ fn a_lock_that_is_dropped_while_its_callback_unlocks_it_is_settled(place: &Place
     let give_way = move |lock: &dlm_runtime::BlockedLock| {
         begins.send(()).unwrap();
         may_go_on.recv_timeout(PATIENCE).unwrap();
-        ends.send(lock.unlock().is_ok()).unwrap();
+        ends.send(lock.unlock_wait().is_ok()).unwrap();
     };
     let lock = ls.lock("r", Mode::Ex).on_blocking_with(give_way).wait().unwrap();
     let wanted = other.lock("r", Mode::Ex).start(|_| ()).unwrap();
@@ -207,14 +211,14 @@ fn a_slow_callback_delays_no_other_grant(place: &Place) {
         begun.recv_timeout(PATIENCE).expect("the slow callback runs");
         let waiter = scope.spawn(|| ls.lock("a", Mode::Ex).timeout(PATIENCE).wait());
         eventually("it waits", || ls.lock_count() == 2);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         eventually("it is granted", || waiter.is_finished());
         assert!(!dispatching.is_finished());
-        waiter.join().unwrap().unwrap().unlock().unwrap();
+        waiter.join().unwrap().unwrap().unlock().wait().unwrap();
         ends.send(()).unwrap();
         assert_eq!(dispatching.join().unwrap().unwrap(), 1);
     });
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     ls.close().unwrap();
     other.release().unwrap();
 }
@@ -238,7 +242,7 @@ fn a_waker_that_panics_loses_nobody_elses_wake_up(place: &Place) {
     let mut first = begin(&ls, Mode::Pr, &bad);
     let mut second = begin(&ls, Mode::Pr, &good);
     let delivery = ls.start_delivery().unwrap();
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     eventually("the other is woken", || count.load(SeqCst) > 0);
     for future in [&mut first, &mut second] {
         let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -263,7 +267,7 @@ fn a_waker_that_panics_at_the_close_loses_nobody_elses_wake_up(place: &Place) {
     closed.expect("it does not reach who closes").unwrap();
     assert_eq!(count.load(SeqCst), 1);
     drop((first, second, third));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.release().unwrap();
 }
 
@@ -285,7 +289,7 @@ fn a_panic_whose_payload_panics_when_dropped_ends_no_thread(place: &Place) {
     delivery.stop(PATIENCE).unwrap();
     // Nothing is left marked as running.
     ls.start_delivery().unwrap().stop(PATIENCE).unwrap();
-    first.unlock().unwrap();
-    second.unlock().unwrap();
+    first.unlock().wait().unwrap();
+    second.unlock().wait().unwrap();
     ls.release().unwrap();
 }

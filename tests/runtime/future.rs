@@ -76,7 +76,14 @@ fn the_end_of_dropped_locks_is_awaited(place: &Place) {
         block_on(ls.settled()).unwrap();
         assert_eq!(ls.lock_count(), 0);
         for n in 0..50_u32 {
-            other.lock(n.to_ne_bytes(), Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+            other
+                .lock(n.to_ne_bytes(), Mode::Ex)
+                .no_queue()
+                .wait()
+                .unwrap()
+                .unlock()
+                .wait()
+                .unwrap();
         }
     }
     delivery.stop(PATIENCE).unwrap();
@@ -94,7 +101,7 @@ fn what_completes_at_once_is_ready_at_the_first_poll(place: &Place) {
     let converted = poll_once(lock.convert(Mode::Pr).write_lvb(block).into_future());
     let Poll::Ready(Ok(done)) = converted else { panic!("{converted:?}") };
     assert_eq!((done.mode, done.lvb), (Some(Mode::Pr), Some(Lvb::new(block))));
-    assert!(matches!(poll_once(lock.release().into_future()), Poll::Ready(Ok(()))));
+    assert!(matches!(poll_once(lock.unlock().into_future()), Poll::Ready(Ok(()))));
     assert_eq!((ls.lock_count(), ls.dropped_results()), (0, 0));
     ls.release().unwrap();
 }
@@ -109,7 +116,7 @@ fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch(place: &Place) {
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(other.lock("r", Mode::Ex).into_future());
         assert!(future.as_mut().poll(&mut cx).is_pending());
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         eventually("the task is woken", || {
             if !threaded {
                 other.dispatch().unwrap();
@@ -117,7 +124,7 @@ fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch(place: &Place) {
             bell.count.load(Ordering::SeqCst) > 0
         });
         let Poll::Ready(lock) = future.as_mut().poll(&mut cx) else { panic!("pending") };
-        lock.unwrap().unlock().unwrap();
+        lock.unwrap().unlock().wait().unwrap();
         if let Some(delivery) = delivery {
             delivery.stop(PATIENCE).unwrap();
         }
@@ -137,9 +144,9 @@ fn a_dropped_future_leaves_nothing_held_and_nobody_in_line(place: &Place) {
     assert!(poll_once(lock.convert(Mode::Ex).into_future()).is_pending());
     other.dispatch().unwrap();
     assert_eq!((lock.mode(), lock.is_in_flight()), (Some(Mode::Pr), false));
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!(held.convert(Mode::Ex).no_queue().wait().unwrap().mode, Some(Mode::Ex));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     while other.dispatch().unwrap() > 0 {}
     assert_eq!((other.lock_count(), other.dropped_results()), (0, 0));
     other.close().unwrap();
@@ -164,7 +171,7 @@ fn futures_end_with_the_deadline_and_with_the_lockspace(place: &Place) {
     let kind = within(move || waiter.join().unwrap());
     assert!(matches!(kind, Some(ErrorKind::Closed)), "{kind:?}");
     drop(delivery);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -208,7 +215,7 @@ fn in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stoppe
         }
         answer.is_some()
     });
-    answer.unwrap().unlock().unwrap();
+    answer.unwrap().unlock().wait().unwrap();
     eventually("the dropped lock is gone", || {
         ls.dispatch().unwrap();
         ls.lock_count() == 0
@@ -233,14 +240,14 @@ fn tokio_drives_many_tasks(place: &Place) {
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     tokio::task::yield_now().await;
                     inside.fetch_sub(1, Ordering::SeqCst);
-                    lock.release().await.unwrap();
+                    lock.unlock().await.unwrap();
                 })
             })
             .collect();
         let late =
             tokio::time::timeout(Duration::from_millis(20), ls.lock("r", Mode::Ex).into_future());
         assert!(late.await.is_err());
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         for task in tasks {
             tokio::time::timeout(PATIENCE, task).await.expect("in time").unwrap();
         }
@@ -260,13 +267,13 @@ fn async_io_drives_any_executor(place: &Place) {
     let theirs = Arc::clone(&ls);
     let waiter = thread::spawn(move || {
         let lock = block_on(theirs.lock("r", Mode::Ex).into_future()).unwrap();
-        block_on(lock.release().into_future()).unwrap();
+        block_on(lock.unlock().into_future()).unwrap();
     });
     eventually("it waits", || {
         other.dispatch().unwrap();
         held.blocked().is_some()
     });
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     within(move || waiter.join().unwrap()).expect("the waiter is granted");
     ls.close().unwrap();
     let end = within(move || driver.join().unwrap()).expect("the driver ends");

@@ -38,7 +38,7 @@ fn is_illegal<T>(answer: Result<T, Error>) -> bool {
 /// Whether this resource is free for EX.
 fn is_free(ls: &Lockspace, resource: &str) -> bool {
     match ls.lock(resource, Mode::Ex).no_queue().wait() {
-        Ok(lock) => lock.unlock().is_ok(),
+        Ok(lock) => lock.unlock().wait().is_ok(),
         Err(error) => {
             assert!(error.would_block(), "{error}");
             false
@@ -84,7 +84,7 @@ fn what_waits_is_never_persistent_and_a_purge_finds_nothing_dangerous(place: &Pl
     other.close().unwrap();
     ls.purge(None, None).unwrap();
     // The orphan is gone, and the kernel well.
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     assert!(is_free(&ls, "r"));
     end(place, ls, &other);
 }
@@ -132,8 +132,8 @@ fn one_operation_is_cancelled_once_whoever_tries(place: &Place) {
     let request = other.lock("r", Mode::Ex).no_queue().start(|_| ()).unwrap();
     assert!(nothing(request.cancel()));
     drop(request);
-    lock.unlock().unwrap();
-    held.unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -149,7 +149,7 @@ fn quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
             } else {
                 assert!(is_illegal(answer), "{from} to {to}");
             }
-            lock.unlock().unwrap();
+            lock.unlock().wait().unwrap();
         }
     }
     // After this one the mode is PR or NL, and from PR to PR it would be refused with a warning.
@@ -162,8 +162,8 @@ fn quecvt_goes_only_where_the_kernel_takes_it(place: &Place) {
     assert!(is_illegal(lock.convert(Mode::Pr).flags(LockFlags::QUECVT).wait()));
     lock.convert(Mode::Pr).wait().unwrap();
     lock.convert(Mode::Cw).flags(LockFlags::QUECVT).wait().unwrap();
-    lock.unlock().unwrap();
-    held.unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -184,8 +184,8 @@ fn a_cancelled_request_is_dropped_without_touching_who_has_its_id_now(place: &Pl
         other.dispatch().unwrap();
         other.lock_count() == 0
     });
-    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
-    held.unlock().unwrap();
+    bystanders.into_iter().for_each(|lock| lock.unlock().wait().unwrap());
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -202,14 +202,14 @@ fn a_handle_whose_request_failed_can_do_nothing_to_who_has_its_id_now(place: &Pl
     assert!(gone(&failed.cancel().unwrap_err().kind));
     assert!(gone(&failed.convert(Mode::Nl).wait().unwrap_err().kind));
     assert!(gone(&failed.persist().unwrap_err().kind));
-    let error = failed.unlock().unwrap_err();
+    let error = failed.unlock().wait().unwrap_err();
     assert!(gone(&error.error.kind));
     drop(error);
     for n in 0..4 {
         assert!(!is_free(&other, &format!("s{n}")), "bystander {n} has lost its lock");
     }
-    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
-    held.unlock().unwrap();
+    bystanders.into_iter().for_each(|lock| lock.unlock().wait().unwrap());
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -226,7 +226,7 @@ fn a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place) {
     drop(foreign);
     assert_eq!(ls.dispatch().unwrap(), 0);
     assert_eq!(ls.dropped_results(), 1, "the forged result is counted and dropped");
-    let failed = lock.unlock().unwrap_err();
+    let failed = lock.unlock().wait().unwrap_err();
     assert_eq!(failed.error.raw_os_error(), Some(libc::ENOENT), "{failed}");
     let bystanders: Vec<_> =
         (0..4).map(|n| other.lock(format!("s{n}"), Mode::Ex).wait().unwrap()).collect();
@@ -237,7 +237,7 @@ fn a_lock_that_a_foreign_program_has_unlocked_is_unlocked_once(place: &Place) {
         assert!(!is_free(&ls, &format!("s{n}")), "bystander {n} has lost its lock");
     }
     assert_eq!(ls.lock_count(), 0);
-    bystanders.into_iter().for_each(|lock| lock.unlock().unwrap());
+    bystanders.into_iter().for_each(|lock| lock.unlock().wait().unwrap());
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -268,8 +268,8 @@ fn a_holder_that_never_reads_still_hears_of_its_own_operations(place: &Place) {
             });
         }
         other.dispatch().unwrap();
-        within(move || lock.unlock()).expect("the unlock ends").unwrap();
-        bystander.unlock().unwrap();
+        within(move || lock.unlock().wait()).expect("the unlock ends").unwrap();
+        bystander.unlock().wait().unwrap();
         while ls.dispatch().unwrap() > 0 {}
     }
     end(place, ls, &other);
@@ -296,8 +296,8 @@ fn resource_names_are_taken_whole_or_not_at_all(place: &Place) {
     // Kernels since 6.10 compare names with NULs behind them.
     let answer = other.lock(b"a\0", Mode::Ex).no_queue().wait().map_err(|error| error.status());
     let wanted = place.pick(Ok(()), Err(Some(LockStatus::Again)));
-    assert_eq!(answer.map(|lock| lock.unlock().unwrap()), wanted);
-    locks.into_iter().for_each(|lock| lock.unlock().unwrap());
+    assert_eq!(answer.map(|lock| lock.unlock().wait().unwrap()), wanted);
+    locks.into_iter().for_each(|lock| lock.unlock().wait().unwrap());
     end(place, ls, &other);
 }
 
@@ -329,14 +329,14 @@ fn a_future_ends_at_its_deadline_while_its_write_is_held_up(place: &Place) {
     // What was written late is taken back.
     eventually("the request is gone", || other.lock_count() == 1);
     // A future of an unlock that nobody polls again leaves nothing, either.
-    let mut unlock = lock.release().into_future();
+    let mut unlock = lock.unlock().into_future();
     let _ = std::pin::Pin::new(&mut unlock).poll(&mut Context::from_waker(Waker::noop()));
     drop(unlock);
     eventually("nothing is left", || {
         other.dispatch().unwrap();
         other.lock_count() == 0
     });
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     delivery.stop(PATIENCE).unwrap();
     other.close().unwrap();
     ls.release().unwrap();
@@ -362,7 +362,7 @@ fn cancels_that_meet_the_beginning_or_the_end_of_a_conversion_are_not_lost(place
         cancelled += 1;
     }
     assert_eq!(cancelled, rounds);
-    Arc::into_inner(lock).unwrap().unlock().unwrap();
-    held.unlock().unwrap();
+    Arc::into_inner(lock).unwrap().unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }

@@ -34,14 +34,14 @@ impl Pair {
         let Self { cluster, one, two, master } = self;
         eventually("the other node gets the lock", || {
             match two.lock("r", Mode::Ex).no_queue().wait() {
-                Ok(lock) => lock.unlock().is_ok(),
+                Ok(lock) => lock.unlock().wait().is_ok(),
                 Err(error) => !error.would_block(),
             }
         });
         // What is left are results that nobody has read.
         one.settled().wait(Some(PATIENCE)).unwrap();
         assert_eq!(one.lock_count(), 0);
-        master.unlock().unwrap();
+        master.unlock().wait().unwrap();
         cluster.settle();
         one.close().unwrap();
         two.close().unwrap();
@@ -114,7 +114,7 @@ fn an_unlock_ends_at_its_time_and_goes_on_by_itself() {
         let pair = Pair::new(profile);
         let lock = pair.one.lock("r", Mode::Ex).wait().unwrap();
         let frozen = pair.cluster.node(2).freeze();
-        assert_late(|| lock.release().timeout(SHORT).wait().map_err(|failed| failed.error));
+        assert_late(|| lock.unlock().timeout(SHORT).wait().map_err(|failed| failed.error));
         drop(frozen);
         pair.end();
     });
@@ -158,7 +158,7 @@ fn a_future_ends_at_its_time_while_its_write_is_held_up() {
     // It is written after all, and granted: nobody has it.
     ls.settled().wait(Some(PATIENCE)).unwrap();
     eventually("nothing is left", || ls.lock_count() == 0);
-    other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
+    other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
     other.close().unwrap();
     ls.close().unwrap();
 }

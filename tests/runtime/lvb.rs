@@ -22,18 +22,18 @@ fn with_block(place: &Place, name: &str) -> (Lockspace, Lockspace, Lock) {
 
 fn write(ls: &Lockspace, block: ValueBlock) {
     let lock = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
-    lock.release().write_lvb(block).wait().unwrap();
+    lock.unlock().write_lvb(block).wait().unwrap();
 }
 
 fn read(ls: &Lockspace) -> Lvb {
     let lock = ls.lock("r", Mode::Cr).with_lvb().wait().unwrap();
     let lvb = lock.lvb().unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     lvb
 }
 
 fn end(ls: Lockspace, other: &Lockspace, keeper: Lock) {
-    keeper.unlock().unwrap();
+    keeper.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -44,7 +44,7 @@ fn a_request_that_is_dropped_after_its_grant_writes_nothing(place: &Place) {
         let held = ls.lock("r", Mode::Ex).with_lvb().wait().unwrap();
         let request = other.lock("r", mode).with_lvb().start(|_| panic!("dropped")).unwrap();
         // Granted now, and nobody has read that.
-        held.release().write_lvb(block(2)).wait().unwrap();
+        held.unlock().write_lvb(block(2)).wait().unwrap();
         drop(request);
         assert_eq!(read(&ls), Lvb::new(block(2)), "{mode}");
         assert_eq!(other.lock_count(), 0);
@@ -60,11 +60,11 @@ fn a_lock_that_is_dropped_in_a_conversion_writes_nothing(place: &Place) {
         let lock = other.lock("r", Mode::Pw).wait().unwrap();
         lock.convert(Mode::Ex).read_lvb().start(|_| panic!("dropped")).unwrap();
         if granted_first {
-            held.unlock().unwrap();
+            held.unlock().wait().unwrap();
             drop(lock);
         } else {
             drop(lock);
-            held.unlock().unwrap();
+            held.unlock().wait().unwrap();
         }
         assert_eq!(read(&ls).block, block(1), "granted first: {granted_first}");
         while other.lock_count() > 0 {
@@ -79,14 +79,14 @@ fn an_old_block_is_not_written_back(place: &Place) {
     let lock = other.lock("r", Mode::Cr).with_lvb().wait().unwrap();
     assert_eq!(lock.lvb(), Some(Lvb::new(block(1))));
     let writer = ls.lock("r", Mode::Pw).with_lvb().wait().unwrap();
-    writer.release().write_lvb(block(2)).wait().unwrap();
+    writer.unlock().write_lvb(block(2)).wait().unwrap();
     lock.convert(Mode::Pw).wait().unwrap();
     // Refused, but from here on the kernel stores what the unlock carries.
     let held = ls.lock("r", Mode::Cr).wait().unwrap();
     let refused = lock.convert(Mode::Ex).read_lvb().no_queue().wait().unwrap_err();
     assert!(refused.would_block(), "{refused}");
-    lock.unlock().unwrap();
-    held.unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     // Nothing else was possible than to mark it invalid.
     assert_eq!(read(&ls), Lvb { valid: false, ..Lvb::new(block(2)) });
     end(ls, &other, keeper);
@@ -98,7 +98,7 @@ fn a_block_that_was_kept_from_others_all_the_time_stays_valid(place: &Place) {
     lock.convert(Mode::Pw).wait().unwrap();
     let held = ls.lock("r", Mode::Cr).wait().unwrap();
     lock.convert(Mode::Ex).read_lvb().no_queue().wait().unwrap_err();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!(read(&ls), Lvb::new(block(1)));
     // So does one under a conversion that might have demoted its lock, and was cancelled.
     let lock = other.lock("r", Mode::Pw).with_lvb().wait().unwrap();
@@ -111,9 +111,9 @@ fn a_block_that_was_kept_from_others_all_the_time_stays_valid(place: &Place) {
         let error = lock.convert(mode).read_lvb().wait().unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Illegal(_)), "{error}");
     }
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     assert_eq!(read(&ls), Lvb::new(block(1)));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     end(ls, &other, keeper);
 }
 
@@ -129,7 +129,7 @@ fn a_demoted_lock_that_is_the_victim_of_a_deadlock_holds_nothing(place: &Place) 
     loser.cancel_as_deadlock().unwrap();
     other.dispatch().unwrap();
     assert_eq!(loser.mode(), Some(Mode::Nl), "PR beside EX");
-    loser.unlock().unwrap();
-    winner.unlock().unwrap();
+    loser.unlock().wait().unwrap();
+    winner.unlock().wait().unwrap();
     end(ls, &other, keeper);
 }

@@ -25,14 +25,14 @@ fn a_notice_is_awaited_in_a_call_without_anybody_else(place: &Place) {
     assert_eq!(lock.wait_blocked(Some(short)).unwrap(), None);
     assert!(start.elapsed() >= short);
     thread::scope(|scope| {
-        scope.spawn(|| other.lock("r", Mode::Pr).wait().unwrap().unlock().unwrap());
+        scope.spawn(|| other.lock("r", Mode::Pr).wait().unwrap().unlock().wait().unwrap());
         assert_eq!(lock.wait_blocked(Some(PATIENCE)).unwrap(), Some(Mode::Pr));
         // Told again, until there was a grant.
         assert_eq!(lock.wait_blocked(None).unwrap(), Some(Mode::Pr));
         lock.convert(Mode::Nl).wait().unwrap();
         assert_eq!(lock.wait_blocked(Some(Duration::ZERO)).unwrap(), None);
     });
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -53,14 +53,15 @@ fn a_notice_is_awaited_beside_waiters_and_a_delivery_thread(place: &Place) {
         let waiter = scope.spawn(|| ls.lock("busy", Mode::Ex).timeout(PATIENCE).wait());
         for name in ["noted", "called"] {
             let other = &other;
-            scope.spawn(move || other.lock(name, Mode::Cr).wait().unwrap().unlock().unwrap());
+            scope
+                .spawn(move || other.lock(name, Mode::Cr).wait().unwrap().unlock().wait().unwrap());
         }
         assert_eq!(noted.wait_blocked(Some(PATIENCE)).unwrap(), Some(Mode::Cr));
         assert_eq!(called.wait_blocked(Some(PATIENCE)).unwrap(), Some(Mode::Cr));
         assert_eq!(modes.recv_timeout(PATIENCE).unwrap(), Mode::Cr);
         drop((noted, called));
-        held.unlock().unwrap();
-        waiter.join().unwrap().unwrap().unlock().unwrap();
+        held.unlock().wait().unwrap();
+        waiter.join().unwrap().unwrap().unlock().wait().unwrap();
     });
     ls.settled().wait(Some(PATIENCE)).unwrap();
     delivery.stop(PATIENCE).unwrap();
@@ -87,7 +88,7 @@ fn waiting_for_a_notice_that_cannot_come_is_an_error(place: &Place) {
         other.close().unwrap();
         assert!(waiter.join().unwrap().unwrap_err().is_closed());
     });
-    silent.unlock().unwrap();
+    silent.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -105,17 +106,17 @@ fn a_callback_gives_way_with_the_lock_that_it_is_lent(place: &Place) {
         .wait()
         .unwrap();
     let unlocks = ls.lock("unlocked", Mode::Nl).wait().unwrap();
-    let replaced = unlocks.convert(Mode::Ex).on_blocking_with(|lock| lock.unlock().unwrap());
+    let replaced = unlocks.convert(Mode::Ex).on_blocking_with(|lock| lock.unlock_wait().unwrap());
     replaced.wait().unwrap();
     for name in ["converted", "unlocked"] {
-        other.lock(name, Mode::Pr).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
+        other.lock(name, Mode::Pr).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
     }
     let told = seen.recv_timeout(PATIENCE).unwrap();
     assert_eq!(told, (Mode::Pr, Some(Mode::Ex), Some(Mode::Nl)));
     assert_eq!(converts.mode(), Some(Mode::Nl));
     eventually("the callback has unlocked", || unlocks.mode().is_none());
-    assert!(matches!(unlocks.unlock().unwrap_err().error.kind, ErrorKind::LockGone));
-    converts.unlock().unwrap();
+    assert!(matches!(unlocks.unlock().wait().unwrap_err().error.kind, ErrorKind::LockGone));
+    converts.unlock().wait().unwrap();
     delivery.stop(PATIENCE).unwrap();
     assert_eq!(ls.lock_count(), 0);
     other.close().unwrap();
@@ -139,7 +140,7 @@ fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards(place: &Place)
             .wait()
             .unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| other.lock("r", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             inside.recv_timeout(PATIENCE).unwrap();
             drop(lock);
             let short = Some(Duration::from_millis(20));
@@ -168,13 +169,20 @@ fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
     let expect_free = || {
         assert_eq!(ls.lock_count(), 1);
         for n in 0..100_u32 {
-            other.lock(n.to_ne_bytes(), Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+            other
+                .lock(n.to_ne_bytes(), Mode::Ex)
+                .no_queue()
+                .wait()
+                .unwrap()
+                .unlock()
+                .wait()
+                .unwrap();
         }
     };
     drop_many();
     ls.settled().wait(Some(PATIENCE)).unwrap();
     expect_free();
-    kept.unlock().unwrap();
+    kept.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }

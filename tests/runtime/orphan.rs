@@ -43,8 +43,8 @@ fn an_orphan_is_adopted_by_its_name_and_mode(place: &Place) {
     assert!(!other_mode("r", Mode::Ex));
     // It is a lock like any other now.
     lock.convert(Mode::Pr).wait().unwrap();
-    lock.unlock().unwrap();
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    lock.unlock().wait().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -67,13 +67,13 @@ fn an_orphan_is_adopted_without_its_mode_being_known(place: &Place) {
         let lock = ls.adopt_any(mode.name()).take().unwrap();
         assert_eq!(lock.mode(), Some(mode));
         assert!(ls.adopt_any(mode.name()).take().unwrap_err().is_no_orphan());
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
     }
     let stronger = ls.adopt_any("two").note_blocking().take().unwrap();
     let weaker = ls.adopt_any("two").take().unwrap();
     assert_eq!((stronger.mode(), weaker.mode()), (Some(Mode::Pr), Some(Mode::Cr)));
-    stronger.unlock().unwrap();
-    weaker.unlock().unwrap();
+    stronger.unlock().wait().unwrap();
+    weaker.unlock().wait().unwrap();
     assert!(ls.adopt_any("never").take().unwrap_err().is_no_orphan());
     ls.release().unwrap();
 }
@@ -87,7 +87,7 @@ fn an_adopted_lock_stays_persistent_through_conversions(place: &Place) {
     lock.leak();
     second.close().unwrap();
     let lock = ls.adopt("r", Mode::Pr).take().unwrap();
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -105,7 +105,7 @@ fn who_adopts_is_told_of_those_who_wait_already(place: &Place) {
         .unwrap();
     let delivery = ls.start_delivery().unwrap();
     assert_eq!(modes.recv_timeout(PATIENCE).unwrap(), Mode::Pr);
-    adopted.unlock().unwrap();
+    adopted.unlock().wait().unwrap();
     eventually("the waiter is granted", || {
         other.dispatch().unwrap();
         granted.try_recv() == Ok(LockStatus::Granted)
@@ -126,14 +126,14 @@ fn a_purge_removes_orphans_and_never_live_locks(place: &Place) {
     assert!(ls.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
     // This thread made both the orphan and the live lock.
     ls.purge(None, Some(me)).unwrap();
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     let other = place.open("orphan-purge").unwrap();
     assert!(other.lock("live", Mode::Ex).no_queue().wait().unwrap_err().would_block());
     orphan(place, "orphan-purge");
     ls.purge(None, None).unwrap();
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     assert!(matches!(ls.purge(None, Some(0)).unwrap_err().kind, ErrorKind::Illegal(_)));
-    live.unlock().unwrap();
+    live.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -144,7 +144,7 @@ fn a_leaked_lock_is_held_until_the_lockspace_is_closed(place: &Place) {
     assert!(ls.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
     assert_eq!(other.lock_count(), 1);
     other.close().unwrap();
-    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    ls.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     ls.release().unwrap();
 }
 
@@ -159,7 +159,7 @@ fn a_deadlock_victim_is_told_so(place: &Place) {
     other.dispatch().unwrap();
     assert_eq!(ended.try_recv(), Ok(LockStatus::Deadlock));
     assert!(matches!(held.cancel_as_deadlock().unwrap_err().kind, ErrorKind::NothingToCancel));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -180,8 +180,8 @@ fn locks_are_listed_and_counted(place: &Place) {
     other.dispatch().unwrap();
     assert!(other.lock("b", Mode::Ex).no_queue().wait().is_err());
     free.convert(Mode::Nl).wait().unwrap();
-    free.unlock().unwrap();
-    held.unlock().unwrap();
+    free.unlock().wait().unwrap();
+    held.unlock().wait().unwrap();
     let counters = ls.counters();
     assert_eq!((counters.requests, counters.conversions, counters.unlocks), (2, 1, 2));
     assert_eq!((counters.grants, counters.refusals, counters.cancels), (3, 0, 0));
@@ -221,7 +221,7 @@ fn the_simple_pair_locks_by_name_and_unlocks_by_id() {
     let other = Lockspace::open(DEFAULT_LOCKSPACE).unwrap();
     assert!(other.lock("simple", Mode::Pr).no_queue().wait().unwrap_err().would_block());
     unlock_resource(id).unwrap();
-    other.lock("simple", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    other.lock("simple", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     for gone in [id, LockId(0)] {
         assert!(matches!(unlock_resource(gone).unwrap_err().kind, ErrorKind::LockGone));
     }

@@ -161,9 +161,9 @@ fn use_one(random: &mut Random, held: &mut Vec<Lock>) {
     let mode = *random.choice(&Mode::ALL);
     let lock = &held[at];
     match random.below(10) {
-        0 => _ = held.swap_remove(at).release().timeout(PATIENCE).wait(),
-        1 => _ = held.swap_remove(at).release().start(|_| ()),
-        2 => _ = poll_some(held.swap_remove(at).release(), random.below(3)),
+        0 => _ = held.swap_remove(at).unlock().timeout(PATIENCE).wait(),
+        1 => _ = held.swap_remove(at).unlock().start(|_| ()),
+        2 => _ = poll_some(held.swap_remove(at).unlock(), random.below(3)),
         3 => _ = lock.convert(mode).timeout(random.micros(1_500)).wait(),
         4 => _ = lock.convert(mode).on_blocking(|_| ()).start(|_| ()),
         5 => _ = poll_some(lock.convert(mode), random.below(3)),

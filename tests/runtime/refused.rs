@@ -98,7 +98,7 @@ fn a_refused_cancel_is_told_and_can_be_asked_for_again(place: &Place) {
         ended.try_recv() == Ok(LockStatus::Cancelled)
     });
     drop(lock);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -111,12 +111,12 @@ fn a_cancel_that_the_kernel_has_noted_is_not_written_twice(place: &Place) {
     assert_eq!(lock.cancel().unwrap_err().raw_os_error(), Some(libc::ENOBUFS));
     // The kernel would answer a second one with a warning.
     assert!(matches!(lock.cancel().unwrap_err().kind, ErrorKind::NothingToCancel));
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     eventually("it is granted", || {
         ls.dispatch().unwrap();
         ended.try_recv() == Ok(LockStatus::Granted)
     });
-    lock.unlock().unwrap();
+    lock.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -135,7 +135,7 @@ fn the_cancel_of_a_deadline_that_is_refused_is_written_again(place: &Place) {
         eventually("the request is gone", || place.locks_of(ls.name()).len() == 1);
         assert!(refusals.is_used_up());
         drop(delivery);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         end(place, ls, &other);
     }
 }
@@ -151,7 +151,7 @@ fn the_cancel_of_a_dropped_request_that_is_refused_is_written_again(place: &Plac
     drop((plain, valued));
     eventually("both requests are gone", || place.locks_of(ls.name()).len() == 1);
     assert!(refusals.is_used_up());
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     end(place, ls, &other);
 }
 
@@ -164,7 +164,7 @@ fn the_unlock_of_a_dropped_lock_that_is_refused_is_written_again(place: &Place) 
         drop(lock);
         // Nobody calls anything on the lockspace that it was dropped in.
         let lock = other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap();
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         assert!(refusals.is_used_up());
         end(place, ls, &other);
     }
@@ -176,13 +176,13 @@ fn an_unlock_whose_result_is_lost_ends_at_its_time(place: &Place) {
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     losses.set(1);
     let start = Instant::now();
-    let failed = lock.release().timeout(SHORT).wait().unwrap_err();
+    let failed = lock.unlock().timeout(SHORT).wait().unwrap_err();
     let time = start.elapsed();
     assert!(failed.error.is_timed_out(), "{failed}");
     assert!(time >= SHORT && time < PROMPT, "{time:?}");
     assert!(losses.is_used_up());
     // The kernel has unlocked it.
-    other.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+    other.lock("r", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     drop(failed.lock);
     other.close().unwrap();
     ls.release().unwrap();
@@ -193,7 +193,7 @@ fn an_unlock_whose_result_is_lost_ends_without_a_time(place: &Place) {
     let (ls, other) = open(place, "rf-endless", plan);
     let lock = ls.lock("r", Mode::Ex).wait().unwrap();
     losses.set(1);
-    let failed = lock.unlock().unwrap_err();
+    let failed = lock.unlock().wait().unwrap_err();
     assert!(failed.error.is_timed_out(), "{failed}");
     drop(failed.lock);
     other.close().unwrap();
@@ -209,18 +209,18 @@ fn a_delivery_thread_survives_a_want_of_memory(place: &Place) {
     let request = ls.lock("r", Mode::Ex);
     let lock = request.start(move |end| sender.send(end.status).unwrap()).unwrap();
     failures.set(1);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(LockStatus::Granted));
     assert!(failures.is_used_up());
     assert!(delivery.is_running() && ls.is_open());
     // A thread that waits in a call does, too.
     failures.set(1);
     let second = ls.lock("s", Mode::Ex).wait().unwrap();
-    second.unlock().unwrap();
+    second.unlock().wait().unwrap();
     assert!(failures.is_used_up());
     delivery.stop(PATIENCE).unwrap();
     failures.set(1);
-    ls.lock("s", Mode::Ex).wait().unwrap().unlock().unwrap();
-    lock.unlock().unwrap();
+    ls.lock("s", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
+    lock.unlock().wait().unwrap();
     end(place, ls, &other);
 }

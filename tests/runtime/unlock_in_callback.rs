@@ -63,7 +63,7 @@ fn a_blocking_callback_unlocks_what_was_just_granted(place: &Place) {
         let (sender, unlocked) = channel();
         let give_way = move |lock: &dlm_runtime::BlockedLock| {
             // A late notice finds the lock gone.
-            let _ = sender.send(lock.unlock().is_ok());
+            let _ = sender.send(lock.unlock_wait().is_ok());
         };
         let lock = ls.lock("r", Mode::Ex).on_blocking_with(give_way).start(|_| ()).unwrap();
         // The last holder is asked by nobody.
@@ -84,7 +84,7 @@ fn a_completion_callback_unlocks_what_was_just_granted(place: &Place) {
         let theirs = Arc::clone(&slot);
         let unlock = move |lock: Lock| {
             let sender = sender.clone();
-            lock.release().start(move |end| _ = sender.send(end.mode)).unwrap();
+            lock.unlock().start(move |end| _ = sender.send(end.mode)).unwrap();
         };
         let at_once = unlock.clone();
         let granted = move |_| {
@@ -137,7 +137,7 @@ fn a_future_unlocks_what_the_background_thread_is_still_writing(place: &Place) {
     let ls = place.options().background_writes().create("early-unlock").unwrap();
     contend(place, ls, |ls| {
         let lock = block_on(ls.lock("r", Mode::Ex).into_future()).unwrap();
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
     });
 }
 

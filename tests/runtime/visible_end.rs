@@ -81,7 +81,7 @@ fn a_close_is_seen_by_locks_and_by_who_awaits_it(place: &Place) {
     assert!(matches!(awaiting.told().kind, ErrorKind::Closed));
     assert_gone(&ls, &[&lock, &pending]);
     assert!(other.is_open() && held.is_held());
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     other.release().unwrap();
 }
 
@@ -123,14 +123,14 @@ fn a_read_error_is_seen_by_locks_and_by_who_awaits_it(place: &Place) {
     let pending = request.start(move |end| sender.send(end.mode).unwrap()).unwrap();
     let awaiting = Awaiting::new(&ls);
     is_on.store(1, SeqCst);
-    held.unlock().unwrap();
+    held.unlock().wait().unwrap();
     let error = awaiting.told();
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(None));
     assert_gone(&ls, &[&lock, &pending]);
     assert_eq!(delivery.stop(PATIENCE).unwrap_err().raw_os_error(), Some(libc::EIO));
     // The kernel has released what was held.
-    other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
+    other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
     other.close().unwrap();
     ls.release().unwrap();
 }
@@ -149,7 +149,7 @@ fn the_crash_of_a_node_is_seen_by_its_locks() {
         let error = awaiting.told();
         assert_gone(&ls, &[&lock]);
         assert!(delivery.stop(PATIENCE).is_err(), "{error}");
-        two.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().unwrap();
+        two.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
         assert!(two.is_open());
         two.close().unwrap();
     }

@@ -30,7 +30,7 @@ impl Contestant for Ours {
     }
 
     fn unlock(&mut self) -> Result<()> {
-        Ok(self.lock.take().ok_or("no lock")?.unlock()?)
+        Ok(self.lock.take().ok_or("no lock")?.unlock().wait()?)
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn handover(count: usize) -> Result<()> {
     take_turns(&party, count, &mut |last| {
         let lock = party.lock(Mode::Ex, false)?;
         party.give_way(last)?;
-        lock.release().start_with(&party.handler, 0)?;
+        lock.unlock().start_with(&party.handler, 0)?;
         party.wait(&party.tally.unlocked)
     })?;
     party.leave()
@@ -107,6 +107,6 @@ pub(crate) fn value_exchange(count: usize) -> Result<()> {
         lock.convert(Mode::Nl).write_lvb(block).start_with(&party.handler, 0)?;
         party.wait(&party.tally.granted)
     })?;
-    lock.unlock()?;
+    lock.unlock().wait()?;
     party.leave()
 }

@@ -57,7 +57,7 @@ fn serve(lockspace: &Lockspace, count: &AtomicUsize, wanted: usize) -> Result<()
 
 fn pairs(lockspace: &Lockspace, count: usize) -> Result<()> {
     for _ in 0..count {
-        lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
+        lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock().wait()?;
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ pub(crate) fn poll_and_dispatch(count: usize) -> Result<()> {
         for _ in 0..count {
             let lock = lockspace.lock(RESOURCE, Mode::Ex).start_with(&handler, 0)?;
             serve(&lockspace, &tally.granted, 1)?;
-            lock.release().start_with(&handler, 0)?;
+            lock.unlock().start_with(&handler, 0)?;
             serve(&lockspace, &tally.unlocked, 1)?;
         }
         Ok(())
@@ -125,7 +125,7 @@ pub(crate) fn waiting_dispatch(count: usize) -> Result<()> {
         for _ in 0..count {
             let lock = lockspace.lock(RESOURCE, Mode::Ex).start_with(&handler, 0)?;
             wait(&lockspace, &tally.granted, 1)?;
-            lock.release().start_with(&handler, 0)?;
+            lock.unlock().start_with(&handler, 0)?;
             wait(&lockspace, &tally.unlocked, 1)?;
         }
         Ok(())
@@ -151,7 +151,7 @@ pub(crate) fn futures(count: usize) -> Result<()> {
     measure(count, &mut |count| {
         for _ in 0..count {
             let lock = drive(&lockspace, lockspace.lock(RESOURCE, Mode::Ex))??;
-            drive(&lockspace, lock.release())??;
+            drive(&lockspace, lock.unlock())??;
         }
         Ok(())
     })?;
@@ -170,7 +170,7 @@ pub(crate) fn in_flight(count: usize) -> Result<()> {
         }
         wait(&lockspace, &tally.granted, BATCH)?;
         for lock in locks.drain(..) {
-            lock.release().start_with(&handler, 0)?;
+            lock.unlock().start_with(&handler, 0)?;
         }
         wait(&lockspace, &tally.unlocked, BATCH)
     })?;

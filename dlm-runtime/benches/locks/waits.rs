@@ -19,7 +19,7 @@ pub(crate) fn waits(count: usize) -> Result<()> {
             let lock = holder.lock(RESOURCE, Mode::Ex).wait().map_err(|error| error.to_string())?;
             held.store(pair, SeqCst);
             while !sleeps().map_err(|error| error.to_string())? {}
-            lock.unlock().map_err(|error| error.to_string())?;
+            lock.unlock().wait().map_err(|error| error.to_string())?;
             until(&waited, pair);
         }
         Ok(())
@@ -28,7 +28,7 @@ pub(crate) fn waits(count: usize) -> Result<()> {
         let thread = scope.spawn(hold);
         for pair in 1..=count {
             until(&held, pair);
-            lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock()?;
+            lockspace.lock(RESOURCE, Mode::Ex).wait()?.unlock().wait()?;
             waited.store(pair, SeqCst);
         }
         thread.join().map_err(|_| "the holder panicked")??;

@@ -18,8 +18,8 @@
 //! let lock = holder.lock("disk0", Mode::Ex).wait()?;
 //! let refused = other.lock("disk0", Mode::Pr).no_queue().wait().unwrap_err();
 //! assert!(refused.would_block());
-//! lock.unlock()?;
-//! other.lock("disk0", Mode::Pr).wait()?.unlock()?;
+//! lock.unlock().wait()?;
+//! other.lock("disk0", Mode::Pr).wait()?.unlock().wait()?;
 //! # Ok::<(), dlm_runtime::Error>(())
 //! ```
 //!
@@ -38,7 +38,7 @@
 //!     let lock = lockspace.lock("counter", Mode::Ex).with_lvb().wait()?;
 //!     let mut block = lock.lvb().map_or(ValueBlock::ZERO, |lvb| lvb.block);
 //!     block.0[0] += 1;
-//!     lock.release().write_lvb(block).wait()?;
+//!     lock.unlock().write_lvb(block).wait()?;
 //!     Ok(block.0[0])
 //! }
 //!
@@ -78,7 +78,7 @@
 //! })?;
 //! one.dispatch()?;
 //! assert_eq!(held.blocked(), Some(Mode::Pr));
-//! held.release().write_lvb(ValueBlock([7; 32])).wait()?;
+//! held.unlock().write_lvb(ValueBlock([7; 32])).wait()?;
 //! two.dispatch()?;
 //! assert_eq!(waiting.mode(), Some(Mode::Pr));
 //! # Ok::<(), dlm_runtime::Error>(())
@@ -115,7 +115,7 @@
 //!
 //! let fencing = cluster.hold_recovery();
 //! cluster.node(2).crash();
-//! assert!(matches!(leader.unlock(), Err(failed) if failed.error.is_closed()));
+//! assert!(matches!(leader.unlock().wait(), Err(failed) if failed.error.is_closed()));
 //! assert_eq!(one.status().state, State::Stopped);
 //! drop(fencing);
 //! assert_eq!(one.status().state, State::Running);

@@ -209,7 +209,7 @@ impl Exclusive {
     pub(super) fn pass(&self, lockspace: &Lockspace) {
         let held = lockspace.lock("shared", Mode::Ex).wait().unwrap();
         self.work();
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
     }
 
     pub(super) fn work(&self) {
@@ -283,6 +283,6 @@ pub(super) fn poll_with<T>(future: Pin<&mut impl Future<Output = T>>, waker: &Wa
 pub(super) fn finish_writer(lockspace: &Lockspace) {
     block_on(async {
         let lock = lockspace.lock("last", Mode::Ex).await.unwrap();
-        lock.release().await.unwrap();
+        lock.unlock().await.unwrap();
     });
 }

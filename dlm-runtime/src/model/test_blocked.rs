@@ -21,11 +21,11 @@ fn a_thread_that_waits_for_a_notice_is_woken_whoever_reads_it() {
                 assert_eq!(held.wait_blocked(None).unwrap(), Some(Mode::Pr));
                 held.convert(Mode::Nl).wait().unwrap();
                 assert_eq!(held.wait_blocked(Some(Duration::ZERO)).unwrap(), None);
-                held.unlock().unwrap();
+                held.unlock().wait().unwrap();
             });
             // May read the notice, and lead at the device.
-            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
-            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().wait().unwrap());
         });
         stage.finish(&[&lockspace, &other]);
     });
@@ -43,14 +43,14 @@ fn threads_that_wait_for_notices_disturb_no_waiter() {
             for held in [a, b] {
                 scope.spawn(|| {
                     held.wait_blocked(None).unwrap().unwrap();
-                    held.unlock().unwrap();
+                    held.unlock().wait().unwrap();
                 });
             }
             scope.spawn(|| exclusive.pass(&lockspace));
             scope.spawn(|| exclusive.pass(&lockspace));
             scope.spawn(|| {
                 for name in ["a", "b"] {
-                    other.lock(name, Mode::Ex).wait().unwrap().unlock().unwrap();
+                    other.lock(name, Mode::Ex).wait().unwrap().unlock().wait().unwrap();
                 }
             });
         });
@@ -78,7 +78,7 @@ fn waiting_for_a_notice_ends_with_the_lockspace() {
 
 /// Another owner wants what is held, by a lock whose callback gives way.
 fn want(other: &Lockspace) {
-    other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap();
+    other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_callback_gives_way_with_the_lock_that_it_is_lent() {
         // The callback has returned then.
         dispatcher.stop().unwrap();
         assert_eq!(held.mode(), Some(Mode::Nl));
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -119,7 +119,7 @@ fn drop_while_lent(stage: &Stage, lockspace: &Arc<Lockspace>) {
     thread::scope(|scope| {
         scope.spawn(|| want(&other));
         scope.spawn(|| drop(held));
-        scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+        scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
     });
     dispatcher.stop().unwrap();
     assert_eq!(other.locks(), [], "what it had was unlocked");
@@ -155,7 +155,7 @@ fn a_callback_and_the_owner_may_unlock_at_the_same_time() {
         let held = lockspace
             .lock("a", Mode::Ex)
             .on_blocking_with(move |lock| {
-                if let Err(error) = lock.unlock() {
+                if let Err(error) = lock.unlock_wait() {
                     assert!(gone(&error.kind), "{error}");
                 }
             })
@@ -164,7 +164,7 @@ fn a_callback_and_the_owner_may_unlock_at_the_same_time() {
         thread::scope(|scope| {
             scope.spawn(|| want(&other));
             scope.spawn(move || {
-                if let Err(error) = held.unlock() {
+                if let Err(error) = held.unlock().wait() {
                     assert!(gone(&error.error.kind), "{error}");
                 }
             });
@@ -182,7 +182,7 @@ fn who_waits_for_a_notice_learns_that_the_callback_has_unlocked() {
         let dispatcher = Dispatcher::start(&lockspace);
         let held = lockspace
             .lock("a", Mode::Ex)
-            .on_blocking_with(|lock| lock.unlock().unwrap())
+            .on_blocking_with(|lock| lock.unlock_wait().unwrap())
             .wait()
             .unwrap();
         thread::scope(|scope| {

@@ -25,13 +25,13 @@ fn a_deadline_ends_with_the_lock_or_with_an_error() {
             scope.spawn(|| match lockspace.lock("a", Mode::Ex).deadline(at).wait() {
                 Ok(lock) => {
                     exclusive.work();
-                    lock.unlock().unwrap();
+                    lock.unlock().wait().unwrap();
                 }
                 result => assert!(is_timeout(&result), "{result:?}"),
             });
             scope.spawn(|| {
                 exclusive.work();
-                held.unlock().unwrap();
+                held.unlock().wait().unwrap();
             });
             scope.spawn(|| advance(PATIENCE));
         });
@@ -55,7 +55,7 @@ fn followers_keep_their_deadlines_too() {
             }
             scope.spawn(|| advance(PATIENCE));
         });
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -79,10 +79,10 @@ fn a_conversion_that_is_late_leaves_the_lock_in_one_mode() {
                 };
                 assert_eq!(lock.mode(), Some(mode));
             });
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
             scope.spawn(|| advance(PATIENCE));
         });
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -105,7 +105,7 @@ fn a_cancel_by_another_thread_ends_a_request_once() {
                     "{error}"
                 ),
             });
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
         let completion = ended.recv().unwrap();
         match completion.status {
@@ -134,12 +134,12 @@ fn a_late_cancel_does_not_hit_the_next_lock() {
         let lock = request.start(told).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| advance(PATIENCE));
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
             scope.spawn(|| {
                 let status = ended.recv().unwrap();
                 assert!(matches!(status, LockStatus::Granted | LockStatus::TimedOut), "{status}");
                 drop(lock);
-                lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap();
+                lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
             });
         });
         dispatcher.stop().unwrap();
@@ -163,7 +163,7 @@ fn a_deadline_that_passes_before_the_request_is_written_is_kept() {
             });
             scope.spawn(|| advance(PATIENCE));
         });
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
@@ -213,9 +213,9 @@ fn a_deadline_that_was_kept_does_not_cancel_the_next_conversion() {
         thread::scope(|scope| {
             scope.spawn(|| advance(PATIENCE));
             scope.spawn(|| lock.convert(Mode::Ex).wait().unwrap());
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
     });

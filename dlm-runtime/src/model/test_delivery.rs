@@ -34,11 +34,11 @@ fn a_callback_runs_once_and_in_the_delivery_thread() {
         let lockspace = stage.open();
         let (delivery, runs) = (lockspace.start_delivery().unwrap(), Arc::default());
         thread::scope(|scope| {
-            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| {
                 let (lock, ended) = start(&lockspace, "a", &runs);
                 assert!(ended.recv().unwrap().is_granted());
-                lock.unlock().unwrap();
+                lock.unlock().wait().unwrap();
             });
         });
         assert_eq!(runs.threads(), [thread_of(&delivery)]);
@@ -74,7 +74,7 @@ fn what_was_started_before_the_delivery_thread_is_delivered() {
             scope.spawn(|| {
                 let (lock, ended) = start(&lockspace, "a", &runs);
                 assert!(ended.recv().unwrap().is_granted());
-                lock.unlock().unwrap();
+                lock.unlock().wait().unwrap();
             });
             scope.spawn(|| {
                 let delivery = lockspace.start_delivery().unwrap();
@@ -99,7 +99,7 @@ fn a_waiter_does_not_need_the_delivery_thread_that_stops() {
             lockspace.lock("a", Mode::Ex).start(move |_| runs.note()).unwrap()
         };
         thread::scope(|scope| {
-            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| delivery.stop(FOREVER).unwrap());
         });
         // What the thread has left is for others.
@@ -122,15 +122,15 @@ fn a_callback_may_lock_and_unlock() {
         let (sender, ended) = channel();
         let inner = Arc::clone(&lockspace);
         let told = move |_| {
-            inner.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap();
+            inner.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
             sender.send(()).unwrap();
         };
         let lock = lockspace.lock("a", Mode::Ex).start(told).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| ended.recv().unwrap());
         });
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         delivery.stop(FOREVER).unwrap();
         stage.finish(&[&lockspace]);
     });
@@ -151,7 +151,7 @@ fn a_callback_runs_in_one_of_two_places() {
                     let (lock, ended) = start(lockspace, resource, runs);
                     assert!(ended.recv().unwrap().is_granted());
                     let (sender, ended) = channel();
-                    lock.release().start(move |_| sender.send(()).unwrap()).unwrap();
+                    lock.unlock().start(move |_| sender.send(()).unwrap()).unwrap();
                     ended.recv().unwrap();
                 });
             }
@@ -194,7 +194,7 @@ fn a_callback_that_panics_takes_no_other_with_it() {
             (lockspace.lock(resource, Mode::Ex).start(told).unwrap(), ended)
         });
         thread::scope(|scope| {
-            scope.spawn(|| lockspace.lock("c", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("c", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| {
                 for (_, ended) in &started {
                     ended.recv().unwrap();

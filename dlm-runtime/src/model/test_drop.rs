@@ -20,10 +20,10 @@ fn drop_against_grant(stage: &Stage, lockspace: &Arc<Lockspace>) {
             let told = Arc::clone(&runs);
             drop(lockspace.lock("a", Mode::Ex).start(move |_| told.note()).unwrap());
         });
-        scope.spawn(|| held.unlock().unwrap());
+        scope.spawn(|| held.unlock().wait().unwrap());
     });
     // Somebody else can have it at once.
-    other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap();
+    other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     assert!(runs.count() <= 1, "a callback ran twice");
 }
 
@@ -46,7 +46,7 @@ fn a_request_is_taken_back_while_a_waiter_reads() {
         let lockspace = stage.open();
         thread::scope(|scope| {
             scope.spawn(|| drop_against_grant(&stage, &lockspace));
-            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
         });
         stage.finish(&[&lockspace]);
     });
@@ -76,7 +76,7 @@ fn drop_before_dispatch(lockspace: &Lockspace) -> Arc<Runs> {
             request.start(move |_| told.note()).unwrap()
         })
     });
-    lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap();
+    lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     drop((pending, held));
     runs
 }
@@ -120,9 +120,9 @@ fn a_future_that_is_dropped_leaves_nothing() {
                     drop(lock.unwrap());
                 }
             });
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
-        other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap();
+        other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
@@ -140,12 +140,12 @@ fn a_conversion_that_is_dropped_leaves_the_lock_in_one_mode() {
             scope.spawn(|| {
                 let _ = poll_once(pin!(lock.convert(Mode::Ex).into_future()));
             });
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
         while lock.is_in_flight() {
             thread::yield_now();
         }
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
@@ -160,9 +160,9 @@ fn an_unlock_that_is_dropped_goes_on() {
         thread::scope(|scope| {
             scope.spawn(|| {
                 let lock = lockspace.lock("a", Mode::Ex).wait().unwrap();
-                let _ = poll_once(pin!(lock.release().into_future()));
+                let _ = poll_once(pin!(lock.unlock().into_future()));
             });
-            scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
         });
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);

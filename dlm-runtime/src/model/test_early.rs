@@ -29,7 +29,7 @@ fn a_completion_callback_unlocks_before_the_write_has_returned() {
         let (sender, ended) = channel();
         let inner = Arc::clone(&lockspace);
         let told = move |_| {
-            only_lock(&inner).unwrap().unlock().unwrap();
+            only_lock(&inner).unwrap().unlock().wait().unwrap();
             sender.send(()).unwrap();
         };
         let lock = lockspace.lock("a", Mode::Ex).start(told).unwrap();
@@ -51,7 +51,7 @@ fn a_request_is_cancelled_before_its_write_has_returned() {
         let held = other.lock("a", Mode::Ex).wait().unwrap();
         thread::scope(|scope| {
             scope.spawn(|| match lockspace.lock("a", Mode::Ex).wait() {
-                Ok(lock) => lock.unlock().unwrap(),
+                Ok(lock) => lock.unlock().wait().unwrap(),
                 Err(error) => assert!(error.status().is_some(), "{error}"),
             });
             scope.spawn(|| {
@@ -62,7 +62,7 @@ fn a_request_is_cancelled_before_its_write_has_returned() {
                     thread::yield_now();
                 }
             });
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
         stage.finish(&[&lockspace, &other]);
     });
@@ -81,7 +81,7 @@ fn give_way(stage: Stage, lockspace: &Arc<Lockspace>, unlock: fn(&BlockedLock)) 
             let request = lockspace.lock("a", Mode::Ex).on_blocking_with(unlock);
             drop(block_on(request.into_future()).unwrap());
         });
-        scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap());
+        scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
     });
     finish_writer(lockspace);
     for dispatcher in dispatchers {
@@ -91,7 +91,7 @@ fn give_way(stage: Stage, lockspace: &Arc<Lockspace>, unlock: fn(&BlockedLock)) 
 }
 
 fn unlock(lock: &BlockedLock) {
-    if let Err(error) = lock.unlock() {
+    if let Err(error) = lock.unlock_wait() {
         assert!(is_second(&error), "{error}");
     }
 }
@@ -142,7 +142,7 @@ fn a_future_is_dropped_before_its_request_has_returned() {
             let request = lockspace.lock("a", mode).with_lvb();
             drop(poll_once(pin!(request.into_future())));
         }
-        other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap();
+        other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
         finish_writer(&lockspace);
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
@@ -176,7 +176,7 @@ fn a_cancel_that_is_wanted_early_is_written_by_the_writer() {
                 }
             });
         });
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }

@@ -56,7 +56,7 @@ fn what_comes_meanwhile_is_run() {
                         for name in names {
                             let lock = start(&lockspace, name, &runs);
                             // May come upon the end of it, and leaves the callback to the other.
-                            lockspace.lock(name, Mode::Nl).wait().unwrap().unlock().unwrap();
+                            lockspace.lock(name, Mode::Nl).wait().unwrap().unlock().wait().unwrap();
                             lock.leak();
                         }
                         drop(start(&lockspace, "e", &runs));
@@ -89,8 +89,8 @@ fn a_deadline_is_kept() {
             advance(PATIENCE);
             thread::yield_now();
         }
-        held.unlock().unwrap();
-        block_on(async { lockspace.lock("a", Mode::Pr).await.unwrap().release().await.unwrap() });
+        held.unlock().wait().unwrap();
+        block_on(async { lockspace.lock("a", Mode::Pr).await.unwrap().unlock().await.unwrap() });
         drop(locks);
         lockspace.close().unwrap();
         assert!(dispatcher.join().unwrap().is_closed());

@@ -32,7 +32,7 @@ fn closing_ends_all_waits() {
             }
             scope.spawn(|| lockspace.close().unwrap());
         });
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         drop(lockspace);
         stage.finish(&[&other]);
     });
@@ -54,7 +54,7 @@ fn closing_ends_a_delivery_thread_and_a_dispatcher() {
         assert!(dispatcher.join().is_err_and(|error| is_closed(&error)));
         assert!(delivery.stop(Duration::MAX).is_err_and(|error| is_closed(&error)));
         drop(started);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         drop(lockspace);
         stage.finish(&[&other]);
     });
@@ -76,7 +76,7 @@ fn closing_ends_futures() {
             scope.spawn(|| lockspace.close().unwrap());
         });
         drop(noted);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         drop(lockspace);
         stage.finish(&[&other]);
     });
@@ -117,7 +117,7 @@ fn a_waker_that_panics_keeps_the_end_from_nobody() {
             scope.spawn(|| lockspace.close().unwrap());
         });
         assert_eq!(lockspace.counters().callback_panics, 3);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&other]);
     });
 }

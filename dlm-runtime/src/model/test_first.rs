@@ -68,7 +68,7 @@ fn first_requests_of_an_open_lockspace_are_kept_apart() {
                 let (lockspace, sender) = (&lockspace, sender.clone());
                 scope.spawn(move || {
                     let lock = lockspace.lock("a", mode).wait().unwrap();
-                    lockspace.lock("a", Mode::Cr).wait().unwrap().unlock().unwrap();
+                    lockspace.lock("a", Mode::Cr).wait().unwrap().unlock().wait().unwrap();
                     sender.send(lock).unwrap();
                 });
             }

@@ -11,7 +11,7 @@ use super::stage::{Dispatcher, Stage, check};
 use crate::{Lockspace, Mode};
 
 fn lock_and_unlock(lockspace: &Lockspace, resource: &str) {
-    lockspace.lock(resource, Mode::Ex).wait().unwrap().unlock().unwrap();
+    lockspace.lock(resource, Mode::Ex).wait().unwrap().unlock().wait().unwrap();
 }
 
 /// Waits for a lock when it is woken, called or dropped.
@@ -57,14 +57,14 @@ fn a_waker_waits_while_others_lead() {
             scope.spawn(|| two_waiters(&lockspace));
             scope.spawn(|| {
                 let [a, b] = held;
-                a.unlock().unwrap();
+                a.unlock().wait().unwrap();
                 // Only after that the waiting threads may end.
                 woken.recv().unwrap();
-                b.unlock().unwrap();
+                b.unlock().wait().unwrap();
             });
         });
         let Poll::Ready(lock) = future.as_mut().poll(&mut cx) else { panic!("woken too early") };
-        lock.unwrap().unlock().unwrap();
+        lock.unwrap().unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -111,13 +111,13 @@ fn a_dropped_callback_waits_while_others_lead() {
         let lock = request.start(move |_| _ = &completion).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| two_waiters(&lockspace));
-            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| {
                 drop(lock);
                 for _ in 0..2 {
                     dropped.recv().unwrap();
                 }
-                held.unlock().unwrap();
+                held.unlock().wait().unwrap();
             });
         });
         dispatcher.stop().unwrap();

@@ -11,7 +11,7 @@ use crate::{Error, Lockspace, Mode};
 async fn work(lockspace: &Lockspace, resource: &str) -> Result<(), Error> {
     let lock = lockspace.lock(resource, Mode::Pr).await?;
     lock.convert(Mode::Ex).await?;
-    Ok(lock.release().await?)
+    Ok(lock.unlock().await?)
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn futures_and_waiters_read_for_each_other() {
                 let lockspace = &lockspace;
                 scope.spawn(move || block_on(work(lockspace, resource)).unwrap());
             }
-            scope.spawn(|| lockspace.lock("c", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| lockspace.lock("c", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
         });
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace]);
@@ -67,7 +67,7 @@ fn futures_whose_requests_are_written_by_a_thread_end() {
                 scope.spawn(|| {
                     block_on(async {
                         let lock = lockspace.lock("a", Mode::Ex).await.unwrap();
-                        lock.release().await.unwrap();
+                        lock.unlock().await.unwrap();
                     });
                 });
             }

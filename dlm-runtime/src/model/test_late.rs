@@ -43,7 +43,7 @@ fn freeze_holder(stage: &Stage, other: &Lockspace, mode: Mode) -> Lock {
 
 /// Waits until somebody else can have the lock. Nobody reads for the lockspace meanwhile.
 fn is_free_again(other: &Lockspace) {
-    other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap();
+    other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_request_that_nobody_answers_ends_at_its_deadline_and_is_taken_back() {
             assert!(is_timeout(&result), "{result:?}");
         });
         stage.space.freeze(false);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         is_free_again(&other);
         stage.finish(&[&lockspace, &other]);
     });
@@ -100,7 +100,7 @@ fn a_callback_is_told_at_the_deadline_that_nobody_answers() {
         while_time_passes(|| assert_eq!(ended.recv(), Ok(LockStatus::TimedOut)));
         dispatcher.stop().unwrap();
         stage.space.freeze(false);
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         // Also while its handle is there.
         is_free_again(&other);
         assert_eq!(lock.mode(), None);
@@ -129,10 +129,10 @@ fn a_conversion_waits_for_one_that_was_given_up() {
         thread::scope(|scope| {
             scope.spawn(|| assert!(lock.convert(Mode::Nl).wait().unwrap().is_granted()));
             scope.spawn(|| stage.space.freeze(false));
-            scope.spawn(|| held.unlock().unwrap());
+            scope.spawn(|| held.unlock().wait().unwrap());
         });
         assert_eq!(lock.mode(), Some(Mode::Nl));
-        lock.unlock().unwrap();
+        lock.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -147,8 +147,8 @@ fn a_conversion_waits_for_the_cancel_of_a_future_that_was_dropped() {
         assert!(poll_once(pin!(lock.convert(Mode::Ex).into_future())).is_pending());
         lock.convert(Mode::Cr).wait().unwrap();
         assert_eq!(lock.mode(), Some(Mode::Cr));
-        lock.unlock().unwrap();
-        held.unlock().unwrap();
+        lock.unlock().wait().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -162,7 +162,7 @@ fn an_unlock_that_nobody_answers_ends_at_its_deadline_and_goes_on() {
         let lock = lockspace.lock("a", Mode::Ex).wait().unwrap();
         stage.space.freeze(true);
         while_time_passes(|| {
-            let failed = lock.release().timeout(PATIENCE).wait().unwrap_err();
+            let failed = lock.unlock().timeout(PATIENCE).wait().unwrap_err();
             assert!(is_late(&failed.error), "{}", failed.error);
             drop(failed.lock);
         });

@@ -60,10 +60,10 @@ fn a_delivery_thread_wakes_for_a_blocking_callback() {
         let callback = move |Blocking { mode, .. }| _ = sender.send(mode);
         let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| {
                 assert_eq!(told.recv(), Ok(Mode::Pr));
-                held.unlock().unwrap();
+                held.unlock().wait().unwrap();
             });
         });
         delivery.stop(Duration::MAX).unwrap();
@@ -80,7 +80,7 @@ fn a_lock_may_be_dropped_while_its_blocking_callback_runs() {
         let held =
             lockspace.lock("a", Mode::Ex).on_blocking(|_| thread::yield_now()).wait().unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
             scope.spawn(|| drop(held));
         });
         dispatcher.stop().unwrap();
@@ -99,9 +99,9 @@ fn a_stream_of_notices_wakes_its_task() {
             scope.spawn(|| {
                 let notice = block_on(held.notices().next()).unwrap();
                 assert_eq!(notice.mode, Mode::Pr);
-                held.unlock().unwrap();
+                held.unlock().wait().unwrap();
             });
-            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().unwrap());
+            scope.spawn(|| other.lock("a", Mode::Pr).wait().unwrap().unlock().wait().unwrap());
         });
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
@@ -166,7 +166,7 @@ fn a_blocking_callback_is_not_called_although_the_writing_thread_is_late() {
         let held = lockspace.lock("a", Mode::Ex).on_blocking(callback).wait().unwrap();
         let waiting = other.lock("a", Mode::Pr).start(|_| {}).unwrap();
         // Nobody dispatches yet, but this thread may come upon the notice.
-        lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().unwrap();
+        lockspace.lock("b", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
         drop(held);
         let dispatcher = Dispatcher::start(&lockspace);
         finish_writer(&lockspace);

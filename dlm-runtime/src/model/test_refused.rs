@@ -30,7 +30,7 @@ fn drop_refused(stage: &Stage, lockspace: &Lockspace, errno: Errno) {
     assert!(!stage.space.refuses(), "not written again");
     assert_eq!(lockspace.lock_count(), 0);
     for name in ["a", "b"] {
-        other.lock(name, Mode::Ex).wait().unwrap().unlock().unwrap();
+        other.lock(name, Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     }
 }
 
@@ -89,7 +89,7 @@ fn a_refused_cancel_of_a_deadline_is_written_again() {
             }
         });
         assert!(!stage.space.refuses(), "not written again");
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -105,8 +105,8 @@ fn a_cancel_that_found_no_buffer_is_not_written_again() {
         while_time_passes(|| {
             assert!(is_timeout(&lockspace.lock("a", Mode::Ex).timeout(PATIENCE).wait()));
         });
-        held.unlock().unwrap();
-        while_time_passes(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().unwrap());
+        held.unlock().wait().unwrap();
+        while_time_passes(|| other.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
         stage.finish(&[&lockspace, &other]);
     });
 }

@@ -26,9 +26,9 @@ fn dropped_locks_are_awaited_without_anybody_else() {
         lockspace.settled().wait(None).unwrap();
         assert_eq!(lockspace.lock_count(), 1);
         for name in ["a", "b"] {
-            other.lock(name, Mode::Ex).no_queue().wait().unwrap().unlock().unwrap();
+            other.lock(name, Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
         }
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         lockspace.settled().wait(Some(Duration::ZERO)).unwrap();
         stage.finish(&[&lockspace, &other]);
     });

@@ -10,7 +10,7 @@ use crate::sync::now;
 use crate::{Lockspace, Mode};
 
 fn lock_and_unlock(lockspace: &Lockspace, resource: &str) {
-    lockspace.lock(resource, Mode::Ex).wait().unwrap().unlock().unwrap();
+    lockspace.lock(resource, Mode::Ex).wait().unwrap().unlock().wait().unwrap();
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_waiter_takes_over_from_one_that_gives_up() {
             scope.spawn(|| advance(Duration::from_secs(1)));
             scope.spawn(|| lock_and_unlock(&lockspace, "free"));
         });
-        held.unlock().unwrap();
+        held.unlock().wait().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -107,7 +107,7 @@ fn conversions_of_a_shared_lock_end() {
                 }
             });
         });
-        shared.unlock().unwrap();
+        shared.unlock().wait().unwrap();
         stage.finish(&[&lockspace]);
     });
 }

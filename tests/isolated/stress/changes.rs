@@ -128,7 +128,7 @@ impl Worker<'_> {
             holding.leave();
             return drop(lock);
         }
-        let mut request = lock.release();
+        let mut request = lock.unlock();
         if holding.writes() && wish.lvb {
             if self.random.percent(80) {
                 let (issued, block) = resource.issue();

@@ -181,7 +181,7 @@ impl Worker<'_> {
             let answer = owner.as_ref().map(|owner| {
                 // Never without an end: the lock that this is about may be in the way.
                 let request = owner.ls.lock(&name, mode).timeout(Duration::from_millis(2)).wait();
-                request.map(|lock| if nested { lock.unlock().is_ok() } else { true })
+                request.map(|lock| if nested { lock.unlock().wait().is_ok() } else { true })
             });
             stub.run(end);
             match answer {

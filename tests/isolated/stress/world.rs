@@ -177,7 +177,7 @@ impl World {
         for victim in &self.victims {
             assert!(victim.lock().unwrap().is_none());
         }
-        self.keepers.lock().unwrap().drain(..).for_each(|lock| lock.unlock().unwrap());
+        self.keepers.lock().unwrap().drain(..).for_each(|lock| lock.unlock().wait().unwrap());
         self.doomed.lock().unwrap().close();
         for owner in &self.owners {
             self.eventually(&format!("{} has no lock left", owner.label), || {

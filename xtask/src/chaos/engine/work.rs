@@ -188,13 +188,13 @@ impl Round {
         operation.since = quiet;
         let writes = mode != Mode::Pr;
         operation.writes = writes.then(|| history.next_value(resource, value, valid));
-        let mut release = operation.lock.take().context("no lock")?.release();
+        let mut unlock = operation.lock.take().context("no lock")?.unlock();
         if let Some(value) = operation.writes {
-            release = release.write_lvb(block(value));
+            unlock = unlock.write_lvb(block(value));
         }
         history.gives_up(resource, number);
         history.note(&format!("node {} unlocks {resource} ({number})", node + 1));
-        release.start(move |completion| {
+        unlock.start(move |completion| {
             let _ = ended.send(Heard { run, who, what: What::Ended(completion) });
         })?;
         Ok(())
