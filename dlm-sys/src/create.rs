@@ -18,8 +18,8 @@ use crate::udev::Udev;
 ///
 /// # Errors
 ///
-/// As [`ControlDevice::open`] and [`ControlDevice::create_lockspace`], and [`Cause::NoMinorLeft`]
-/// where the kernel says EEXIST for it.
+/// As [`ControlDevice::open`] and [`ControlDevice::create_lockspace`], EMFILE, and
+/// [`Cause::NoMinorLeft`] where the kernel says EEXIST for it.
 pub fn create_lockspace(
     name: &LockspaceName,
     flags: LockspaceFlags,
@@ -27,7 +27,7 @@ pub fn create_lockspace(
 ) -> Result<Minor, Error> {
     let control = ControlDevice::open()?.patience(patience);
     // Before the kernel tells of the device.
-    let udev = Udev::listen(name);
+    let udev = Udev::listen(name)?;
     let minor = control.create_lockspace(name, flags).map_err(|error| explained(error, name))?;
     if let Some(udev) = udev {
         udev.await_node(minor, Instant::now().checked_add(patience));

@@ -47,8 +47,15 @@ impl<'c> CreationLock<'c> {
         ];
         let mut locked = [None, None];
         for ((path, file), locked) in files.into_iter().zip(&mut locked) {
-            // Why it cannot be opened (no such folder, read-only, not permitted) changes nothing.
-            let Ok(file) = file else { continue };
+            let file = match file {
+                Ok(file) => file,
+                // Those who can open it would be met without it.
+                Err(errno) if errno.is_shortage() => {
+                    return Err(Error::os(Call::SerialiseCreate, errno));
+                }
+                // No such folder, read-only, not permitted: so it is for all.
+                Err(_) => continue,
+            };
             if is_roots_own(&file) {
                 wait_for(&file, path, &mut patience)?;
                 *locked = Some(file);

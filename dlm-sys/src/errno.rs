@@ -33,6 +33,14 @@ macro_rules! errnos {
     };
 }
 
+impl Errno {
+    /// Whether it tells that the process or the machine has run out of something: the same call may go
+    /// through a moment later.
+    pub(crate) const fn is_shortage(self) -> bool {
+        matches!(self, Self::EMFILE | Self::ENFILE | Self::ENOMEM)
+    }
+}
+
 errnos! {
     EPERM "operation not permitted",
     ENOENT "no such file, lockspace or lock",

@@ -62,7 +62,7 @@ impl RemovalWatch {
     /// ENODEV if it was removed already; the operating system's answer, where EMFILE and ENOSPC may
     /// tell of inotify limits.
     pub fn new(device: &LockspaceDevice) -> Result<Self, Error> {
-        let source = match listen(device.minor()) {
+        let source = match listen(device.minor())? {
             Some(socket) => Source::Messages(socket),
             None => Source::Node(watch_node(device)?),
         };
@@ -162,22 +162,30 @@ impl LazyRemovalWatch {
 
 /// Whether the kernel's messages get here: it sends them to network namespaces of the first user
 /// namespace.
-pub(crate) fn hears_the_kernel() -> bool {
+///
+/// # Errors
+///
+/// No descriptor is left to find out.
+pub(crate) fn hears_the_kernel() -> Result<bool, Error> {
     let owner = || {
-        let owner = uevents::owner_of(File::open(NETWORK).ok()?.as_fd()).ok()?;
-        File::from(owner).metadata().ok()
+        let owner = uevents::owner_of(File::open(NETWORK)?.as_fd())?;
+        File::from(owner).metadata()
     };
-    owner().is_some_and(|owner| owner.ino() == FIRST_USER_NAMESPACE)
+    let is_first = owner().map(|owner| owner.ino() == FIRST_USER_NAMESPACE);
+    is_first.or_else(|error| {
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        if errno.is_shortage() { Err(Error::os(Call::WatchNode, errno)) } else { Ok(false) }
+    })
 }
 
 /// A socket on which the kernel tells of devices that go, if there can be one here.
-fn listen(minor: Minor) -> Option<Fd> {
-    if !hears_the_kernel() {
-        return None;
+fn listen(minor: Minor) -> Result<Option<Fd>, Error> {
+    if !hears_the_kernel()? {
+        return Ok(None);
     }
     // Those of other devices would wake whoever waits for nothing.
     let path = device_path(minor);
-    uevents::listen_for_removals(path.as_deref()).ok()
+    Ok(uevents::listen_for_removals(path.as_deref()).ok())
 }
 
 /// The place where the kernel has a link for each device with a number.

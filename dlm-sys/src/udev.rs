@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use crate::error::{Call, Error};
 use crate::lockspace::MISC_MAJOR;
 use crate::misc::LOCKSPACE_PREFIX;
 use crate::removal::hears_the_kernel;
@@ -46,6 +47,14 @@ pub(crate) struct Udev {
     since: SystemTime,
 }
 
+/// What cannot be had is done without, unless it may be had a moment later.
+fn had<T>(source: Result<T, crate::errno::Errno>) -> Result<Option<T>, Error> {
+    match source {
+        Err(errno) if errno.is_shortage() => Err(Error::os(Call::WatchNode, errno)),
+        source => Ok(source.ok()),
+    }
+}
+
 /// The event that is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
@@ -57,23 +66,29 @@ enum Wanted {
 
 impl Udev {
     /// Listens for what is said about the lockspace of this name from now on, if there is a udev.
-    pub(crate) fn listen(name: &LockspaceName) -> Option<Self> {
+    ///
+    /// # Errors
+    ///
+    /// No descriptor is left.
+    pub(crate) fn listen(name: &LockspaceName) -> Result<Option<Self>, Error> {
         if !Path::new(UDEV).exists() {
-            return None;
+            return Ok(None);
         }
         let path = [b"/devices/virtual/misc/", LOCKSPACE_PREFIX, name].concat();
-        let is_told = hears_the_kernel();
+        let is_told = hears_the_kernel()?;
+        let kernel = is_told.then(|| had(uevents::listen_for_addition(&path))).transpose()?;
+        let udev = is_told.then(|| had(uevents::listen_to_udev())).transpose()?;
         let files = || {
             let files = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
             let changes = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CREATE;
             files.add_watch(FILES, changes).map(|_| files)
         };
-        Some(Self {
-            kernel: is_told.then(|| uevents::listen_for_addition(&path).ok()).flatten(),
-            udev: is_told.then(|| uevents::listen_to_udev().ok()).flatten(),
-            files: files().ok(),
+        Ok(Some(Self {
+            kernel: kernel.flatten(),
+            udev: udev.flatten(),
+            files: had(files().map_err(|errno| errno.into()))?,
             since: SystemTime::now() - COARSE,
-        })
+        }))
     }
 
     /// Waits until udev is done with the node that was created since, until the deadline or as long

@@ -6,6 +6,7 @@ mod creation;
 mod examples;
 mod fork;
 mod hazards_lockspace;
+mod no_descriptors;
 mod no_threads;
 mod removal;
 mod stress;

@@ -44,6 +44,18 @@ impl Space {
         session.tidy_up();
         Ok(session)
     }
+
+    /// What is asked of it. If that fails the default lockspace is not opened for it.
+    fn ask<T>(
+        self,
+        flavour: Flavour,
+        ask: impl FnOnce(&Session) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match self {
+            Self::Default => Ok(handles::with_default(flavour, ask)?.1),
+            Self::Of(_) => ask(&*self.session(flavour)?),
+        }
+    }
 }
 
 /// The arguments of a lock call.
@@ -256,13 +268,13 @@ pub fn dispatch(fd: c_int) -> c_int {
 /// `dlm_get_fd` and `dlm_ls_get_fd`.
 #[must_use]
 pub fn descriptor(flavour: Flavour, space: Space) -> c_int {
-    guard(-1, || Ok(space.session(flavour)?.descriptor()?))
+    guard(-1, || space.ask(flavour, |session| Ok(session.descriptor()?)))
 }
 
 /// `dlm_pthread_init` and `dlm_ls_pthread_init`.
 #[must_use]
 pub fn start_thread(space: Space) -> c_int {
-    guard(-1, || Ok(space.session(Flavour::Threaded)?.start_delivery().map(|_| 0)?))
+    guard(-1, || space.ask(Flavour::Threaded, |session| Ok(session.start_delivery().map(|_| 0)?)))
 }
 
 /// `length` bytes of a resource name.

@@ -24,10 +24,18 @@ const DEFAULT: &[u8] = b"default";
 /// The permissions of its node: for root.
 const DEFAULT_PERMISSIONS: u32 = 0o600;
 
-/// Handles differ by this. None is in the first page, where callers keep marks of their own.
-const STEP: usize = 0x1_0000;
+/// Handles differ by this, as addresses do.
+const STEP: usize = 0x10;
 
-static NEXT: AtomicUsize = AtomicUsize::new(STEP);
+/// The least handle. None is in the first pages, where callers keep marks of their own.
+const LEAST: usize = 0x1_0000;
+
+/// The greatest one: callers keep them in an `int`, and take what is below 0 for an error. It takes more
+/// than a hundred million opens until a number is used again.
+const GREATEST: usize = 0x7fff_fff0;
+
+/// The next handle, unless it is one.
+static NEXT: AtomicUsize = AtomicUsize::new(LEAST);
 // Locks of the standard library: a forked child can unlock what its parent's thread has locked.
 static OPEN: RwLock<Vec<Open>> = RwLock::new(Vec::new());
 /// How many lockspaces are open, the default one included.
@@ -137,10 +145,26 @@ fn has(session: &Session, id: u32) -> bool {
 }
 
 fn insert(session: Arc<Session>) -> Handle {
-    let number = NEXT.fetch_add(STEP, Ordering::Relaxed);
-    open_to_change().push((number, session));
+    let mut open = open_to_change();
+    let number = free_number(NEXT.load(Ordering::Relaxed), |number| {
+        open.iter().any(|(other, _)| *other == number)
+    });
+    NEXT.store(number_after(number), Ordering::Relaxed);
+    open.push((number, session));
     COUNT.fetch_add(1, Ordering::AcqRel);
     std::ptr::without_provenance_mut(number)
+}
+
+const fn number_after(number: usize) -> usize {
+    if number < GREATEST { number + STEP } else { LEAST }
+}
+
+/// The first number from this one on that is not taken. There are far more than descriptors.
+fn free_number(mut number: usize, is_taken: impl Fn(usize) -> bool) -> usize {
+    while is_taken(number) {
+        number = number_after(number);
+    }
+    number
 }
 
 /// Takes a handle away from its callers. EINVAL: there is none.
@@ -189,10 +213,24 @@ pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Er
 
 /// The default lockspace, opened, or created if there is none on this node.
 pub(crate) fn default_session(flavour: Flavour) -> Result<Arc<Session>, Errno> {
+    Ok(with_default(flavour, |_| Ok(()))?.0)
+}
+
+/// The default lockspace, and what is asked of it. If it was not open and that fails, it is not open
+/// afterwards, nor is it there if it was not.
+pub(crate) fn with_default<T>(
+    flavour: Flavour,
+    ask: impl FnOnce(&Session) -> Result<T, Errno>,
+) -> Result<(Arc<Session>, T), Errno> {
     let mut place = default_place();
     loop {
         match &*place {
-            Default::Open(session) => return Ok(Arc::clone(session)),
+            Default::Open(session) => {
+                let session = Arc::clone(session);
+                drop(place);
+                let answer = ask(&session)?;
+                return Ok((session, answer));
+            }
             Default::Closed => break,
             Default::Opening => {
                 place = OPENED.wait(place).unwrap_or_else(PoisonError::into_inner);
@@ -202,10 +240,10 @@ pub(crate) fn default_session(flavour: Flavour) -> Result<Arc<Session>, Errno> {
     *place = Default::Opening;
     // The cluster may take its time.
     drop(place);
-    let opened = open_default(flavour);
+    let opened = open_default(flavour, ask);
     let mut place = default_place();
     *place = match &opened {
-        Ok(session) => Default::Open(Arc::clone(session)),
+        Ok((session, _)) => Default::Open(Arc::clone(session)),
         Err(_) => Default::Closed,
     };
     COUNT.fetch_add(usize::from(opened.is_ok()), Ordering::AcqRel);
@@ -213,13 +251,28 @@ pub(crate) fn default_session(flavour: Flavour) -> Result<Arc<Session>, Errno> {
     opened
 }
 
-fn open_default(flavour: Flavour) -> Result<Arc<Session>, Errno> {
+fn open_default<T>(
+    flavour: Flavour,
+    ask: impl FnOnce(&Session) -> Result<T, Errno>,
+) -> Result<(Arc<Session>, T), Errno> {
     fork::notice();
-    match session::open(flavour, DEFAULT) {
+    let (session, is_made) = match session::open(flavour, DEFAULT) {
         Err(Errno(ENOENT | ENODEV)) => {
-            session::create(flavour, DEFAULT, DEFAULT_PERMISSIONS, LockspaceFlags::empty())
+            let flags = LockspaceFlags::empty();
+            (session::create(flavour, DEFAULT, DEFAULT_PERMISSIONS, flags)?, true)
         }
-        opened => opened,
+        opened => (opened?, false),
+    };
+    match ask(&session) {
+        Ok(answer) => Ok((session, answer)),
+        Err(errno) => {
+            session::close(&session);
+            if is_made {
+                // Nobody else would give back the reference.
+                let _ = session.give_back(RemoveFlags::empty());
+            }
+            Err(errno)
+        }
     }
 }
 
@@ -249,10 +302,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_stay_positive_in_an_int_and_pass_by_those_in_use() {
+        assert_eq!(number_after(LEAST), LEAST + STEP);
+        assert_eq!(number_after(GREATEST), LEAST);
+        assert!(i32::try_from(GREATEST).is_ok_and(|number| number > 0));
+        assert_eq!(GREATEST % STEP, LEAST % STEP);
+        let taken = [GREATEST, LEAST, LEAST + STEP];
+        let free = |number| free_number(number, |other| taken.contains(&other));
+        assert_eq!(free(GREATEST - STEP), GREATEST - STEP);
+        for number in taken {
+            assert_eq!(free(number), LEAST + 2 * STEP);
+        }
+    }
+
+    #[test]
     fn what_is_no_handle_is_refused() {
         let errno = |answer: Result<Arc<Session>, Errno>| answer.err().map(|errno| errno.0);
         assert_eq!(errno(get(std::ptr::null_mut())), Some(ENOTCONN));
-        for number in [1, STEP, usize::MAX] {
+        for number in [1, LEAST, GREATEST, usize::MAX] {
             let handle = std::ptr::without_provenance_mut(number);
             assert_eq!(errno(get(handle)), Some(EBADF));
             assert_eq!(close(handle), Err(Errno(EINVAL)));

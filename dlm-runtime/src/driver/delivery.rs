@@ -148,8 +148,11 @@ impl<F: Face> Driver<F> {
         {
             return Err(ErrorKind::HasThread);
         }
+        let bell = Signal::new()?;
+        // The thread needs it, too, and could tell nobody that there is none.
+        self.readiness.work()?;
         let control = Arc::new(Control {
-            bell: Signal::new()?,
+            bell,
             stops: AtomicBool::new(false),
             id: Mutex::new(None),
             forks,

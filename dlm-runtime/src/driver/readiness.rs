@@ -16,6 +16,8 @@ struct State {
     /// Something is there for whoever dispatches that the device does not show.
     has_work: bool,
     watches_device: bool,
+    /// What was there when the set began to watch the device.
+    shows_all: bool,
     /// The signal is in the set.
     watches_work: bool,
     watches_timer: bool,
@@ -96,22 +98,25 @@ impl Readiness {
         next: impl FnOnce() -> Option<Instant>,
     ) -> Result<Source<'_>, ErrorKind> {
         let mut state = self.lock();
-        if self.set.get().is_none() {
-            let _ = self.set.set(Arc::new(PollSet::new(&[])?));
-        }
-        let Some(set) = self.set.get() else { return Err(ErrorKind::Closed) };
         if !state.watches_device {
-            // Without a device it is readable because of that.
-            if let Ok(device) = slot.get() {
-                set.add(&device.removal()?)?;
-                set.add(&device.results())?;
+            if let Some(set) = self.set.get() {
+                show_device(set, slot)?;
+            } else {
+                // Kept when it shows the device: a call that fails leaves none.
+                let set = PollSet::new(&[])?;
+                show_device(&set, slot)?;
+                let _ = self.set.set(Arc::new(set));
             }
             state.watches_device = true;
+        }
+        if !state.shows_all {
             if state.has_work {
                 self.show_work(&mut state)?;
             }
             self.set_timer(&mut state, next())?;
+            state.shows_all = true;
         }
+        let Some(set) = self.set.get() else { return Err(ErrorKind::Closed) };
         Ok(set.as_fd())
     }
 
@@ -254,4 +259,13 @@ impl Readiness {
     fn check_now(&self) -> Result<(), ErrorKind> {
         self.lock().failure.take().map_or(Ok(()), Err)
     }
+}
+
+/// Has the set show what the device has to say. Without a device it is readable because of that.
+fn show_device(set: &PollSet, slot: &Slot) -> Result<(), ErrorKind> {
+    if let Ok(device) = slot.get() {
+        set.add(&device.removal()?)?;
+        set.add(&device.results())?;
+    }
+    Ok(())
 }
