@@ -66,7 +66,7 @@ async fn tasks(lockspace: &Lockspace) -> Result<()> {
     take_turns(lockspace).await?;
 
     // The unlocks of dropped locks are answered in the background.
-    lockspace.settled().await?;
+    lockspace.flush_drops().await?;
     driver.abort();
     match driver.await {
         Err(aborted) if aborted.is_cancelled() => Ok(()),

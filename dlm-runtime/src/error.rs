@@ -41,7 +41,7 @@ pub enum Operation {
     /// Wait for a blocking notice.
     AwaitNotice,
     /// Wait until dropped locks are gone.
-    Settle,
+    FlushDrops,
 }
 
 impl fmt::Display for Operation {
@@ -62,7 +62,7 @@ impl fmt::Display for Operation {
             Self::StartThread => "start delivery thread",
             Self::StopThread => "stop delivery thread",
             Self::AwaitNotice => "wait for a blocking notice",
-            Self::Settle => "wait for dropped locks",
+            Self::FlushDrops => "wait for dropped locks",
         })
     }
 }

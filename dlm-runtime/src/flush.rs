@@ -46,17 +46,17 @@ impl Goal<Native> for AllGone {
     }
 }
 
-/// The wait until all dropped locks are gone; [`Lockspace::settled`] makes it. It can be awaited,
+/// The wait until all dropped locks are gone; [`Lockspace::flush_drops`] makes it. It can be awaited,
 /// or waited for in a call.
 #[must_use = "nothing is waited for unless it is awaited, or wait() is called"]
-pub struct Settled<'a> {
+pub struct PendingDrops<'a> {
     driver: &'a Arc<Driver<Native>>,
 }
 
-impl fmt::Debug for Settled<'_> {
+impl fmt::Debug for PendingDrops<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let left = self.driver.state().core.released();
-        f.debug_struct("Settled").field("left", &left).finish_non_exhaustive()
+        f.debug_struct("PendingDrops").field("left", &left).finish_non_exhaustive()
     }
 }
 
@@ -74,20 +74,20 @@ impl Lockspace {
     /// let lockspace = Lockspace::open("example")?;
     /// let lock = lockspace.lock("disk0", Mode::Ex).wait()?;
     /// drop(lock);
-    /// lockspace.settled().await?;
+    /// lockspace.flush_drops().await?;
     /// // Or, in a program without futures:
-    /// lockspace.settled().wait(None)?;
+    /// lockspace.flush_drops().wait(None)?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// Awaited, it needs somebody who reads the results, see [`future`](crate::future).
-    pub fn settled(&self) -> Settled<'_> {
-        Settled { driver: self.driver() }
+    pub fn flush_drops(&self) -> PendingDrops<'_> {
+        PendingDrops { driver: self.driver() }
     }
 }
 
-impl Settled<'_> {
+impl PendingDrops<'_> {
     /// Waits in this call, not longer than `timeout`. The thread reads the device itself.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Settled<'_> {
         }
     }
 
-    fn poll_settled(&self, cx: &Context<'_>) -> Poll<Result<(), ErrorKind>> {
+    fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), ErrorKind>> {
         let driver = self.driver;
         driver.check_fork()?;
         for _ in 0..READ_BUDGET {
@@ -137,14 +137,14 @@ impl Settled<'_> {
     }
 }
 
-impl Future for Settled<'_> {
+impl Future for PendingDrops<'_> {
     type Output = Result<(), Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.get_mut().poll_settled(cx).map_err(failed)
+        self.get_mut().poll_flushed(cx).map_err(failed)
     }
 }
 
 fn failed(kind: ErrorKind) -> Error {
-    Error::new(Operation::Settle, kind)
+    Error::new(Operation::FlushDrops, kind)
 }

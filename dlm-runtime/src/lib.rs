@@ -96,7 +96,7 @@ pub use counters::Counters;
 pub use delivery::DeliveryThread;
 pub use error::{Error, ErrorKind, Operation, UnlockError};
 pub use event::{Blocking, Completion, CompletionHandler};
-pub use flush::Settled;
+pub use flush::PendingDrops;
 pub use lock::{Lock, LockInfo};
 pub use lockspace::Lockspace;
 pub use notices::BlockingNotices;

@@ -52,7 +52,7 @@ fn without_threads(place: &Place) {
     assert!(late.unwrap_err().is_timed_out());
     lock.unlock().wait().unwrap();
     drop(other.lock("r", Mode::Ex).no_queue().wait().unwrap());
-    other.settled().wait(Some(dlm_tests::PATIENCE)).unwrap();
+    other.flush_drops().wait(Some(dlm_tests::PATIENCE)).unwrap();
     assert_eq!((ls.lock_count(), other.lock_count()), (0, 0));
     other.close().unwrap();
     ls.close().unwrap();

@@ -66,7 +66,7 @@ fn one_event_of_an_edge_triggered_epoll_and_one_dispatch_are_enough(place: &Plac
         ls.dispatch().unwrap();
     }
     drop(locks);
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     // Another round: the descriptor goes off again.
     while edge.fires(0) {
         ls.dispatch().unwrap();
@@ -108,7 +108,7 @@ fn one_dispatch_for_each_event_is_enough_for_tokio(place: &Place) {
         }
         drop(locks);
     });
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     ls.release().unwrap();
 }
 
@@ -136,6 +136,6 @@ fn what_comes_during_a_callback_fires_the_descriptor_anew(place: &Place) {
         ls.dispatch().unwrap();
     }
     kept.lock().unwrap().clear();
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     Arc::into_inner(ls).unwrap().release().unwrap();
 }

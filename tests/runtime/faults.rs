@@ -44,7 +44,7 @@ fn open(place: &Place, name: &str, plan: impl Plan + 'static) -> (Broken, Locksp
 
 /// Checks that nothing is left, and releases the lockspace.
 fn end(place: &Place, broken: Lockspace, other: &Lockspace) {
-    broken.settled().wait(Some(PATIENCE)).unwrap();
+    broken.flush_drops().wait(Some(PATIENCE)).unwrap();
     assert_eq!((broken.lock_count(), other.lock_count()), (0, 0));
     assert_eq!(place.locks_of(broken.name()), [""; 0]);
     other.close().unwrap();
@@ -97,14 +97,14 @@ fn a_dropped_lock_whose_unlock_is_refused_is_unlocked_later(place: &Place) {
     is_on.store(true, SeqCst);
     drop(lock);
     assert_eq!(ls.lock_count(), 1);
-    let settled = ls.settled().wait(Some(Duration::from_millis(20)));
+    let settled = ls.flush_drops().wait(Some(Duration::from_millis(20)));
     assert!(settled.unwrap_err().is_timed_out());
     assert!(other.lock("r", Mode::Ex).no_queue().wait().unwrap_err().would_block());
     is_on.store(false, SeqCst);
     // Nobody reads: whoever sees to what is left over writes it again.
     let granted = other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap();
     granted.unlock().wait().unwrap();
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     assert_eq!(ls.lock_count(), 0);
     end(place, ls, &other);
 }
@@ -152,7 +152,7 @@ fn a_read_that_fails_is_told_and_its_result_comes_with_the_next(place: &Place) {
     fails.store(1, SeqCst);
     let error = ls.lock("s", Mode::Ex).wait().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EIO), "{error}");
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     other.lock("s", Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
     lock.unlock().wait().unwrap();
     end(place, ls, &other);

@@ -159,7 +159,7 @@ fn a_dropped_value_may_wait_for_a_lock(place: &Place) {
     let pending = ls.lock("r", Mode::Ex).start(move |_| drop(value)).unwrap();
     // With its request.
     drop(pending);
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     assert_eq!(dropped.recv_timeout(PATIENCE), Ok(true));
     // And with the blocking callback of a lock.
     let value = Waits(Arc::clone(&ls), sender);
@@ -188,7 +188,7 @@ fn a_lock_that_is_dropped_while_its_callback_unlocks_it_is_settled(place: &Place
     drop(lock);
     goes_on.send(()).unwrap();
     assert_eq!(ended.recv_timeout(PATIENCE), Ok(true));
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     assert_eq!(ls.lock_count(), 0);
     delivery.stop(PATIENCE).unwrap();
     drop(wanted);

@@ -73,7 +73,7 @@ fn the_end_of_dropped_locks_is_awaited(place: &Place) {
         for n in 0..50_u32 {
             drop(ls.lock(n.to_ne_bytes(), Mode::Ex).start(|_| {}).unwrap());
         }
-        block_on(ls.settled()).unwrap();
+        block_on(ls.flush_drops()).unwrap();
         assert_eq!(ls.lock_count(), 0);
         for n in 0..50_u32 {
             other

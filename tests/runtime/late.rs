@@ -39,7 +39,7 @@ impl Pair {
             }
         });
         // What is left are results that nobody has read.
-        one.settled().wait(Some(PATIENCE)).unwrap();
+        one.flush_drops().wait(Some(PATIENCE)).unwrap();
         assert_eq!(one.lock_count(), 0);
         master.unlock().wait().unwrap();
         cluster.settle();
@@ -127,9 +127,9 @@ fn dropped_locks_are_not_waited_for_beyond_the_time() {
         let lock = pair.one.lock("r", Mode::Ex).wait().unwrap();
         let frozen = pair.cluster.node(2).freeze();
         drop(lock);
-        assert_late(|| pair.one.settled().wait(Some(SHORT)));
+        assert_late(|| pair.one.flush_drops().wait(Some(SHORT)));
         drop(frozen);
-        pair.one.settled().wait(Some(PATIENCE)).unwrap();
+        pair.one.flush_drops().wait(Some(PATIENCE)).unwrap();
         pair.end();
     });
 }
@@ -156,7 +156,7 @@ fn a_future_ends_at_its_time_while_its_write_is_held_up() {
     drop(runtime);
     assert_eq!(faulty.injected(), 1);
     // It is written after all, and granted: nobody has it.
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     eventually("nothing is left", || ls.lock_count() == 0);
     other.lock("r", Mode::Ex).timeout(PATIENCE).wait().unwrap().unlock().wait().unwrap();
     other.close().unwrap();

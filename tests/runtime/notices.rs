@@ -63,7 +63,7 @@ fn a_notice_is_awaited_beside_waiters_and_a_delivery_thread(place: &Place) {
         held.unlock().wait().unwrap();
         waiter.join().unwrap().unwrap().unlock().wait().unwrap();
     });
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     delivery.stop(PATIENCE).unwrap();
     other.close().unwrap();
     ls.release().unwrap();
@@ -144,12 +144,12 @@ fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards(place: &Place)
             inside.recv_timeout(PATIENCE).unwrap();
             drop(lock);
             let short = Some(Duration::from_millis(20));
-            assert!(ls.settled().wait(short).unwrap_err().is_timed_out());
+            assert!(ls.flush_drops().wait(short).unwrap_err().is_timed_out());
             go_on.send(()).unwrap();
             // It was still there, and could still be converted.
             assert_eq!(end.recv_timeout(PATIENCE).unwrap(), (Some(Mode::Ex), true));
         });
-        ls.settled().wait(Some(PATIENCE)).unwrap();
+        ls.flush_drops().wait(Some(PATIENCE)).unwrap();
         assert_eq!(ls.lock_count(), 0);
         delivery.stop(PATIENCE).unwrap();
         other.close().unwrap();
@@ -159,7 +159,7 @@ fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards(place: &Place)
 
 fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
     let (ls, other) = place.open_twice("no-settled");
-    ls.settled().wait(Some(Duration::ZERO)).unwrap();
+    ls.flush_drops().wait(Some(Duration::ZERO)).unwrap();
     let kept = ls.lock("kept", Mode::Ex).wait().unwrap();
     let drop_many = || {
         for n in 0..100_u32 {
@@ -180,7 +180,7 @@ fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
         }
     };
     drop_many();
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     expect_free();
     kept.unlock().wait().unwrap();
     other.close().unwrap();

@@ -215,7 +215,7 @@ fn round(
     assert_eq!(progress.into_inner(), THREADS * STEPS as u64);
     faulty.set_active(false);
     for ls in [&ls, &other] {
-        ls.settled().wait(Some(PATIENCE)).unwrap();
+        ls.flush_drops().wait(Some(PATIENCE)).unwrap();
         eventually("nothing is left", || {
             // Unlocks that were started and not waited for.
             ls.dispatch().unwrap();

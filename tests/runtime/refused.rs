@@ -68,7 +68,7 @@ fn open(place: &Place, name: &str, plan: impl Plan + 'static) -> (Lockspace, Loc
 
 /// Checks that nothing is left, and releases the lockspace.
 fn end(place: &Place, ls: Lockspace, other: &Lockspace) {
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     assert_eq!((ls.lock_count(), other.lock_count()), (0, 0));
     assert_eq!(place.locks_of(ls.name()), [""; 0]);
     other.close().unwrap();
@@ -131,7 +131,7 @@ fn the_cancel_of_a_deadline_that_is_refused_is_written_again(place: &Place) {
         let error = ls.lock("r", Mode::Ex).timeout(SHORT).wait().unwrap_err();
         assert!(error.is_timed_out(), "{error}");
         assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
-        ls.settled().wait(Some(PATIENCE)).unwrap();
+        ls.flush_drops().wait(Some(PATIENCE)).unwrap();
         eventually("the request is gone", || place.locks_of(ls.name()).len() == 1);
         assert!(refusals.is_used_up());
         drop(delivery);

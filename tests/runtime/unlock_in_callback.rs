@@ -47,7 +47,7 @@ fn contend(place: &Place, ls: Lockspace, work: impl Fn(&Lockspace) + Sync) {
             });
         }
     });
-    ls.settled().wait(Some(PATIENCE)).unwrap();
+    ls.flush_drops().wait(Some(PATIENCE)).unwrap();
     eprintln!("{all} locks in {:?}", start.elapsed());
     assert_eq!((ls.lock_count(), delivery.callback_panics()), (0, 0));
     delivery.stop(PATIENCE).unwrap();

@@ -26,7 +26,7 @@ fn drop_refused(stage: &Stage, lockspace: &Lockspace, errno: Errno) {
     stage.space.refuse(2, errno, is_unlock);
     drop(lockspace.lock("a", Mode::Ex).wait().unwrap());
     drop(lockspace.lock("b", Mode::Ex).with_lvb().start(|_| {}).unwrap());
-    while_time_passes(|| lockspace.settled().wait(None).unwrap());
+    while_time_passes(|| lockspace.flush_drops().wait(None).unwrap());
     assert!(!stage.space.refuses(), "not written again");
     assert_eq!(lockspace.lock_count(), 0);
     for name in ["a", "b"] {
@@ -67,7 +67,7 @@ fn a_refused_unlock_is_written_again_although_nobody_calls() {
         assert!(stage.space.refuses(), "written again before time has passed");
         // Of the other one's own unlock the refusals may be, too.
         while_time_passes(|| drop(other.lock("a", Mode::Ex).wait().unwrap()));
-        while_time_passes(|| other.settled().wait(None).unwrap());
+        while_time_passes(|| other.flush_drops().wait(None).unwrap());
         stage.finish(&[&lockspace, &other]);
     });
 }

@@ -23,13 +23,13 @@ fn dropped_locks_are_awaited_without_anybody_else() {
         // What is not dropped is not waited for.
         let held = lockspace.lock("held", Mode::Ex).wait().unwrap();
         drop_some(&lockspace);
-        lockspace.settled().wait(None).unwrap();
+        lockspace.flush_drops().wait(None).unwrap();
         assert_eq!(lockspace.lock_count(), 1);
         for name in ["a", "b"] {
             other.lock(name, Mode::Ex).no_queue().wait().unwrap().unlock().wait().unwrap();
         }
         held.unlock().wait().unwrap();
-        lockspace.settled().wait(Some(Duration::ZERO)).unwrap();
+        lockspace.flush_drops().wait(Some(Duration::ZERO)).unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
@@ -39,15 +39,15 @@ fn settle_together(lockspace: &Arc<Lockspace>) {
     thread::scope(|scope| {
         scope.spawn(|| {
             drop_some(lockspace);
-            block_on(lockspace.settled()).unwrap();
+            block_on(lockspace.flush_drops()).unwrap();
         });
         scope.spawn(|| {
             drop(lockspace.lock("a", Mode::Ex).wait().unwrap());
-            lockspace.settled().wait(None).unwrap();
+            lockspace.flush_drops().wait(None).unwrap();
         });
-        scope.spawn(|| block_on(lockspace.settled()).unwrap());
+        scope.spawn(|| block_on(lockspace.flush_drops()).unwrap());
     });
-    block_on(lockspace.settled()).unwrap();
+    block_on(lockspace.flush_drops()).unwrap();
     assert_eq!(lockspace.lock_count(), 0);
 }
 
@@ -86,7 +86,7 @@ fn the_wait_ends_with_the_lockspace() {
                 if let Ok(lock) = lockspace.lock("a", Mode::Ex).wait() {
                     drop(lock);
                 }
-                let ends = [block_on(lockspace.settled()), lockspace.settled().wait(None)];
+                let ends = [block_on(lockspace.flush_drops()), lockspace.flush_drops().wait(None)];
                 assert!(ends.iter().all(|end| match end {
                     Ok(()) => true,
                     Err(error) => error.is_closed(),
