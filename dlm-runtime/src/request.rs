@@ -77,7 +77,7 @@ impl<'a> LockRequest<'a> {
     }
 
     /// Does not wait: if the lock cannot be granted now, the request ends with
-    /// [`LockStatus::Again`](dlm_proto::LockStatus::Again) (NOQUEUE).
+    /// [`LockStatus::Again`] (NOQUEUE).
     pub fn no_queue(self) -> Self {
         self.flags(LockFlags::NOQUEUE)
     }
@@ -101,7 +101,7 @@ impl<'a> LockRequest<'a> {
     /// The deadline is kept by this library, as kernels since 6.2 have none. With
     /// [`wait`](Self::wait) the waiting thread keeps it; with [`start`](Self::start) whoever runs
     /// the callbacks, and the completion then has the status
-    /// [`LockStatus::TimedOut`](dlm_proto::LockStatus::TimedOut). The call returns at its time also
+    /// [`LockStatus::TimedOut`]. The call returns at its time also
     /// when nobody answers the cancel, as while the master of the resource stands still; a lock that
     /// is granted after that is unlocked, by whoever reads next or by a thread that lives as long as
     /// something is left over. A `write` that the kernel holds up for a recovery is not ended by it,
