@@ -423,7 +423,7 @@ impl<O, L: Default> Core<O, L> {
         self.remove_in_place(token).map(core::mem::take).unwrap_or_default()
     }
 
-    /// Removes a lock of which [`Plain::can_settle`](crate::Plain::can_settle) says that it can be
+    /// Removes a lock of which [`Usual::can_settle`](crate::Usual::can_settle) says that it can be
     /// removed. What is kept for it stays until another one takes its place.
     #[inline]
     pub fn remove_in_place(&mut self, token: Token) -> Option<&mut L> {
