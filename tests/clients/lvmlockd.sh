@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian's lvmlockd and lvm on the C library that LD_LIBRARY_PATH names: a shared volume group, locks
 # of logical volumes, a daemon that is killed and adopts the locks of its predecessor. Run on a node
-# of a cluster by xtask/tests/cluster/clients.rs; prints what went wrong.
+# of a cluster by tests/cluster/clients.rs; prints what went wrong.
 set -eu
 PATH=$CLIENTS/sbin:$CLIENTS/usr/sbin:$PATH
 LOG=/tmp/lvmlockd.log

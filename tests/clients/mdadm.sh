@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian's mdadm on the C library that LD_LIBRARY_PATH names, which it loads by name and never links:
 # a clustered RAID 1 that is made, stopped, assembled, and loses a disk. Run on a node of a cluster by
-# xtask/tests/cluster/clients.rs; prints what went wrong.
+# tests/cluster/clients.rs; prints what went wrong.
 set -eu
 PATH=$CLIENTS/sbin:$PATH
 CLUSTER=dlm

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian's ocfs2-tools on the C library that LD_LIBRARY_PATH names: a file system for the cluster that
 # is made, changed and checked under its locks. Run on a node of a cluster by
-# xtask/tests/cluster/clients.rs; prints what went wrong.
+# tests/cluster/clients.rs; prints what went wrong.
 set -eu
 PATH=$CLIENTS/sbin:$PATH
 

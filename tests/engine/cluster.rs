@@ -1,4 +1,4 @@
-//! Several nodes in this process, as programs see them: what `xtask/tests/cluster` shows of real
+//! Several nodes in this process, as programs see them: what `tests/cluster` shows of real
 //! ones.
 
 use std::pin::pin;

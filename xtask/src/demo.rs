@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cargo;
-use crate::vm::{Command, Vm, VmOptions, kernels};
+use dlm_lab::cargo;
+use dlm_lab::vm::{Command, Vm, VmOptions, kernels};
 
 /// How to use it.
 pub const USAGE: &str = "\

@@ -6,9 +6,7 @@
 pub mod abi;
 pub mod bench;
 pub mod capi;
-pub mod cargo;
 pub mod chaos;
-pub mod cluster;
 pub mod conformance;
 pub mod demo;
 pub mod dist;
@@ -104,7 +102,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
         Some("fuzz") => fuzz::run(rest),
         Some("size") => size::run(rest),
         Some("test") => test::run(rest),
-        Some("vm") => vm::cli::run(rest),
+        Some("vm") => vm::run(rest),
         Some("" | "help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use super::rows::Row;
-use crate::vm::store::workspace_root;
+use dlm_lab::vm::store::workspace_root;
 use dlm_proto::PointerWidth;
 
 const TEMPLATE: &str = include_str!("probe.c");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::choice::Choice;
 use super::library::{FOLDER, Library};
 use super::race::{SECOND, numbers, printed};
-use crate::vm::{Command, Vm};
+use dlm_lab::vm::{Command, Vm};
 
 /// The row.
 pub(super) const ROW: &str = "cross-node";

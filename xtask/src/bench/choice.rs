@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::library::Library;
 use super::race::Row;
 use super::{CODEC, ENGINE, cluster, guest, waits};
-use crate::vm::{VmOptions, kernels};
+use dlm_lab::vm::{VmOptions, kernels};
 
 /// What to measure.
 #[derive(Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::file::ResultFile;
 use super::library::{FOLDER, Library};
 use super::race::{Clock, Race, Row, Turn, printed};
 use super::{beside, guest};
-use crate::cluster::{Cluster, Options, Peer, is_known_warning};
-use crate::vm::Command;
+use dlm_lab::cluster::{Cluster, Options, Peer, is_known_warning};
+use dlm_lab::vm::Command;
 
 use Library::{CapiLt, LibdlmLt, Runtime};
 
@@ -47,7 +47,7 @@ pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
         clock.rounds = QUICK_ROUNDS;
     }
     // First what a fresh machine lacks: compilers are among it.
-    drop(crate::cluster::image::prepare(&choice.kernel)?);
+    drop(dlm_lab::cluster::image::prepare(&choice.kernel)?);
     let folder = guest::programs()?;
     let kernel = choice.kernel.clone();
     let cluster = Cluster::start(&Options { kernel, time_limit: LIMIT, ..Options::default() })?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-use crate::cargo;
+use dlm_lab::cargo;
 
 /// Runs of each row for time; the best one counts, as others were disturbed.
 const RUNS: usize = 15;

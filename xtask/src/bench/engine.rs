@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 
-use crate::cargo;
+use dlm_lab::cargo;
 
 /// Other locks that are there meanwhile.
 const LOCKS: [u32; 3] = [10, 1_000, 100_000];

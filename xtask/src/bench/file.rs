@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::PathBuf;
 
-use crate::vm::store::workspace_root;
+use dlm_lab::vm::store::workspace_root;
 
 /// The results so far, and the file that has them.
 #[derive(Debug)]

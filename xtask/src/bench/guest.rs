@@ -10,10 +10,10 @@ use super::file::ResultFile;
 use super::library::{FOLDER, Library};
 use super::race::{Clock, Race, Row, number, printed};
 use super::{libdlm, waits};
-use crate::cargo;
-use crate::vm::progress::slow;
-use crate::vm::store::workspace_root;
-use crate::vm::{Command, Vm, VmOptions};
+use dlm_lab::cargo;
+use dlm_lab::vm::progress::slow;
+use dlm_lab::vm::store::workspace_root;
+use dlm_lab::vm::{Command, Vm, VmOptions};
 
 use Library::{Capi, CapiLt, Floor, FloorInline, Libdlm, LibdlmLt, Runtime, RuntimeGuarded, Sys};
 
@@ -67,7 +67,7 @@ const WALL: Reading = Reading {
 /// Measures and prints, and adds the rows to the file.
 pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
     // First what a fresh machine lacks: compilers are among it.
-    drop(crate::vm::prepare(&choice.kernel)?);
+    drop(dlm_lab::vm::prepare(&choice.kernel)?);
     let folder = programs()?;
     if ROWS.iter().any(|row| choice.has(row.name)) {
         if choice.quick {

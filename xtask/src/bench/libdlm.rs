@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::vm::apt::output;
-use crate::vm::store::workspace_root;
-use crate::vm::unpacked;
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::workspace_root;
+use dlm_lab::vm::unpacked;
 
 /// Where the packages put libraries.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";

@@ -1,6 +1,6 @@
 //! The contestants, and their programs.
 
-use crate::vm::Command;
+use dlm_lab::vm::Command;
 
 /// Where the programs are in the guest.
 pub(super) const FOLDER: &str = "/bench";

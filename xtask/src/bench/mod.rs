@@ -17,9 +17,9 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::vm::provision;
-use crate::vm::store::Store;
 use choice::Choice;
+use dlm_lab::vm::provision;
+use dlm_lab::vm::store::Store;
 use file::ResultFile;
 
 /// How to use it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::library::Library;
 use super::samples::{Samples, fastest};
-use crate::vm::{Command, Vm};
+use dlm_lab::vm::{Command, Vm};
 
 /// For one turn, which takes less than a second: a completion that is lost ends the benchmark.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use super::choice::Choice;
 use super::guest::check_log;
 use super::library::{FOLDER, Library};
 use super::race::{Row, printed};
-use crate::vm::{Command, Vm, VmOptions};
+use dlm_lab::vm::{Command, Vm, VmOptions};
 
 /// The row. `locks` and `libdlm` have a thread that holds the lock until the first one sleeps, and
 /// which strace leaves alone.

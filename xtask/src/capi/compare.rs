@@ -6,8 +6,8 @@ use std::process::Command;
 
 use super::debian::Debian;
 use super::link::LIBRARIES;
-use crate::vm::apt::output;
-use crate::vm::store::workspace_root;
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::workspace_root;
 
 /// The version that each function carries. Debian's have none; openSUSE's have this one, and
 /// programs built there are content with no other.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use std::path::PathBuf;
 
-use crate::vm::unpacked;
+use dlm_lab::vm::unpacked;
 
 /// Where they are.
 #[derive(Debug)]

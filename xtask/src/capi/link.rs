@@ -10,9 +10,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cargo::cargo;
-use crate::vm::apt::output;
-use crate::vm::store::{remove_all, workspace_root};
+use dlm_lab::cargo::cargo;
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::{remove_all, workspace_root};
 
 /// The libraries, which are also the names of the crates and of the version scripts.
 pub(super) const LIBRARIES: [&str; 2] = ["libdlm", "libdlm_lt"];

@@ -12,10 +12,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::vm::kernels::{self, KERNELS};
-use crate::vm::provision;
-use crate::vm::store::Store;
 use debian::Debian;
+use dlm_lab::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::provision;
+use dlm_lab::vm::store::Store;
 
 pub use link::build;
 

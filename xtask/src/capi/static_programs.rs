@@ -7,9 +7,9 @@ use std::process::Command as HostCommand;
 
 use super::Row;
 use super::link::LIBRARIES;
-use crate::vm::apt::output;
-use crate::vm::store::workspace_root;
-use crate::vm::{Command, Vm};
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::workspace_root;
+use dlm_lab::vm::{Command, Vm};
 
 /// The programs: their names, and their sources in tests/c. The last becomes set-uid and shows
 /// which lock manager it gets then.

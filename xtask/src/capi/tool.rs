@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Row;
-use crate::vm::unpacked::unpacked;
-use crate::vm::{Command, Vm};
+use dlm_lab::vm::unpacked::unpacked;
+use dlm_lab::vm::{Command, Vm};
 
 /// The program, and what it needs beside libdlm.
 const PACKAGES: [&str; 2] = ["dlm-controld", "libdlmcontrol3"];

@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::vm::{VmOptions, kernels};
+use dlm_lab::vm::{VmOptions, kernels};
 
 /// How to use it.
 pub const USAGE: &str = "\

@@ -3,10 +3,10 @@
 use super::driver::{self, BOUND, RESOURCES, Run, Scene};
 use super::faults::{FAULTS, Fault, Figures};
 use super::random::Random;
-use crate::cargo;
-use crate::cluster::{Cluster, Options, Peer};
-use crate::vm::Command;
 use anyhow::{Context, Result, bail, ensure};
+use dlm_lab::cargo;
+use dlm_lab::cluster::{Cluster, Options, Peer};
+use dlm_lab::vm::Command;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -263,7 +263,7 @@ impl Chaos {
         for number in scene.cluster.numbers() {
             let vm = scene.cluster.node(number)?;
             let log = vm.kernel_log_since(vm.log_start())?;
-            let complaint = log.complaints().find(|line| !crate::cluster::is_known_warning(line));
+            let complaint = log.complaints().find(|line| !dlm_lab::cluster::is_known_warning(line));
             if let Some(line) = complaint {
                 let what = format!("the kernel of node {number} complained: {line}");
                 scene.history.violation(&what);

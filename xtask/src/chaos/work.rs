@@ -3,8 +3,8 @@
 use super::driver::{BOUND, RESOURCES, Scene};
 use super::history::Owner;
 use super::random::Random;
-use crate::cluster::{Line, Peer};
 use anyhow::{Result, bail};
+use dlm_lab::cluster::{Line, Peer};
 use dlm_proto::Mode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::cargo::{self, Program};
-use crate::vm::kernels::{self, KERNELS};
-use crate::vm::link::NoReply;
-use crate::vm::{Command, Event, Exit, Vm, VmOptions};
+use dlm_lab::cargo::{self, Program};
+use dlm_lab::vm::NoReply;
+use dlm_lab::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::{Command, Event, Exit, Vm, VmOptions};
 use output::Output;
 
 /// How to use it.
@@ -65,7 +65,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         None => KERNELS.iter().map(|row| row.name).collect(),
     };
     for kernel in &kernels {
-        drop(crate::vm::prepare(kernel)?);
+        drop(dlm_lab::vm::prepare(kernel)?);
     }
     let seed = choice.seed.unwrap_or_else(clock_seed);
     let mut good = true;

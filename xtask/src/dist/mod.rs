@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::capi;
-use crate::vm::store::workspace_root;
+use dlm_lab::vm::store::workspace_root;
 use tree::{Content, Placed, Tree};
 
 /// How to use it.

@@ -6,7 +6,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::vm::store::remove_all;
+use dlm_lab::vm::store::remove_all;
 
 /// What was put somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cargo::cargo;
-use crate::vm::progress::slow;
-use crate::vm::store::workspace_root;
+use dlm_lab::cargo::cargo;
+use dlm_lab::vm::progress::slow;
+use dlm_lab::vm::store::workspace_root;
 
 /// What the options below were tried with.
 const CARGO_FUZZ: &str = "0.13.2";

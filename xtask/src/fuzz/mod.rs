@@ -10,9 +10,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::vm::provision;
-use crate::vm::store::Store;
 use build::Fuzzers;
+use dlm_lab::vm::provision;
+use dlm_lab::vm::store::Store;
 use report::{Crash, Table};
 use run::Plan;
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cargo;
-use crate::vm::store::workspace_root;
+use dlm_lab::cargo;
+use dlm_lab::vm::store::workspace_root;
 
 /// One program, built.
 #[derive(Debug)]

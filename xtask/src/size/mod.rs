@@ -11,8 +11,8 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::vm::{Command, Exit, Vm, VmOptions, kernels};
 use build::{Built, Programs};
+use dlm_lab::vm::{Command, Exit, Vm, VmOptions, kernels};
 use sections::Sizes;
 use symbols::Shares;
 
@@ -142,7 +142,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     for kernel in &kernels {
-        drop(crate::vm::prepare(kernel)?);
+        drop(dlm_lab::vm::prepare(kernel)?);
     }
     let programs = build::build()?;
     let report = Report::of(&programs)?;

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 use std::process::Command;
 
 use super::host::test;
-use super::named::{means, tests_of};
+use super::named::{TESTS, means, tests_of};
 use super::tally::Tally;
-use crate::cargo;
+use dlm_lab::cargo;
 
 /// The program of the tests; it starts a cluster for each of them.
 pub(super) const PROGRAM: &str = "cluster";
@@ -17,11 +17,11 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     if kernels.is_empty() {
         return Ok(());
     }
-    let built = cargo::build(&["test", "--no-run", "-p", "xtask", "--test", PROGRAM])?;
+    let built = cargo::build(&["test", "--no-run", "-p", TESTS, "--test", PROGRAM])?;
     let program = built.first().context("cargo built no tests of clusters")?;
     let mut tests = tests_of(program, &["--ignored"])?;
     if let Some(filter) = filter {
-        tests.retain(|test| means(filter, &format!("xtask::{PROGRAM}::{test}")));
+        tests.retain(|test| means(filter, &format!("{TESTS}::{PROGRAM}::{test}")));
     }
     if tests.is_empty() {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn run(kernels: &[&str], filter: Option<&str>, tally: &mut Tally) -> 
     for kernel in kernels {
         let mut command = Command::new(&program.path);
         command.args(["--ignored", "--format=pretty", "--exact"]).args(&tests);
-        let line = format!("test -p xtask --test {PROGRAM} -- --ignored");
+        let line = format!("test -p {TESTS} --test {PROGRAM} -- --ignored");
         test(&format!("clusters of {kernel}"), &line, command.env(KERNEL, kernel), tally)?;
     }
     Ok(())

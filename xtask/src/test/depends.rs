@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 
-use crate::cargo::cargo;
+use dlm_lab::cargo::cargo;
 
 /// A crate, and those whose dependencies it may have beside these themselves.
 const ALLOWED: [(&str, &[&str]); 2] = [

@@ -10,12 +10,13 @@ use std::process::Command as HostCommand;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::cluster;
 use super::named::{means, tests_of};
 use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
 use super::udev;
-use crate::cargo::{self, Program};
-use crate::vm::{Command, Vm, VmOptions};
+use dlm_lab::cargo::{self, Program};
+use dlm_lab::vm::{Command, Vm, VmOptions};
 
 /// For one module. Most take a second, some a minute; a busy machine needs many times that.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -75,6 +76,7 @@ pub(super) fn run(
         Some(sanitizer) => sanitizer.build()?,
         None => cargo::build(&["test", "--no-run", "-p", "dlm-tests", "--tests"])?,
     };
+    let full: Vec<_> = full.into_iter().filter(|it| it.name != cluster::PROGRAM).collect();
     let tests = stripped(full.clone())?;
     let mut units = Vec::new();
     for (program, full) in tests.iter().zip(&full) {
@@ -209,7 +211,7 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
 /// The programs without their debug information, which is most of what would be copied into the
 /// machines. Line numbers in panics stay.
 fn stripped(programs: Vec<Program>) -> Result<Vec<Program>> {
-    let folder = crate::vm::store::workspace_root().join("target/guest-programs");
+    let folder = dlm_lab::vm::store::workspace_root().join("target/guest-programs");
     std::fs::create_dir_all(&folder)?;
     let strip = |program: Program| {
         let path = folder.join(&program.name);

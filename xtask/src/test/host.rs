@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use super::depends;
 use super::tally::Tally;
-use crate::cargo::cargo;
-use crate::vm::store::workspace_root;
+use dlm_lab::cargo::cargo;
+use dlm_lab::vm::store::workspace_root;
 
 /// Checks that pass or fail as a whole. Each is one line of arguments to cargo.
 const CHECKS: [(&str, &str); 5] = [
@@ -25,7 +25,7 @@ const CHECKS: [(&str, &str); 5] = [
 /// not run by the first.
 const TESTS: [(&str, &str); 3] = [
     ("host", "test --quiet --workspace --no-fail-fast -- --format=pretty"),
-    ("virtual machines", "test --quiet -p xtask --test vm -- --ignored --format=pretty"),
+    ("virtual machines", "test --quiet -p dlm-lab --test vm -- --ignored --format=pretty"),
     ("what is for C", "test --quiet -p xtask --test dist -- --ignored --format=pretty"),
 ];
 

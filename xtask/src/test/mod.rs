@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::kernels::{self, KERNELS};
 use named::Places;
 use sanitizer::Sanitizer;
 use tally::Tally;
@@ -96,7 +96,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     // First what a fresh machine lacks, so that a run does not fail for it half an hour later.
     for kernel in &kernels {
-        drop(crate::cluster::image::prepare(kernel)?);
+        drop(dlm_lab::cluster::image::prepare(kernel)?);
     }
     let everything = choice.name.is_none() && choice.sanitizer.is_none();
     if choice.kernel.is_none() && everything {

@@ -14,14 +14,14 @@ use super::host;
 use super::tally::Tally;
 use super::{cluster, guest, libraries};
 use crate::capi;
-use crate::cargo::{self, Program};
+use dlm_lab::cargo::{self, Program};
 use sources::Package;
 
 /// The package whose ignored tests want a kernel.
-const TESTS: &str = "dlm-tests";
+pub(super) const TESTS: &str = "dlm-tests";
 /// Programs of which the ignored tests run on this machine: they build for long or start machines
 /// by themselves. Elsewhere an ignored test is one that writes files.
-const SLOW: [&str; 2] = ["xtask::vm", "xtask::dist"];
+const SLOW: [&str; 2] = ["dlm-lab::vm", "xtask::dist"];
 
 /// Where to look.
 #[derive(Debug, Clone, Copy)]
@@ -144,8 +144,8 @@ fn gather(
     groups.push(Group {
         host,
         slow: take(SLOW.contains(&name.as_str())),
-        kernel: take(package.name == TESTS),
-        cluster: take(name == format!("xtask::{}", cluster::PROGRAM)),
+        kernel: take(package.name == TESTS && program.name != cluster::PROGRAM),
+        cluster: take(name == format!("{TESTS}::{}", cluster::PROGRAM)),
         name,
         program: program.path,
         folder: package.folder.clone(),

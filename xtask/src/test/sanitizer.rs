@@ -8,8 +8,8 @@ use rustc_demangle::demangle;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cargo::{self, Program, cargo};
-use crate::vm::store::workspace_root;
+use dlm_lab::cargo::{self, Program, cargo};
+use dlm_lab::vm::store::workspace_root;
 
 /// The sanitizers want to be told the target, or they would be built into build scripts as well.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::dist;
-use crate::vm::Vm;
-use crate::vm::elf::Libraries;
-use crate::vm::image::brings;
-use crate::vm::unpacked::{place_in_guest, unpacked};
+use dlm_lab::vm::Vm;
+use dlm_lab::vm::elf::Libraries;
+use dlm_lab::vm::image::brings;
+use dlm_lab::vm::unpacked::{place_in_guest, unpacked};
 
 /// udev and the libraries that it is linked with.
 const PACKAGES: [&str; 10] = [

@@ -1,9 +1,9 @@
 //! The functions that the libraries have.
 
+use dlm_lab::vm::unpacked;
 use goblin::elf::Elf;
 use std::collections::BTreeSet;
 use std::fs;
-use xtask::vm::unpacked;
 
 /// Those of both libraries.
 pub(crate) const COMMON: [&str; 21] = [

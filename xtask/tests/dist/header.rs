@@ -1,11 +1,11 @@
 //! Our header against that of libdlm-dev.
 
+use dlm_lab::vm::unpacked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use xtask::vm::unpacked;
 
 use crate::functions::{COMMON, THREADED};
 use crate::{failure, fetched, folder, output};

@@ -23,7 +23,7 @@ use std::process::Command;
 /// An empty folder for a test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dist").join(name);
-    xtask::vm::store::remove_all(&folder).unwrap();
+    dlm_lab::vm::store::remove_all(&folder).unwrap();
     fs::create_dir_all(&folder).unwrap();
     folder
 }
@@ -41,10 +41,10 @@ fn fetched(what: &str, folder: anyhow::Result<PathBuf>) -> Option<PathBuf> {
 
 /// The output of a command that succeeds.
 fn output(command: &mut Command) -> String {
-    xtask::vm::apt::output(command).unwrap()
+    dlm_lab::vm::apt::output(command).unwrap()
 }
 
 /// What a command that fails says.
 fn failure(command: &mut Command) -> String {
-    xtask::vm::apt::output(command).expect_err("it succeeds").to_string()
+    dlm_lab::vm::apt::output(command).expect_err("it succeeds").to_string()
 }

@@ -1,12 +1,12 @@
 //! The manual pages.
 
+use dlm_lab::vm::apt::find_program;
+use dlm_lab::vm::unpacked::unpacked;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use xtask::dist::manual::{Page, pages};
-use xtask::vm::apt::find_program;
-use xtask::vm::unpacked::unpacked;
 
 use crate::functions::{COMMON, THREADED};
 use crate::{failure, fetched, folder, output};

@@ -1,9 +1,9 @@
 //! The files for pkg-config.
 
+use dlm_lab::vm::apt::find_program;
 use std::path::Path;
 use std::process::Command;
 use xtask::dist::{lay, tree::Tree};
-use xtask::vm::apt::find_program;
 
 use crate::{folder, output};
 

@@ -1,6 +1,7 @@
 //! Programs in C against the whole tree, after it was moved: compiled as the manual says, and run
 //! as far as they get without a DLM.
 
+use dlm_lab::vm::apt::find_program;
 use goblin::elf::Elf;
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 use xtask::dist::manual::pages;
-use xtask::vm::apt::find_program;
 
 use crate::functions::{COMMON, THREADED, exported};
 use crate::{folder, output};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Kind, Program, Programs, SECONDS};
 use crate::capi::{Row, static_programs, tool};
-use crate::vm::{Command, Output, Vm, VmOptions};
+use dlm_lab::vm::{Command, Output, Vm, VmOptions};
 
 /// Seconds for a program that shows a bug, with the library that has it: that is often a hang.
 const PATIENCE_WITH_BUG: u32 = 4;
@@ -153,7 +153,7 @@ fn judge(kind: Kind, ours: &Done, theirs: Option<&Done>) -> Result<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::Exit;
+    use dlm_lab::vm::Exit;
 
     fn done(code: i32, stdout: &str) -> Done {
         (

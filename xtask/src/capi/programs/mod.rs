@@ -13,8 +13,8 @@ pub(super) use guests::run as run_on_kernels;
 
 use super::debian::Debian;
 use super::link::LIBRARIES;
-use crate::vm::apt::output;
-use crate::vm::store::{remove_all, workspace_root};
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::{remove_all, workspace_root};
 
 /// What is expected, by the folder of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

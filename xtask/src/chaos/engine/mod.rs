@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tally::Tally;
 
-use crate::cargo;
+use dlm_lab::cargo;
 
 /// How often the progress is told.
 const PAUSE: Duration = Duration::from_secs(5);

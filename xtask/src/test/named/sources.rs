@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cargo::cargo;
+use dlm_lab::cargo::cargo;
 
 /// A package of this workspace.
 #[derive(Debug)]

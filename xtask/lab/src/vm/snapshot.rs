@@ -14,7 +14,7 @@ const KEPT: usize = 6;
 
 /// A place for snapshots of one image.
 #[derive(Debug)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     folder: PathBuf,
     kernel: &'static str,
     base: String,
@@ -23,13 +23,13 @@ pub struct Shelf {
 impl Shelf {
     /// The shelf for a kernel and a name of all that its machines are made from.
     #[must_use]
-    pub fn new(store: &Store, kernel: &'static str, base: &str) -> Self {
+    pub(crate) fn new(store: &Store, kernel: &'static str, base: &str) -> Self {
         Self { folder: store.path("snapshots"), kernel, base: base.to_owned() }
     }
 
     /// Where the snapshot of a machine with these arguments is or has to be put.
     #[must_use]
-    pub fn place(&self, arguments: &str) -> PathBuf {
+    pub(crate) fn place(&self, arguments: &str) -> PathBuf {
         self.folder.join(format!("{}-{}-{arguments}", self.kernel, self.base))
     }
 
@@ -38,7 +38,7 @@ impl Shelf {
     /// # Errors
     ///
     /// When QEMU cannot do it. The machine runs on also then.
-    pub fn save(&self, control: &mut Control, place: &Path, scratch: &Path) -> Result<()> {
+    pub(crate) fn save(&self, control: &mut Control, place: &Path, scratch: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder)?;
         let version = control.version()?;
         if version < OLDEST {

@@ -2,8 +2,8 @@
 
 use super::{RECOVERY, on_three, peer, peers, took};
 use anyhow::{Result, ensure};
+use dlm_lab::cluster::{Cluster, Peer};
 use std::time::Instant;
-use xtask::cluster::{Cluster, Peer};
 
 /// Node 2 holds EX and has stored "old"; node 3 waits; node 1 keeps the block with a NL lock, which
 /// is all that is left when node 2 is gone.

@@ -1,7 +1,7 @@
 //! Works on locks as the tests of clusters tell it, line by line, and says in lines what happens.
 //!
 //! A line on its input is a command, and each answer begins with the name of what it is about, so
-//! that answers can come in any order. `xtask/tests/cluster.rs` has the other end.
+//! that answers can come in any order. `main.rs` has the other end.
 
 use std::collections::HashMap;
 use std::io::BufRead;

@@ -1,8 +1,8 @@
 //! `cargo xtask vm ...`
 
-use crate::cluster::{self, Cluster, MOST_NODES, shell};
-use crate::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions, kernels};
 use anyhow::{Context, Result};
+use dlm_lab::cluster::{self, Cluster, MOST_NODES, shell};
+use dlm_lab::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions, kernels};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

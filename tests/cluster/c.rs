@@ -2,12 +2,12 @@
 
 use super::{libraries, on_three, peer};
 use anyhow::{Context, Result, ensure};
+use dlm_lab::cluster::{Cluster, Peer};
+use dlm_lab::vm::apt::output;
+use dlm_lab::vm::store::workspace_root;
+use dlm_lab::vm::{Command, unpacked};
 use std::fs;
 use std::path::PathBuf;
-use xtask::cluster::{Cluster, Peer};
-use xtask::vm::apt::output;
-use xtask::vm::store::workspace_root;
-use xtask::vm::{Command, unpacked};
 
 /// Where the program and the libraries are in the guests.
 const FOLDER: &str = "/c";
@@ -28,7 +28,7 @@ fn make() -> Result<PathBuf> {
     let mut compiler = std::process::Command::new("cc");
     compiler.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-I"]);
     compiler.arg(debian.join("include")).arg("-o").arg(folder.join("node"));
-    compiler.arg(workspace_root().join("tests/c/cluster/node.c"));
+    compiler.arg(workspace_root().join("tests/cluster/node.c"));
     output(compiler.arg("-L").arg(theirs).args(["-ldlm_lt", "-pthread"]))?;
     Ok(folder)
 }

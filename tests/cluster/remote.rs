@@ -3,8 +3,8 @@
 
 use super::{on_three, peers};
 use anyhow::{Result, ensure};
+use dlm_lab::cluster::{Cluster, Peer};
 use std::time::{Duration, Instant};
-use xtask::cluster::{Cluster, Peer};
 
 /// A moment that the other nodes do not take for a loss: half of the token's timeout.
 const MOMENT: Duration = Duration::from_secs(1);

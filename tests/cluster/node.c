@@ -1,13 +1,13 @@
 /*
  * One node's part in a test of a cluster: `node LOCKSPACE RESOURCE` locks as it is told, line by
- * line, and says what happens. The other end is xtask/tests/cluster/c.rs.
+ * line, and says what happens. The other end is tests/cluster/c.rs.
  *
  *     lock MODE               asks for a lock with its value block
  *     convert MODE [TEXT]     TEXT: the block to store, if the mode that is left can write
  *     unlock
  */
 
-#include "../check.h"
+#include "../c/check.h"
 
 static const char *const modes[] = { "NL", "CR", "CW", "PR", "PW", "EX" };
 

@@ -2,15 +2,15 @@
 
 use super::{libraries, on_cluster};
 use anyhow::{Context, Result, ensure};
+use dlm_lab::cluster::{Cluster, Options};
+use dlm_lab::vm::kernels;
+use dlm_lab::vm::modules;
+use dlm_lab::vm::store::{Store, workspace_root};
+use dlm_lab::vm::unpacked::unpacked_from;
+use dlm_lab::vm::{Command, VmOptions};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use xtask::cluster::{Cluster, Options};
-use xtask::vm::kernels;
-use xtask::vm::modules;
-use xtask::vm::store::{Store, workspace_root};
-use xtask::vm::unpacked::unpacked_from;
-use xtask::vm::{Command, VmOptions};
 
 /// Where Debian's programs are in the guest.
 const CLIENTS: &str = "/clients";

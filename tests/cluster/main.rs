@@ -2,9 +2,7 @@
 //! `--ignored`: the first time they fetch what they need.
 //!
 //! The variable DLM_CLUSTER_KERNEL chooses the kernel of the nodes. Programs on the nodes
-//! (`tests/cluster_peer.rs`) are told line by line what to do.
-
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! (`peer.rs`) are told line by line what to do.
 
 mod c;
 mod clients;
@@ -15,12 +13,12 @@ mod programs;
 mod remote;
 
 use anyhow::{Context, Result};
+use dlm_lab::cargo;
+use dlm_lab::cluster::{Cluster, Options, Peer, is_known_warning};
+use dlm_lab::vm::Command;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-use xtask::cargo;
-use xtask::cluster::{Cluster, Options, Peer, is_known_warning};
-use xtask::vm::Command;
 
 /// For the loss of a node to be noticed and repaired. Three to seven seconds are usual.
 const RECOVERY: Duration = Duration::from_secs(120);
@@ -100,7 +98,12 @@ fn built(name: &str, arguments: &[&str]) -> PathBuf {
 /// The folder with our libraries for C, built once.
 fn libraries() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| xtask::capi::build().unwrap()).clone()
+    let build = || {
+        let output = cargo::cargo(&["xtask", "capi", "--build"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// A program on a node that has joined the lockspace.

@@ -15,7 +15,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection to an agent, usable from many threads.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     writer: Mutex<UnixStream>,
     routes: Arc<Mutex<Routes>>,
 }
@@ -29,7 +29,7 @@ struct Routes {
 
 /// A request that is under way.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     link: Arc<Link>,
     id: u32,
     replies: Receiver<Reply>,
@@ -50,7 +50,7 @@ impl Link {
     /// # Errors
     ///
     /// When the system has no thread left.
-    pub fn open(stream: UnixStream) -> io::Result<(Arc<Self>, Call)> {
+    pub(crate) fn open(stream: UnixStream) -> io::Result<(Arc<Self>, Call)> {
         stream.set_write_timeout(Some(WRITE_LIMIT))?;
         let mut reader = stream.try_clone()?;
         let routes = Arc::new(Mutex::new(Routes { next: 0, open: Some(HashMap::new()) }));
@@ -74,7 +74,7 @@ impl Link {
 
     /// Begins a request with an id of its own.
     #[must_use]
-    pub fn begin(self: &Arc<Self>) -> Call {
+    pub(crate) fn begin(self: &Arc<Self>) -> Call {
         let (sender, replies) = sync_channel(QUEUE);
         let mut routes = lock(&self.routes);
         let id = routes.next;
@@ -97,12 +97,12 @@ impl Call {
     /// # Errors
     ///
     /// When the machine has ended or takes nothing any more.
-    pub fn send(&self, request: &Request) -> io::Result<()> {
+    pub(crate) fn send(&self, request: &Request) -> io::Result<()> {
         self.link.send(self.id, request)
     }
 
     /// A sender of further parts for another thread.
-    pub fn sender(&self) -> impl Fn(&Request) -> io::Result<()> + Send + Sync + use<> {
+    pub(crate) fn sender(&self) -> impl Fn(&Request) -> io::Result<()> + Send + Sync + use<> {
         let (link, id) = (Arc::clone(&self.link), self.id);
         move |request| link.send(id, request)
     }
@@ -112,7 +112,7 @@ impl Call {
     /// # Errors
     ///
     /// When there is none until then, or the machine has ended.
-    pub fn next(&self, until: Instant) -> Result<Reply, NoReply> {
+    pub(crate) fn next(&self, until: Instant) -> Result<Reply, NoReply> {
         let left = until.saturating_duration_since(Instant::now());
         self.replies.recv_timeout(left).map_err(|e| match e {
             RecvTimeoutError::Timeout => NoReply::TimeUp,

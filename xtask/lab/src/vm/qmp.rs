@@ -12,7 +12,7 @@ const STEP: Duration = Duration::from_secs(30);
 
 /// A connection to QEMU.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     stream: BufReader<UnixStream>,
     /// Known once the greetings were exchanged, which most machines never need.
     version: Option<(u64, u64)>,
@@ -21,7 +21,7 @@ pub struct Control {
 impl Control {
     /// Takes a fresh connection; nothing is said yet.
     #[must_use]
-    pub fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(stream: UnixStream) -> Self {
         Self { stream: BufReader::new(stream), version: None }
     }
 
@@ -30,7 +30,7 @@ impl Control {
     /// # Errors
     ///
     /// When QEMU does not answer.
-    pub fn version(&mut self) -> Result<(u64, u64)> {
+    pub(crate) fn version(&mut self) -> Result<(u64, u64)> {
         if let Some(version) = self.version {
             return Ok(version);
         }
@@ -73,7 +73,7 @@ impl Control {
     /// # Errors
     ///
     /// When QEMU does not answer.
-    pub fn inject_nmi(&mut self) -> Result<()> {
+    pub(crate) fn inject_nmi(&mut self) -> Result<()> {
         self.ask("inject-nmi", &json!({})).map(drop)
     }
 
@@ -82,7 +82,7 @@ impl Control {
     /// # Errors
     ///
     /// When QEMU does not do it.
-    pub fn stop(&mut self) -> Result<()> {
+    pub(crate) fn stop(&mut self) -> Result<()> {
         self.ask("stop", &json!({})).map(drop)
     }
 
@@ -91,7 +91,7 @@ impl Control {
     /// # Errors
     ///
     /// When that takes too long, or QEMU has ended.
-    pub fn restored(&mut self) -> Result<()> {
+    pub(crate) fn restored(&mut self) -> Result<()> {
         let until = Instant::now() + STEP;
         loop {
             let state = self.ask("query-status", &json!({}))?;
@@ -112,7 +112,7 @@ impl Control {
     /// # Errors
     ///
     /// When QEMU does not do it.
-    pub fn go_on(&mut self) -> Result<()> {
+    pub(crate) fn go_on(&mut self) -> Result<()> {
         let until = Instant::now() + STEP;
         while let Err(error) = self.ask("cont", &json!({})) {
             let too_early = error.to_string().contains("not finalized");
@@ -129,7 +129,7 @@ impl Control {
     /// # Errors
     ///
     /// When QEMU cannot do it.
-    pub fn migrate(&mut self, to: &Path) -> Result<()> {
+    pub(crate) fn migrate(&mut self, to: &Path) -> Result<()> {
         let events = json!([{ "capability": "events", "state": true }]);
         self.ask("migrate-set-capabilities", &json!({ "capabilities": events }))?;
         // The default is meant for a network.

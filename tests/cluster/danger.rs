@@ -3,7 +3,7 @@
 
 use super::{RECOVERY, on_cluster, on_three, peers};
 use anyhow::{Result, ensure};
-use xtask::cluster::Options;
+use dlm_lab::cluster::Options;
 
 #[test]
 #[ignore = "needs virtual machines"]

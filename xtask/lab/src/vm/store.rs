@@ -120,10 +120,9 @@ impl Guard {
 pub fn workspace_root() -> PathBuf {
     // Cargo sets the variable for programs it runs; the checkout may have moved since the build.
     let package = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .filter(|path| path.ends_with("xtask"))
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
-    package.parent().map(Path::to_path_buf).unwrap_or(package)
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    let root = package.ancestors().find(|folder| folder.join("xtask/lab").is_dir());
+    root.map(Path::to_path_buf).unwrap_or(package)
 }
 
 /// Removes a folder with all its content, if there.

@@ -1,6 +1,5 @@
 //! Starts and ends QEMU processes.
 
-use crate::cluster::hub::ADDRESSES;
 use crate::vm::provision::QEMU;
 use anyhow::{Context, Result};
 use dlm_guest::wire;
@@ -26,12 +25,15 @@ const KERNEL_WORDS: &str = "console=ttyS0 quiet panic=-1 unknown_nmi_panic log_b
     cryptomgr.notests mitigations=off nopti noreplace-smp rodata=off tsc=reliable no_timer_check \
     initcall_blacklist=crypto_kdf108_init,load_system_certificate_list,init_kprobe_trace";
 
+/// Beginning of each node's hardware address; its number is the last byte.
+pub(crate) const ADDRESSES: [u8; 5] = [0x52, 0x54, 0, 0, 0];
+
 /// QEMU's name for the network of a node.
 const NETWORK: &str = "cluster";
 
 /// What a machine consists of.
 #[derive(Debug)]
-pub struct Hardware<'a> {
+pub(crate) struct Hardware<'a> {
     /// Uncompressed kernel.
     pub vmlinux: &'a Path,
     /// Initial file system.
@@ -55,7 +57,7 @@ impl Hardware<'_> {
     /// standard output and the console its standard error: all three are inherited, so there are
     /// no sockets in any folder, no names to clash and nothing to clean up after a kill.
     #[must_use]
-    pub fn arguments(&self) -> Vec<OsString> {
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut words = KERNEL_WORDS.to_owned();
         if !self.controller {
             words.push(' ');
@@ -102,7 +104,7 @@ impl Hardware<'_> {
 
 /// A running QEMU. Dropping it ends it.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     child: Arc<Mutex<Child>>,
     console: File,
     /// Dropped with the machine, which calls off its execution at the time limit.
@@ -111,7 +113,7 @@ pub struct Machine {
 
 /// The connections of a machine.
 #[derive(Debug)]
-pub struct Connections {
+pub(crate) struct Connections {
     /// To the agent.
     pub agent: UnixStream,
     /// To QEMU's own control interface (QMP).
@@ -125,7 +127,7 @@ impl Machine {
     /// # Errors
     ///
     /// When it cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         arguments: &[OsString],
         network: Option<UnixStream>,
         scratch: &Path,
@@ -166,7 +168,7 @@ impl Machine {
 
     /// What the guest's console and QEMU itself have said.
     #[must_use]
-    pub fn console(&self) -> String {
+    pub(crate) fn console(&self) -> String {
         let length = self.console.metadata().map_or(0, |m| m.len());
         let mut text = vec![0; usize::try_from(length).unwrap_or(0)];
         match self.console.read_exact_at(&mut text, 0) {
@@ -177,12 +179,12 @@ impl Machine {
 
     /// Process number of QEMU.
     #[must_use]
-    pub fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
     }
 
     /// Sends a signal to QEMU, if it has not ended.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         // While it is not waited for, its number belongs to nobody else.
         if let (Ok(None), Ok(process)) = (child.try_wait(), i32::try_from(child.id())) {
@@ -193,7 +195,7 @@ impl Machine {
 
     /// How QEMU ended, if it does within a short time.
     #[must_use]
-    pub fn ended(&self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
         let until = Instant::now() + Duration::from_secs(2);
         loop {
             let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();

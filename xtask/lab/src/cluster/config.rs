@@ -9,7 +9,7 @@ const NETWORK: &str = "10.77.0";
 
 /// corosync.conf for this many nodes.
 #[must_use]
-pub fn corosync(nodes: u8) -> String {
+pub(super) fn corosync(nodes: u8) -> String {
     let mut text = COROSYNC.to_owned();
     if nodes == 2 {
         text = text.replace(
@@ -30,7 +30,7 @@ pub fn corosync(nodes: u8) -> String {
 
 /// dlm.conf, with fencing or without.
 #[must_use]
-pub fn dlm(fencing: bool) -> String {
+pub(super) fn dlm(fencing: bool) -> String {
     let text = if fencing {
         DLM.to_owned()
     } else {
@@ -44,7 +44,7 @@ pub fn dlm(fencing: bool) -> String {
 
 /// /etc/hosts for this many nodes.
 #[must_use]
-pub fn hosts(nodes: u8) -> String {
+pub(super) fn hosts(nodes: u8) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
     for node in 1..=nodes {
         text.push_str(&format!("{NETWORK}.{node} node{node}\n"));
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_page_for_users_shows_what_the_tests_use() {
-        let page = include_str!("../../../dlm-runtime/docs/cluster.md");
+        let page = include_str!("../../../../dlm-runtime/docs/cluster.md");
         assert!(page.contains(&corosync(3)), "corosync.conf differs");
         assert!(page.contains(DLM), "dlm.conf differs");
     }

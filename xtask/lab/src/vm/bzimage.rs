@@ -16,7 +16,7 @@ const PAYLOAD_LENGTH: usize = 0x24c;
 /// # Errors
 ///
 /// When this is no bzImage, or packed in a way not known here.
-pub fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn vmlinux(image: &[u8]) -> Result<Vec<u8>> {
     let kernel = unpack(payload(image)?)?;
     if !kernel.starts_with(b"\x7fELF") {
         bail!("the kernel image does not hold an ELF file");
@@ -49,7 +49,7 @@ fn number(image: &[u8], at: usize) -> Result<usize> {
 /// # Errors
 ///
 /// When the unpacking program fails.
-pub fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>> {
     let program = match packed {
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "xz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",

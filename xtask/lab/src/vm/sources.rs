@@ -12,7 +12,7 @@ const KEYRINGS: [&str; 2] = [
 
 /// One configured source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Source {
+pub(super) struct Source {
     /// Mirrors.
     pub uris: Vec<String>,
     /// Suites, for example `bookworm`.
@@ -25,7 +25,7 @@ pub struct Source {
 
 /// Mirror and key of the Debian archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Archive {
+pub(super) struct Archive {
     /// Mirror.
     pub uri: String,
     /// Value for `Signed-By`.
@@ -35,7 +35,7 @@ pub struct Archive {
 impl Archive {
     /// A deb822 stanza for one suite of the archive.
     #[must_use]
-    pub fn stanza(&self, suite: &str) -> String {
+    pub(super) fn stanza(&self, suite: &str) -> String {
         let mut text =
             format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n", self.uri);
         if let Some(key) = &self.signed_by {
@@ -47,7 +47,7 @@ impl Archive {
 
 /// All binary sources of an `/etc/apt`.
 #[must_use]
-pub fn configured(etc: &Path) -> Vec<Source> {
+pub(super) fn configured(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(folder) = fs::read_dir(etc.join("sources.list.d")) {
         files.extend(folder.flatten().map(|entry| entry.path()));
@@ -68,7 +68,7 @@ pub fn configured(etc: &Path) -> Vec<Source> {
 /// The archive that serves this release. Other vendors use Debian's suite names, too; the real
 /// one is told by serving the updates of the release as well.
 #[must_use]
-pub fn archive(sources: &[Source], codename: &str) -> Archive {
+pub(super) fn archive(sources: &[Source], codename: &str) -> Archive {
     let serves = |uri: &str, suite: &str| {
         sources.iter().any(|s| {
             s.uris.iter().any(|u| same(u, uri)) && s.suites.iter().any(|have| have == suite)
@@ -100,7 +100,7 @@ pub fn archive(sources: &[Source], codename: &str) -> Archive {
 /// Whether a suite of the archive is configured already; twice would be an error for apt when
 /// the keys differ.
 #[must_use]
-pub fn is_configured(sources: &[Source], archive: &Archive, suite: &str) -> bool {
+pub(super) fn is_configured(sources: &[Source], archive: &Archive, suite: &str) -> bool {
     sources.iter().any(|s| {
         s.uris.iter().any(|u| same(u, &archive.uri)) && s.suites.iter().any(|have| have == suite)
     })

@@ -5,14 +5,13 @@
 //! bytes, the first the highest) before it. A frame for one node goes to that node only, which
 //! spares the others the work of looking at it.
 
+use crate::vm::qemu::ADDRESSES;
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Beginning of each node's hardware address; its number is the last byte.
-pub const ADDRESSES: [u8; 5] = [0x52, 0x54, 0, 0, 0];
 /// Frames kept for a node that takes none for a while. What is more is lost, as on a real network.
 const QUEUE: usize = 1024;
 /// No frame is as long; only a stream out of step has such a length.

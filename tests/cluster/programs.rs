@@ -2,8 +2,8 @@
 
 use super::{DLMLOCK_BUILD, ELECTION_BUILD, RECOVERY, built, on_three};
 use anyhow::{Context, Result, ensure};
-use xtask::cluster::{Cluster, Peer};
-use xtask::vm::Command;
+use dlm_lab::cluster::{Cluster, Peer};
+use dlm_lab::vm::Command;
 
 const DLMLOCK: &str = "/bin/dlmlock";
 

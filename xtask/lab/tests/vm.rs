@@ -1,8 +1,8 @@
 //! Machines as other commands of this program use them. Run with `--ignored`: the first time they
 //! fetch what they need.
 
+use dlm_lab::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions};
 use std::time::{Duration, Instant};
-use xtask::vm::{Command, Exit, Input, Kind, Trouble, Vm, VmOptions};
 
 fn start() -> anyhow::Result<Vm> {
     Vm::start(&VmOptions { time_limit: Duration::from_secs(120), ..VmOptions::default() })

@@ -1,10 +1,10 @@
 //! Clusters of virtual machines: corosync, dlm_controld and the kernel's DLM on each, and a
 //! network that never leaves this process.
 
-pub mod config;
+mod config;
 mod evidence;
 mod fence;
-pub mod hub;
+mod hub;
 pub mod image;
 mod packages;
 mod peer;

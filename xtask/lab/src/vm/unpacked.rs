@@ -66,7 +66,8 @@ pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathB
 
 /// Where a guest has a library of packages that were unpacked into this folder, or one of this
 /// machine.
-pub(crate) fn place_in_guest(packages: &Path, library: &Path) -> String {
+#[must_use]
+pub fn place_in_guest(packages: &Path, library: &Path) -> String {
     let own = library.strip_prefix(packages).map(|path| Path::new("/").join(path));
     merged(&own.unwrap_or_else(|_| library.to_path_buf()))
 }

@@ -1,27 +1,26 @@
 //! Virtual machines with a real kernel and its DLM, to run commands and tests in.
 
 pub mod apt;
-pub mod bzimage;
-pub mod cli;
-pub mod command;
+mod bzimage;
+mod command;
 pub mod cpio;
 pub mod elf;
 pub mod image;
-pub mod job;
+mod job;
 pub mod kernels;
-pub mod link;
-pub mod log;
+pub(crate) mod link;
+pub(crate) mod log;
 pub mod modules;
 pub mod progress;
 pub mod provision;
 mod put;
-pub mod qemu;
-pub mod qmp;
-pub mod snapshot;
-pub mod sources;
+pub(crate) mod qemu;
+pub(crate) mod qmp;
+pub(crate) mod snapshot;
+mod sources;
 pub(crate) mod start;
 pub mod store;
-pub mod trouble;
+pub(crate) mod trouble;
 pub mod unpacked;
 
 pub use command::{Command, Exit, Input, Output};
@@ -32,7 +31,8 @@ pub use trouble::{Kind, Trouble};
 
 use anyhow::{Context, Result, bail};
 use dlm_guest::wire::{Reply, Request};
-use link::{Call, Link, NoReply};
+pub use link::NoReply;
+use link::{Call, Link};
 use nix::sys::signal::Signal;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
