@@ -89,16 +89,45 @@ impl Future for LockFuture<'_> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let is_new = this.request.is_some();
-        if let Some(request) = this.request.take() {
-            this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
+        let tried = this.request.as_ref().and_then(LockRequest::try_plain);
+        match tried {
+            Some(Ok(lock)) => {
+                this.request = None;
+                Poll::Ready(Ok(lock))
+            }
+            tried => this.poll_otherwise(tried.and_then(Result::err), cx),
         }
-        let Some((lock, begun)) = &this.pending else { return Poll::Pending };
-        let outcome = match lock.driver().poll_end(*begun, cx, is_new) {
+    }
+}
+
+impl LockFuture<'_> {
+    #[inline(never)]
+    fn poll_otherwise(
+        &mut self,
+        tried: Option<Tried<Lock>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Lock, Error>> {
+        let request = self.request.take();
+        let mut first = if request.is_some() { First::Unread } else { First::Earlier };
+        match (tried, request) {
+            (Some(Tried::Refused(kind)), _) => {
+                return Poll::Ready(Err(Error::new(Operation::Lock, kind)));
+            }
+            (Some(Tried::Begun(lock, begun, read)), _) => {
+                self.pending = Some((lock, begun));
+                first = First::Read(read);
+            }
+            (None, Some(request)) => {
+                self.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
+            }
+            (None, None) => {}
+        }
+        let Some((lock, begun)) = &self.pending else { return Poll::Pending };
+        let outcome = match lock.driver().poll_end(*begun, cx, first) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
-        let lock = this.pending.take().map(|(lock, _)| lock);
+        let lock = self.pending.take().map(|(lock, _)| lock);
         Poll::Ready(match (outcome, lock) {
             (Ok(Completion { mode: Some(_), .. }), Some(lock)) => Ok(lock),
             (Ok(ended), _) => Err(Error::new(Operation::Lock, refusal(ended.status))),
@@ -117,7 +146,8 @@ impl Future for ConvertFuture<'_> {
             this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
         }
         let Some((lock, begun)) = this.pending else { return Poll::Pending };
-        let outcome = match lock.driver().poll_end(begun, cx, is_new) {
+        let first = if is_new { First::Unread } else { First::Earlier };
+        let outcome = match lock.driver().poll_end(begun, cx, first) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
@@ -152,16 +182,45 @@ impl Future for UnlockFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let is_new = this.request.is_some();
-        if let Some(request) = this.request.take() {
-            this.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
+        let tried = this.request.as_ref().and_then(UnlockRequest::try_plain);
+        match tried {
+            Some(Ok(())) => {
+                drop(this.request.take().map(UnlockRequest::into_released));
+                Poll::Ready(Ok(()))
+            }
+            tried => this.poll_otherwise(tried.and_then(Result::err), cx),
         }
-        let Some((lock, begun)) = &this.pending else { return Poll::Pending };
-        let outcome = match lock.driver().poll_end(*begun, cx, is_new) {
+    }
+}
+
+impl UnlockFuture {
+    #[inline(never)]
+    fn poll_otherwise(
+        &mut self,
+        tried: Option<Tried<()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UnlockError>> {
+        let request = self.request.take();
+        let mut first = if request.is_some() { First::Unread } else { First::Earlier };
+        match (tried, request) {
+            (Some(Tried::Refused(kind)), Some(request)) => {
+                return Poll::Ready(Err(request.failed(kind)));
+            }
+            (Some(Tried::Begun((), begun, read)), Some(request)) => {
+                self.pending = Some((request.into_released(), begun));
+                first = First::Read(read);
+            }
+            (None, Some(request)) => {
+                self.pending = Some(request.begin(Notify::Task(cx.waker().clone()))?);
+            }
+            (_, None) => {}
+        }
+        let Some((lock, begun)) = &self.pending else { return Poll::Pending };
+        let outcome = match lock.driver().poll_end(*begun, cx, first) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => return Poll::Pending,
         };
-        Poll::Ready(match (outcome, this.pending.take()) {
+        Poll::Ready(match (outcome, self.pending.take()) {
             (Err(kind), Some((lock, _))) => {
                 let error = Error::new(Operation::Unlock, kind);
                 Err(UnlockError { error, lock: lock.taken_back() })
@@ -190,22 +249,26 @@ fn refusal(status: LockStatus) -> ErrorKind {
 
 impl Driver<Native> {
     /// Looks for the end of an operation that was begun for a task, reading what is there to read.
-    /// `is_new`: it was begun in this poll.
     fn poll_end(
         &self,
         begun: Begun,
         cx: &mut Context<'_>,
-        is_new: bool,
+        first: First,
     ) -> Poll<Result<Completion, ErrorKind>> {
         let role = Role::Waiter(begun.token, begun.serial);
-        for turn in 0..READ_BUDGET {
-            // That of an operation that has just begun is still to be read, as a rule.
-            if !(is_new && turn == 0) {
+        // The end of an operation that has just begun is still to be read, as a rule.
+        let mut is_worth_a_look = matches!(first, First::Earlier);
+        let mut read = match first {
+            First::Read(read) => Some(read),
+            First::Unread | First::Earlier => None,
+        };
+        for _ in 0..READ_BUDGET {
+            if std::mem::replace(&mut is_worth_a_look, true) {
                 if let Some(outcome) = self.take_end(begun) {
                     return Poll::Ready(outcome);
                 }
             }
-            match self.read(role) {
+            match read.take().unwrap_or_else(|| self.read(role)) {
                 Ok(Read::Mine(completion, _left)) => return Poll::Ready(Ok(completion)),
                 Ok(Read::Due(due)) => self.leave_due(due),
                 Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
@@ -247,7 +310,13 @@ impl Driver<Native> {
                 user => {
                     if let Some(new) = new.take() {
                         let old = std::mem::replace(user, new);
+                        let before = state.awaited();
+                        let is_more = !old.needs_delivery();
+                        state.delivered += usize::from(is_more);
                         drop(state);
+                        if is_more && before == 0 {
+                            self.delivery.tell_of_interest();
+                        }
                         drop(old);
                         return Registered::Waits;
                     }
@@ -257,6 +326,24 @@ impl Driver<Native> {
             new = Some(Notify::Task(cx.waker().clone()));
         }
     }
+}
+
+/// What a plain operation of a task has come to at the first look, if it has not ended well.
+pub(crate) enum Tried<T> {
+    /// Nothing was begun, or it was not granted.
+    Refused(ErrorKind),
+    /// It was begun, and has not ended, as far as this result says.
+    Begun(T, Begun, Result<Read<Native>, ErrorKind>),
+}
+
+/// How a poll begins.
+enum First {
+    /// The operation has just begun, and nothing was read since.
+    Unread,
+    /// It has just begun, and this was read since.
+    Read(Result<Read<Native>, ErrorKind>),
+    /// It has begun in an earlier poll.
+    Earlier,
 }
 
 enum Registered {

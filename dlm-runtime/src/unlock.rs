@@ -9,6 +9,7 @@ use dlm_proto::ValueBlock;
 use crate::driver::{Begun, Notify, Rest, call};
 use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::event::{Completion, CompletionCallback, CompletionHandler};
+use crate::future::Tried;
 use crate::lock::Lock;
 use crate::native::Native;
 use crate::sync::now;
@@ -83,10 +84,13 @@ impl UnlockRequest {
     }
 
     #[inline(never)]
-    fn ended_otherwise(self, rest: Rest) -> Result<(), UnlockError> {
+    fn ended_otherwise(self, rest: Rest<Native>) -> Result<(), UnlockError> {
         match rest {
             Rest::Refused(kind) => self.ended(Err(kind)),
-            Rest::Ended(end) => self.ended(end.map(|_| ())),
+            Rest::Read(begun, first) => {
+                let end = self.lock.driver().finish_with(begun, first, None);
+                self.ended(end.map(|_| ()))
+            }
         }
     }
 
@@ -140,6 +144,31 @@ impl UnlockRequest {
         self.begin(Notify::Callback(callback)).map(|_| ())
     }
 
+    /// As [`LockRequest::try_plain`](crate::LockRequest), for an unlock. `None`: nothing has happened, and
+    /// this is as it was.
+    #[inline(always)]
+    pub(crate) fn try_plain(&self) -> Option<Result<(), Tried<()>>> {
+        let (driver, token) = (self.lock.driver(), self.lock.token());
+        let is_plain = matches!(self.lvb, UnlockLvb::Keep) && self.deadline.is_none();
+        if !is_plain || driver.has_writer() || driver.check_fork().is_err() {
+            return None;
+        }
+        Some(match driver.unlock_plain(|_| Some(token), |_| {})? {
+            Ok(_) => Ok(()),
+            Err(rest) => Err(match *rest {
+                Rest::Refused(kind) => Tried::Refused(kind),
+                Rest::Read(begun, first) => Tried::Begun((), begun, first),
+            }),
+        })
+    }
+
+    /// The lock, whose unlock the kernel has accepted: only a name from now on.
+    #[inline]
+    pub(crate) fn into_released(mut self) -> Lock {
+        self.lock.set_released();
+        self.lock
+    }
+
     /// Begins the unlock for a callback or a task. The lock is only a name then.
     #[inline(always)]
     pub(crate) fn begin(mut self, notify: Notify<Native>) -> Result<(Lock, Begun), UnlockError> {
@@ -182,7 +211,7 @@ impl UnlockRequest {
     }
 
     #[cold]
-    fn failed(self, kind: ErrorKind) -> UnlockError {
+    pub(crate) fn failed(self, kind: ErrorKind) -> UnlockError {
         UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
     }
 }

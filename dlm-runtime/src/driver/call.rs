@@ -173,7 +173,9 @@ impl<F: Face> Driver<F> {
                     Ok(status) => Ok((begun, Ok(plain_completion(status, mode(status))))),
                     Err(rest) => match *rest {
                         Rest::Refused(kind) => Err(kind),
-                        Rest::Ended(end) => Ok((begun, end)),
+                        Rest::Read(begun, first) => {
+                            Ok((begun, self.finish_with(begun, first, None)))
+                        }
                     },
                 };
             }

@@ -227,6 +227,12 @@ impl<F: Face> Driver<F> {
         })
     }
 
+    /// Whether requests of futures are written by a thread of their own.
+    #[inline]
+    pub(crate) const fn has_writer(&self) -> bool {
+        self.writer.is_some()
+    }
+
     /// Whether this process is the one that has opened the lockspace.
     #[inline]
     pub(crate) fn check_fork(&self) -> Result<(), ErrorKind> {

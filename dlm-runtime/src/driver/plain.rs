@@ -12,22 +12,23 @@ use dlm_sys::Accepted;
 
 use super::call::Begun;
 use super::face::{Face, Notify};
-use super::read::{Role, Routed, completion, other, read_gate, usual_bytes};
+use super::read::{Read, Role, Routed, completion, other, read_gate, usual_bytes};
 use super::{Driver, Gate};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::sync::{MutexGuard, lock};
 use crate::trace::IS_ON;
 
-/// What a plain operation has come to.
-pub(crate) type PlainEnd = Result<LockStatus, Box<Rest>>;
+/// The end of a plain operation.
+pub(crate) type PlainEnd<F> = Result<LockStatus, Box<Rest<F>>>;
 
 /// What it comes to if anything out of the ordinary happens.
-pub(crate) enum Rest {
+pub(crate) enum Rest<F: Face> {
     /// Nothing was begun.
     Refused(ErrorKind),
-    /// It was begun, and has ended like this for its caller.
-    Ended(Result<Completion, ErrorKind>),
+    /// It was begun, and this is what the first look at the results has led to:
+    /// [`Driver::finish_with`].
+    Read(Begun, Result<Read<F>, ErrorKind>),
 }
 
 impl<F: Face> Driver<F> {
@@ -43,7 +44,7 @@ impl<F: Face> Driver<F> {
             Ok(status) => Ok(plain_completion(status, None)),
             Err(rest) => match *rest {
                 Rest::Refused(kind) => Err(kind),
-                Rest::Ended(end) => end,
+                Rest::Read(begun, first) => self.finish_with(begun, first, None),
             },
         })
     }
@@ -69,7 +70,7 @@ impl<F: Face> Driver<F> {
         flags: LockFlags,
         keep: impl FnOnce(&mut F::Lock),
         told: impl FnOnce(LockId),
-    ) -> Option<(Token, PlainEnd)> {
+    ) -> Option<(Token, PlainEnd<F>)> {
         if IS_ON {
             return None;
         }
@@ -106,7 +107,7 @@ impl<F: Face> Driver<F> {
         &self,
         find: impl FnOnce(&super::State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
-    ) -> Option<PlainEnd> {
+    ) -> Option<PlainEnd<F>> {
         if IS_ON {
             return None;
         }
@@ -263,7 +264,7 @@ impl<F: Face> Driver<F> {
 
     /// Reads the end of an operation that the kernel has just accepted.
     #[inline(always)]
-    fn end_plain(&self, token: Token, serial: u64, id: Option<LockId>) -> PlainEnd {
+    fn end_plain(&self, token: Token, serial: u64, id: Option<LockId>) -> PlainEnd<F> {
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
         let len = read_gate(&gate, &mut buffer);
@@ -301,11 +302,11 @@ impl<F: Face> Driver<F> {
         gate: MutexGuard<'_, Gate>,
         begun: Begun,
         routed: Routed<F>,
-    ) -> PlainEnd {
+    ) -> PlainEnd<F> {
         let first = self.routed(&mut state, routed);
         drop(state);
         drop(gate);
-        Err(Box::new(Rest::Ended(self.finish_with(begun, Ok(first), None))))
+        Err(Box::new(Rest::Read(begun, Ok(first))))
     }
 
     #[inline(never)]
@@ -315,17 +316,16 @@ impl<F: Face> Driver<F> {
         gate: MutexGuard<'_, Gate>,
         (len, buffer): (Result<Option<usize>, dlm_sys::Error>, &[u8; MAX_RESULT_LEN]),
         (token, serial, id): (Token, u64, Option<LockId>),
-    ) -> PlainEnd {
+    ) -> PlainEnd<F> {
         let ticket = Ticket::plain(token, serial);
         let role = Role::Waiter(token, serial);
         let first = self.read_rest(state, gate, len, buffer, role, Some((&ticket, id)));
-        let end = self.finish_with(Begun { token, serial }, first, None);
-        Err(Box::new(Rest::Ended(end)))
+        Err(Box::new(Rest::Read(Begun { token, serial }, first)))
     }
 
     #[cold]
     #[inline(never)]
-    fn plain_refused(&self, token: Token, serial: u64, why: ErrorKind) -> PlainEnd {
+    fn plain_refused(&self, token: Token, serial: u64, why: ErrorKind) -> PlainEnd<F> {
         let kind = self.take_back_for(&Ticket::plain(token, serial), why, &mut None);
         Err(Box::new(Rest::Refused(kind)))
     }
