@@ -4,6 +4,7 @@
 
 mod creation;
 mod examples;
+mod file_system;
 mod fork;
 mod hazards_lockspace;
 mod no_descriptors;

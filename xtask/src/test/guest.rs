@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::cluster;
+use super::file_system;
 use super::named::{means, tests_of};
 use super::sanitizer::{Sanitizer, symbolized};
 use super::tally::Tally;
@@ -39,6 +40,8 @@ const USES_EXAMPLES: &str = "isolated::examples";
 
 /// Those that want udev in their machine.
 const WANTS_UDEV: &str = "isolated::udev_permissions";
+/// Those that want ocfs2.
+const WANTS_OCFS2: &str = "isolated::file_system";
 
 /// All examples, those that need a feature, too.
 const EXAMPLES: [&str; 6] =
@@ -176,6 +179,9 @@ fn in_machine(run: &Run<'_>) -> Result<Report> {
     }
     if unit.name == WANTS_UDEV {
         udev::add(&vm)?;
+    }
+    if unit.name == WANTS_OCFS2 {
+        file_system::add(&vm)?;
     }
     let mut command = Command::new(&inside).args(["--ignored", "--exact"]).args(tests);
     command = command.env("RUST_BACKTRACE", "1");

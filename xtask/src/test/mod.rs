@@ -3,6 +3,7 @@
 mod cluster;
 mod depends;
 mod embedded;
+mod file_system;
 mod guest;
 mod host;
 mod libraries;
