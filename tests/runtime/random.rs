@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use dlm_random::Random;
 use dlm_runtime::backend::Command;
 use dlm_runtime::backend::{Backend, Faulty, Plan, RequestFault, ResultFault, Seeded};
 use dlm_runtime::engine::{ClusterOptions, Profile};
@@ -28,42 +29,6 @@ const STEPS: usize = 120;
 fn number(variable: &str, otherwise: u64) -> u64 {
     let given = std::env::var(variable).ok();
     given.map_or(otherwise, |text| text.parse().expect("a number"))
-}
-
-/// Numbers by xorshift.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        for _ in 0..8 {
-            random.below(2);
-        }
-        random
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    fn index(&mut self, len: usize) -> usize {
-        usize::try_from(self.below(len as u64)).unwrap()
-    }
-
-    fn choice<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.index(all.len())]
-    }
-
-    fn micros(&mut self, limit: u64) -> Duration {
-        Duration::from_micros(self.below(limit))
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
 }
 
 /// What goes wrong.
@@ -110,15 +75,15 @@ fn poll_some<F: Future>(future: impl IntoFuture<IntoFuture = F>, times: u64) -> 
 }
 
 fn request<'a>(random: &mut Random, ls: &'a Lockspace) -> LockRequest<'a> {
-    let mode = *random.choice(&Mode::ALL);
+    let mode = *random.pick(&Mode::ALL);
     let mut request = ls.lock(format!("r{}", random.below(4)), mode);
-    if random.one_in(3) {
+    if random.below(3) == 0 {
         request = request.with_lvb();
     }
-    if random.one_in(3) {
-        request = request.timeout(random.micros(2_000));
+    if random.below(3) == 0 {
+        request = request.timeout(Duration::from_micros(random.below(2_000)));
     }
-    if random.one_in(4) {
+    if random.below(4) == 0 {
         request = request.no_queue();
     }
     match random.below(5) {
@@ -141,7 +106,7 @@ fn take(random: &mut Random, ls: &Lockspace) -> Option<Lock> {
         2 => request.start(|_| ()).ok(),
         3 => {
             let lock = request.start(|_| ()).ok()?;
-            if random.one_in(2) {
+            if random.below(2) == 0 {
                 let _ = lock.cancel();
             }
             None
@@ -158,13 +123,13 @@ fn take(random: &mut Random, ls: &Lockspace) -> Option<Lock> {
 /// One thing that is done with a lock.
 fn use_one(random: &mut Random, held: &mut Vec<Lock>) {
     let at = random.index(held.len());
-    let mode = *random.choice(&Mode::ALL);
+    let mode = *random.pick(&Mode::ALL);
     let lock = &held[at];
     match random.below(10) {
         0 => _ = held.swap_remove(at).unlock().timeout(PATIENCE).wait(),
         1 => _ = held.swap_remove(at).unlock().start(|_| ()),
         2 => _ = poll_some(held.swap_remove(at).unlock(), random.below(3)),
-        3 => _ = lock.convert(mode).timeout(random.micros(1_500)).wait(),
+        3 => _ = lock.convert(mode).timeout(Duration::from_micros(random.below(1_500))).wait(),
         4 => _ = lock.convert(mode).on_blocking(|_| ()).start(|_| ()),
         5 => _ = poll_some(lock.convert(mode), random.below(3)),
         6 => _ = lock.cancel(),
@@ -178,9 +143,9 @@ fn program(seed: u64, ls: &Lockspace, other: &Lockspace, progress: &AtomicU64) {
     let mut random = Random::new(seed);
     let mut held = Vec::new();
     for _ in 0..STEPS {
-        let ls = if random.one_in(4) { other } else { ls };
+        let ls = if random.below(4) == 0 { other } else { ls };
         held.extend(take(&mut random, ls));
-        if !held.is_empty() && (held.len() > 3 || random.one_in(3)) {
+        if !held.is_empty() && (held.len() > 3 || random.below(3) == 0) {
             use_one(&mut random, &mut held);
         }
         progress.fetch_add(1, SeqCst);

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use dlm_proto::NodeId;
+use dlm_random::Random;
 
 use crate::message::Message;
 
@@ -26,7 +27,7 @@ const RECOVERY: (u64, u64) = (10_000, 50_000);
 #[derive(Debug, Default)]
 pub(crate) struct Network {
     pub(crate) now: u64,
-    random: u64,
+    random: Random,
     sent: u64,
     on_the_way: BTreeMap<(u64, u64), Packet>,
     /// The time when the last message from a node to another one arrives: none overtakes another.
@@ -59,15 +60,12 @@ pub(crate) enum Event {
 
 impl Network {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { random: seed, ..Self::default() }
+        Self { random: Random::new(seed), ..Self::default() }
     }
 
     /// A number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % end.max(1)
+        self.random.below(end.max(1))
     }
 
     fn time(&mut self, (least, most): (u64, u64)) -> u64 {

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use dlm_engine::fuzzing;
-use support::numbers::Numbers;
+use dlm_random::Random;
 
 #[test]
 fn inputs_for_engine() {
@@ -35,7 +35,7 @@ fn inputs_for_engine() {
 fn random_sequences() {
     let rounds = std::env::var("DLM_ENGINE_ROUNDS").ok().and_then(|it| it.parse().ok());
     for seed in 0..rounds.unwrap_or(2_000) {
-        let mut numbers = Numbers(seed << 32);
+        let mut numbers = Random::new(seed << 32);
         let bytes: Vec<u8> = (0..1 + 6 * 60).map(|_| numbers.byte()).collect();
         println!("seed {seed}");
         fuzzing::engine(&bytes);

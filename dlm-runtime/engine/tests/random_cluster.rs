@@ -17,7 +17,7 @@ use dlm_proto::{
     Abi, LockFlags, LockId, LockRequest, LockspaceFlags, MAX_RESULT_LEN, Minor, Mode, NodeId,
     Request, UnlockRequest, ValueBlock,
 };
-use support::numbers::Numbers;
+use dlm_random::Random;
 use support::{cookies, encode};
 
 const NODES: u32 = 3;
@@ -26,14 +26,18 @@ struct Run {
     engine: Engine,
     minor: Minor,
     sessions: Vec<SessionId>,
-    numbers: Numbers,
+    numbers: Random,
 }
 
 impl Run {
     fn new(profile: Profile, seed: u64) -> Self {
         let engine = Engine::new(Config { profile, abi: Abi::V6_64, seed, nodes: NODES });
-        let mut run =
-            Self { engine, minor: Minor(0), sessions: Vec::new(), numbers: Numbers(seed << 20) };
+        let mut run = Self {
+            engine,
+            minor: Minor(0),
+            sessions: Vec::new(),
+            numbers: Random::new(seed << 20),
+        };
         (1..=NODES).for_each(|node| run.join(node));
         run
     }
@@ -49,8 +53,8 @@ impl Run {
 
     fn step(&mut self) {
         let numbers = &mut self.numbers;
-        let session = numbers.pick(&self.sessions);
-        let mode = numbers.pick(&Mode::ALL);
+        let session = *numbers.pick(&self.sessions);
+        let mode = *numbers.pick(&Mode::ALL);
         let usual = [
             LockFlags::empty(),
             LockFlags::empty(),
@@ -61,22 +65,22 @@ impl Run {
             LockFlags::HEADQUE,
             LockFlags::NOQUEUE | LockFlags::NOQUEUEBAST,
         ];
-        let flags = numbers.pick(&usual) | numbers.pick(&usual);
+        let flags = *numbers.pick(&usual) | *numbers.pick(&usual);
         let id = LockId(numbers.below(10) as u32);
-        let name = numbers.pick(&["a", "b"]);
+        let name = *numbers.pick(&["a", "b"]);
         let words = cookies(numbers.below(200) as u8);
         let lvb = &ValueBlock([numbers.below(256) as u8; 32]);
         let request = match numbers.below(16) {
             0..5 => LockRequest::new(name.as_bytes(), mode, words).with(flags),
             5 => LockRequest::new(name.as_bytes(), mode, words).with(LockFlags::ALTPR),
             6..9 => {
-                let more = numbers.pick(&[LockFlags::CONVDEADLK, LockFlags::NODLCKWT, flags]);
+                let more = *numbers.pick(&[LockFlags::CONVDEADLK, LockFlags::NODLCKWT, flags]);
                 LockRequest { lvb, ..LockRequest::convert(id, mode, words).with(more) }
             }
             9..12 => {
                 let none = LockFlags::empty();
                 let how = [none, none, LockFlags::CANCEL, LockFlags::FORCEUNLOCK];
-                let unlock = UnlockRequest::new(id, words).with(numbers.pick(&how));
+                let unlock = UnlockRequest::new(id, words).with(*numbers.pick(&how));
                 return self.write(session, &Request::Unlock(UnlockRequest { lvb, ..unlock }));
             }
             12 => return while self.read(session) {},

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dlm_proto::Command;
+use dlm_random::{STEP, stir};
 use dlm_sys::Errno;
 
 /// A fault of a request, in place of being submitted at once.
@@ -181,13 +182,9 @@ impl Seeded {
         self
     }
 
-    /// The next number of the sequence. (SplitMix64: a counter, stirred.)
+    /// The next number of the sequence, whichever thread asks.
     fn next(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let count = self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        let mixed = (count ^ (count >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        stir(self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
     }
 
     /// What comes of a chance, this time. One in nothing never comes.

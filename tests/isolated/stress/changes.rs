@@ -4,6 +4,7 @@ use dlm_proto::LvbTransfer;
 use dlm_runtime::{Completion, ConvertRequest, ErrorKind, Lock, LockFlags, Mode, UnlockError};
 use std::time::Duration;
 
+use super::random;
 use super::worker::{Holding, Wish, Worker};
 use super::world::add;
 
@@ -28,7 +29,7 @@ impl Worker<'_> {
         self.count();
         // From here on the mode may change.
         holding.leave();
-        let how = self.random.below(10);
+        let how = self.random.index(10);
         let answer = match how {
             0..6 => request.wait(),
             6..8 => self.await_future(owner, request.into_future()),
@@ -65,17 +66,17 @@ impl Worker<'_> {
         lock: &'l Lock,
         holding: &Holding<'_>,
     ) -> (ConvertRequest<'l>, Plan) {
-        let (from, to) = (holding.mode, self.random.mode());
+        let (from, to) = (holding.mode, random::mode(&mut self.random));
         let mut flags = LockFlags::empty();
         for flag in [LockFlags::HEADQUE, LockFlags::NOORDER] {
             flags.set(flag, self.random.percent(10));
         }
         flags.set(LockFlags::QUECVT, from.allows_quecvt(to) && self.random.percent(20));
         let mut timeout = None;
-        match self.random.below(4) {
+        match self.random.index(4) {
             0 => flags |= LockFlags::NOQUEUE,
             1 => {
-                flags |= self.random.pick(&[LockFlags::CONVDEADLK, LockFlags::NODLCKWT]);
+                flags |= *self.random.pick(&[LockFlags::CONVDEADLK, LockFlags::NODLCKWT]);
                 timeout = Some(self.short());
             }
             // Two conversions can wait for each other.
@@ -123,7 +124,7 @@ impl Worker<'_> {
     pub(crate) fn give_up(&mut self, lock: Lock, holding: &Holding<'_>, wish: Wish) {
         let Holding { owner, resource, .. } = holding;
         let mut number = None;
-        let how = self.random.below(10);
+        let how = self.random.index(10);
         if how == 0 {
             holding.leave();
             return drop(lock);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dlm_runtime::{ErrorKind, LockFlags, LockStatus, Mode};
 
 use super::MARKER;
+use super::random;
 use super::resource::Resource;
 use super::worker::{Wish, Worker};
 use super::world::{Owner, add};
@@ -65,7 +66,7 @@ impl Worker<'_> {
                 return self.refusal(owner, wish, &error);
             }
         };
-        (0..self.random.below(2000)).for_each(|_| std::hint::spin_loop());
+        (0..self.random.index(2000)).for_each(|_| std::hint::spin_loop());
         if self.random.percent(30) {
             // Then it may have ended, and its id be somebody else's, when the handle goes.
             let _ = lock.cancel();
@@ -80,7 +81,7 @@ impl Worker<'_> {
         let wish = self.wish();
         let mut future = self.request(owner, resource, wish).into_future();
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        for _ in 0..self.random.below(3) {
+        for _ in 0..self.random.index(3) {
             match std::pin::Pin::new(&mut future).poll(&mut context) {
                 std::task::Poll::Ready(Ok(lock)) => return drop(lock),
                 std::task::Poll::Ready(Err(error)) => return self.refusal(owner, wish, &error),
@@ -109,8 +110,8 @@ impl Worker<'_> {
         if self.await_callback(owner, &ticket) {
             let end = ticket.end().unwrap();
             if end.is_granted() {
-                for _ in 0..self.random.below(4) {
-                    let mode = self.random.mode();
+                for _ in 0..self.random.index(4) {
+                    let mode = random::mode(&mut self.random);
                     let timeout = self.short();
                     self.shared_convert(&lock, mode, timeout);
                 }
@@ -127,15 +128,15 @@ impl Worker<'_> {
 
     /// Cancels or converts a lock of another thread.
     pub(crate) fn bother(&mut self) {
-        let at = self.random.below(self.world.victims.len());
+        let at = self.random.index(self.world.victims.len());
         let lock = self.world.victims[at].lock().unwrap().clone();
         let Some(lock) = lock else { return };
         let tally = &self.world.tally;
-        let cancelled = match self.random.below(4) {
+        let cancelled = match self.random.index(4) {
             0 | 1 => lock.cancel(),
             2 => lock.cancel_as_deadlock(),
             _ => {
-                let (mode, timeout) = (self.random.mode(), self.short());
+                let (mode, timeout) = (random::mode(&mut self.random), self.short());
                 return self.shared_convert(&lock, mode, timeout);
             }
         };
@@ -171,7 +172,7 @@ impl Worker<'_> {
     /// A callback that takes and releases a lock itself.
     pub(crate) fn nested(&mut self, owner: &Arc<Owner>, resource: &Resource) {
         let name = self.resource().name.clone();
-        let mode = self.random.mode();
+        let mode = random::mode(&mut self.random);
         let (inner, wish) = (Arc::downgrade(owner), self.wish());
         let (ticket, stub) = self.ticket();
         let nested = self.random.percent(50);
@@ -232,7 +233,7 @@ impl Worker<'_> {
 
     /// What the library must refuse.
     pub(crate) fn refused(&mut self, owner: &Arc<Owner>, resource: &Resource) {
-        let flags = self.random.pick(&[
+        let flags = *self.random.pick(&[
             LockFlags::PERSISTENT,
             LockFlags::FORCEUNLOCK,
             LockFlags::CANCEL,

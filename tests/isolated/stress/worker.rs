@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use dlm_runtime::{Error, ErrorKind, Lock, LockFlags, LockRequest, LockStatus, Mode};
 
-use super::random::Random;
+use super::random;
 use super::resource::Resource;
 use super::ticket::{LOST, Stub, Ticket, block_on};
 use super::world::{Owner, World, add};
+use dlm_random::Random;
 
 /// So many resources are wanted more than the others.
 const HOT: usize = 3;
@@ -40,8 +41,8 @@ impl<'w> Worker<'w> {
     /// Steps until enough is done by all.
     pub(crate) fn run(&mut self) {
         while self.world.done() < self.world.wanted {
-            let choice = self.random.below(1000);
-            let owner = self.random.below(4);
+            let choice = self.random.index(1000);
+            let owner = self.random.index(4);
             let owner = self.world.owner(owner);
             let resource = self.resource();
             let label = format!("step {choice} with {} on {}", owner.label, resource.name);
@@ -68,7 +69,7 @@ impl<'w> Worker<'w> {
     pub(crate) fn resource(&mut self) -> &'w Resource {
         let resources = &self.world.resources;
         let end = if self.random.percent(35) { HOT } else { resources.len() };
-        &resources[self.random.below(end)]
+        &resources[self.random.index(end)]
     }
 
     /// One operation more.
@@ -78,16 +79,16 @@ impl<'w> Worker<'w> {
 
     /// A short time. Many pass before anything can happen, some are long enough for all.
     pub(crate) fn short(&mut self) -> Duration {
-        match self.random.below(4) {
+        match self.random.index(4) {
             0 => Duration::ZERO,
-            1 => Duration::from_micros(self.random.next() % 200),
-            2 => Duration::from_micros(self.random.next() % 3_000),
+            1 => Duration::from_micros(self.random.number() % 200),
+            2 => Duration::from_micros(self.random.number() % 3_000),
             _ => Duration::from_millis(5),
         }
     }
 
     pub(crate) fn wish(&mut self) -> Wish {
-        let mode = self.random.mode();
+        let mode = random::mode(&mut self.random);
         let mut flags = LockFlags::empty();
         for flag in [LockFlags::HEADQUE, LockFlags::NOORDER] {
             flags.set(flag, self.random.percent(10));
@@ -284,7 +285,7 @@ impl Holding<'_> {
     }
 
     fn work(&self, random: &mut Random) {
-        let spins = random.below(300);
+        let spins = random.index(300);
         let yields = random.percent(10);
         let work = || {
             (0..spins).for_each(|_| std::hint::spin_loop());

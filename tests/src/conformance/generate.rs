@@ -7,10 +7,10 @@ use dlm_proto::{LockFlags, Mode, ModeCode};
 use dlm_sys::Errno;
 
 use super::requests;
-use super::rng::Rng;
 use super::spaces::OTHER;
 use super::world::World;
 use crate::scenario::{Ask, Device, Frame, LockRef, MAIN, Owner, Step, Wanted, What};
+use dlm_random::Random;
 
 /// The sessions of a script, and their lockspaces. The last one is not always there.
 const SESSIONS: [(&str, &str); 4] = [("a", MAIN), ("b", MAIN), ("c", MAIN), ("d", OTHER)];
@@ -32,7 +32,7 @@ const MODES: &[&[Mode]] = &[
 
 /// A script so far.
 pub(super) struct Script {
-    pub(super) rng: Rng,
+    pub(super) rng: Random,
     steps: Vec<Step>,
     world: World,
     /// Sessions that are open.
@@ -44,9 +44,9 @@ pub(super) struct Script {
     /// Flags that are set often.
     pub(super) favourites: LockFlags,
     /// How often requests are written that must be refused, in percent.
-    pub(super) nonsense: usize,
+    pub(super) nonsense: u64,
     /// How often results are read after a step, in percent.
-    greed: usize,
+    greed: u64,
 }
 
 /// The script that follows from a seed.
@@ -62,17 +62,17 @@ pub(super) fn generate_carelessly(seed: u64) -> Vec<Step> {
 }
 
 fn make(seed: u64, is_careful: bool) -> Vec<Step> {
-    let mut rng = Rng::new(seed);
+    let mut rng = Random::new(seed);
     let Some(world) = World::new(is_careful) else { return Vec::new() };
     let most = if rng.percent(25) { SESSIONS.len() } else { SESSIONS.len() - 1 };
-    let sessions = 1 + rng.below(most);
-    let length = 8 + rng.below(45);
+    let sessions = 1 + rng.index(most);
+    let length = 8 + rng.index(45);
     let mut script = Script {
-        resources: rng.list(RESOURCES),
-        modes: rng.list(MODES),
+        resources: rng.pick::<&[&str]>(RESOURCES),
+        modes: rng.pick::<&[Mode]>(MODES),
         favourites: requests::favourites(&mut rng),
-        nonsense: *rng.one_of(&[0, 2, 2, 10]),
-        greed: *rng.one_of(&[5, 20, 50, 90]),
+        nonsense: *rng.pick(&[0, 2, 2, 10]),
+        greed: *rng.pick(&[5, 20, 50, 90]),
         rng,
         steps: Vec::new(),
         world,
@@ -111,8 +111,8 @@ impl Script {
         if self.open.is_empty() {
             return self.reopen();
         }
-        let session = (*self.rng.one_of(&self.open)).to_owned();
-        match self.rng.below(100) {
+        let session = (*self.rng.pick(&self.open)).to_owned();
+        match self.rng.index(100) {
             0..=33 => self.lock(&session),
             34..=58 => self.convert(&session),
             59..=69 => self.unlock(&session),
@@ -127,7 +127,7 @@ impl Script {
             _ => self.play(&session),
         }
         if let (true, false) = (self.rng.percent(self.greed), self.open.is_empty()) {
-            let session = *self.rng.one_of(&self.open);
+            let session = *self.rng.pick(&self.open);
             self.gets(session);
         }
     }
@@ -137,8 +137,8 @@ impl Script {
         let space = self.world.space_of(first);
         let beside: Vec<&str> =
             self.open.iter().copied().filter(|it| self.world.space_of(it) == space).collect();
-        let second = *self.rng.one_of(&beside);
-        match self.rng.below(5) {
+        let second = *self.rng.pick(&beside);
+        match self.rng.index(5) {
             0 | 1 => self.clash(first, second),
             2 | 3 => self.block(first, second),
             _ => self.orphan(first, second),
@@ -149,7 +149,7 @@ impl Script {
         let closed: Vec<_> =
             SESSIONS.into_iter().filter(|(session, _)| !self.open.contains(session)).collect();
         if !closed.is_empty() {
-            let (session, space) = *self.rng.one_of(&closed);
+            let (session, space) = *self.rng.pick(&closed);
             self.open(session, space);
         }
     }
@@ -168,7 +168,7 @@ impl Script {
     }
 
     fn reads(&mut self, session: String) {
-        let step = match self.rng.below(3) {
+        let step = match self.rng.index(3) {
             0 => Step::Version { session },
             1 => Step::Reads { session, size: 51, errno: Errno::EINVAL },
             _ => Step::Gets { session, size: 103, wanted: Wanted::Anything },
@@ -177,7 +177,7 @@ impl Script {
     }
 
     fn gets(&mut self, session: &str) {
-        for _ in 0..1 + self.rng.below(3) {
+        for _ in 0..1 + self.rng.index(3) {
             let session = session.to_owned();
             let size = dlm_proto::MAX_RESULT_LEN;
             self.push(Step::Gets { session, size, wanted: Wanted::Anything });
@@ -185,24 +185,24 @@ impl Script {
     }
 
     pub(super) fn resource(&mut self) -> Vec<u8> {
-        self.rng.one_of(self.resources).as_bytes().to_vec()
+        self.rng.pick(self.resources).as_bytes().to_vec()
     }
 
     pub(super) fn mode(&mut self) -> Mode {
-        *self.rng.one_of(self.modes)
+        *self.rng.pick(self.modes)
     }
 
     /// A lock that lives, or rarely one that did, or a number.
     fn some_lock(&mut self, session: &str) -> LockRef {
         if self.locks == 0 || self.rng.percent(1) {
-            return LockRef::Id(*self.rng.one_of(&[0, 1, 2, 3, 0x1234, 0x7fff_ffff]));
+            return LockRef::Id(*self.rng.pick(&[0, 1, 2, 3, 0x1234, 0x7fff_ffff]));
         }
         let space = self.world.space_of(session);
         let live = self.world.live(&space);
         if live.is_empty() || self.rng.percent(6) {
-            return LockRef::Named(format!("L{}", 1 + self.rng.below(self.locks)));
+            return LockRef::Named(format!("L{}", 1 + self.rng.index(self.locks)));
         }
-        LockRef::Named(self.rng.one_of(&live).0.clone())
+        LockRef::Named(self.rng.pick(&live).0.clone())
     }
 
     pub(super) fn ask(&mut self, session: &str, what: What) {
@@ -231,7 +231,7 @@ impl Script {
         let space = self.world.space_of(session);
         let orphans = self.world.orphans(&space);
         if !orphans.is_empty() && self.rng.percent(80) {
-            let (name, mode) = self.rng.one_of(&orphans).clone();
+            let (name, mode) = self.rng.pick(&orphans).clone();
             resource = name;
             if self.rng.percent(60) {
                 body.mode = ModeCode::from(mode).0;
@@ -261,7 +261,7 @@ impl Script {
 
     fn deadlock(&mut self, session: &str) {
         let lock = self.some_lock(session);
-        let flags = match self.rng.below(20) {
+        let flags = match self.rng.index(20) {
             0 => LockFlags::NOQUEUE,
             1..=3 => LockFlags::empty(),
             4 => LockFlags::CANCEL | LockFlags::VALBLK,
@@ -271,7 +271,7 @@ impl Script {
     }
 
     fn purge(&mut self, session: &str) {
-        let owner = match self.rng.below(10) {
+        let owner = match self.rng.index(10) {
             0 => Owner::Caller,
             1 => Owner::Main,
             2 | 3 => Owner::Thread("t".to_owned()),

@@ -15,7 +15,6 @@ mod hazard;
 mod kept;
 mod plays;
 mod requests;
-mod rng;
 mod shrink;
 mod spaces;
 #[cfg(test)]
@@ -25,5 +24,4 @@ mod world;
 pub use census::Census;
 pub use duel::{Difference, Duel};
 pub use generate::generate;
-pub use rng::Rng;
 pub use shrink::shrink;

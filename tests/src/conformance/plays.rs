@@ -10,7 +10,7 @@ impl Script {
     /// Two sessions hold the same mode and both want more.
     pub(super) fn clash(&mut self, first: &str, second: &str) {
         let resource = self.resource();
-        let held = *self.rng.one_of(&[Mode::Pr, Mode::Pr, Mode::Cw, Mode::Cr]);
+        let held = *self.rng.pick(&[Mode::Pr, Mode::Pr, Mode::Cw, Mode::Cr]);
         let mut locks = Vec::new();
         for session in [first, second] {
             let mut body = self.quiet(held);
@@ -30,9 +30,9 @@ impl Script {
         for (session, lock) in locks {
             let mut body = requests::conversion(self);
             if self.rng.percent(70) {
-                let mode = *self.rng.one_of(&[Mode::Ex, Mode::Ex, Mode::Pw]);
+                let mode = *self.rng.pick(&[Mode::Ex, Mode::Ex, Mode::Pw]);
                 body = self.quiet(mode);
-                body.flags |= *self.rng.one_of(&loose);
+                body.flags |= *self.rng.pick(&loose);
             }
             let lock = LockRef::Named(lock);
             self.ask(session, What::Convert { lock, body });
@@ -47,13 +47,13 @@ impl Script {
         let keeper = self.next_lock();
         let what = What::Lock { lock: keeper.clone(), resource: resource.clone(), body };
         self.ask(first, what);
-        let mode = *self.rng.one_of(&[Mode::Ex, Mode::Pw]);
+        let mode = *self.rng.pick(&[Mode::Ex, Mode::Pw]);
         let mut body = self.quiet(mode);
         body.flags |= LockFlags::VALBLK | LockFlags::NOORDER;
         let writer = self.next_lock();
         self.ask(second, What::Lock { lock: writer.clone(), resource, body });
         let named = |name: &String| LockRef::Named(name.clone());
-        match self.rng.below(4) {
+        match self.rng.index(4) {
             0 => {
                 let body = requests::unlock(self);
                 self.ask(second, What::Unlock { lock: named(&writer), body });
@@ -81,10 +81,10 @@ impl Script {
             self.convert(first);
         }
         self.close(first);
-        for _ in 0..self.rng.below(3) {
+        for _ in 0..self.rng.index(3) {
             self.step();
         }
-        for _ in 0..1 + self.rng.below(2) {
+        for _ in 0..1 + self.rng.index(2) {
             self.adopt(second);
         }
     }
@@ -94,7 +94,7 @@ impl Script {
         let mut body = Body::new(mode as u8);
         if self.rng.percent(40) {
             body.flags |= LockFlags::VALBLK;
-            let byte = u8::try_from(1 + self.rng.below(250)).unwrap_or(1);
+            let byte = u8::try_from(1 + self.rng.index(250)).unwrap_or(1);
             body.lvb = ValueBlock([byte; 32]);
         }
         body

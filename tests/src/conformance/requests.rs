@@ -3,11 +3,11 @@
 use dlm_proto::{LockFlags, Mode, ValueBlock, Version};
 
 use super::generate::{Script, USUAL};
-use super::rng::Rng;
 use crate::scenario::{Body, Frame, Words};
+use dlm_random::Random;
 
 /// Flags of new requests, and how often they are set, in percent.
-const NEW: [(LockFlags, usize); 11] = [
+const NEW: [(LockFlags, u64); 11] = [
     (LockFlags::NOQUEUE, 15),
     (LockFlags::VALBLK, 35),
     (LockFlags::PERSISTENT, 15),
@@ -22,7 +22,7 @@ const NEW: [(LockFlags, usize); 11] = [
 ];
 
 /// Flags of conversions.
-const CONVERSION: [(LockFlags, usize); 12] = [
+const CONVERSION: [(LockFlags, u64); 12] = [
     (LockFlags::NOQUEUE, 15),
     (LockFlags::VALBLK, 40),
     (LockFlags::PERSISTENT, 12),
@@ -38,11 +38,11 @@ const CONVERSION: [(LockFlags, usize); 12] = [
 ];
 
 /// Flags of unlocks.
-const UNLOCK: [(LockFlags, usize); 3] =
+const UNLOCK: [(LockFlags, u64); 3] =
     [(LockFlags::VALBLK, 30), (LockFlags::IVVALBLK, 12), (LockFlags::FORCEUNLOCK, 10)];
 
 /// Flags of adoptions.
-const ADOPTION: [(LockFlags, usize); 3] =
+const ADOPTION: [(LockFlags, u64); 3] =
     [(LockFlags::PERSISTENT, 40), (LockFlags::VALBLK, 20), (LockFlags::NOQUEUE, 5)];
 
 /// Flags that have no place in a request of one kind or the other. FORCEUNLOCK is none of them: a
@@ -57,18 +57,18 @@ const MISPLACED: [LockFlags; 6] = [
 ];
 
 /// How often a favourite flag is set, in percent.
-const OFTEN: usize = 45;
+const OFTEN: u64 = 45;
 
 /// Some flags.
-pub(super) fn favourites(rng: &mut Rng) -> LockFlags {
+pub(super) fn favourites(rng: &mut Random) -> LockFlags {
     let mut flags = LockFlags::empty();
-    for _ in 0..rng.below(4) {
-        flags |= rng.one_of(&CONVERSION).0 | rng.one_of(&NEW).0;
+    for _ in 0..rng.index(4) {
+        flags |= rng.pick(&CONVERSION).0 | rng.pick(&NEW).0;
     }
     flags
 }
 
-fn flags(script: &mut Script, shares: &[(LockFlags, usize)]) -> LockFlags {
+fn flags(script: &mut Script, shares: &[(LockFlags, u64)]) -> LockFlags {
     let mut flags = LockFlags::empty();
     for (flag, share) in shares {
         let share = if script.favourites.contains(*flag) { OFTEN } else { *share };
@@ -77,21 +77,21 @@ fn flags(script: &mut Script, shares: &[(LockFlags, usize)]) -> LockFlags {
         }
     }
     if script.rng.percent(script.nonsense) {
-        flags |= *script.rng.one_of(&MISPLACED);
+        flags |= *script.rng.pick(&MISPLACED);
     }
     flags
 }
 
-fn body(script: &mut Script, shares: &[(LockFlags, usize)]) -> Body {
+fn body(script: &mut Script, shares: &[(LockFlags, u64)]) -> Body {
     let mut body = Body::new(script.mode() as u8);
     body.flags = flags(script, shares);
     if script.rng.percent(60) {
-        let byte = u8::try_from(script.rng.below(255)).unwrap_or(0);
+        let byte = u8::try_from(script.rng.index(255)).unwrap_or(0);
         body.lvb = ValueBlock([byte; 32]);
     }
     body.words = words(script);
     if script.rng.percent(script.nonsense) {
-        body.mode = *script.rng.one_of(&[6, 7, 255]);
+        body.mode = *script.rng.pick(&[6, 7, 255]);
     }
     if script.rng.percent(2) {
         (body.xid, body.timeout) = (7, 1);
@@ -103,7 +103,7 @@ fn body(script: &mut Script, shares: &[(LockFlags, usize)]) -> Body {
 fn words(script: &mut Script) -> Words {
     let mut words = Words::default();
     if script.rng.percent(15) {
-        words.number = u8::try_from(100 + script.rng.below(100)).ok();
+        words.number = u8::try_from(100 + script.rng.index(100)).ok();
     }
     if script.rng.percent(6) {
         words.notice_addr = Some(0);
@@ -112,7 +112,7 @@ fn words(script: &mut Script) -> Words {
         words.param = Some(0);
     }
     if script.rng.percent(script.nonsense) {
-        match script.rng.below(2) {
+        match script.rng.index(2) {
             0 => words.addr = Some(0),
             _ => words.lksb = Some(0),
         }
@@ -162,13 +162,13 @@ pub(super) fn frame(script: &mut Script, is_lock: bool) -> Frame {
         return frame;
     }
     let version = |version| Frame { version: Some(version), ..frame };
-    match script.rng.below(6) {
+    match script.rng.index(6) {
         0 => Frame { size: Some(103), ..frame },
         1 => Frame { size: Some(185), ..frame },
         2 => version(Version::new(6, 0, 99)),
         3 => version(Version::new(7, 0, 0)),
         // In a PURGE it would be part of a node's number.
         4 if is_lock => Frame { namelen: Some(65), ..frame },
-        _ => Frame { command: Some(*script.rng.one_of(&[0, 3, 4, 5, 8, 255])), ..frame },
+        _ => Frame { command: Some(*script.rng.pick(&[0, 3, 4, 5, 8, 255])), ..frame },
     }
 }

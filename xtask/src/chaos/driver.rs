@@ -1,18 +1,17 @@
 //! The programs on the nodes, and the threads here that tell them what to do.
 
-use super::history::{History, Owner};
-use super::random::Random;
 use super::waits::Waits;
 use super::work::Worker;
 use anyhow::Result;
+use dlm_chaos::history::{History, Owner};
+use dlm_chaos::plan::RESOURCES;
 use dlm_lab::cluster::{Cluster, Peer};
+use dlm_random::Random;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Few, so that the nodes are in each other's way.
-pub(super) const RESOURCES: [&str; 3] = ["disk", "index", "leader"];
 /// For every operation to end, whatever happens.
 pub(super) const BOUND: Duration = Duration::from_secs(120);
 /// Threads that use one program.

@@ -1,19 +1,17 @@
 //! `cargo xtask chaos`
 
 mod driver;
-mod engine;
 mod faults;
-mod history;
-mod random;
 mod rounds;
 mod waits;
 mod work;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dlm_lab::cargo;
 use dlm_lab::vm::{VmOptions, kernels};
 
 /// How to use it.
@@ -63,15 +61,24 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     };
     let Choice { on_engine, rounds, seed, kernel } = choice;
     if on_engine && cfg!(debug_assertions) && rounds.is_none_or(|rounds| rounds >= MANY) {
-        return engine::run_optimized(arguments);
+        return run_optimized(arguments);
     }
     let good = if on_engine {
-        engine::run(kernel.as_deref(), rounds.map_or(10_000, u64::from), seed)?
+        dlm_chaos::run(kernel.as_deref(), rounds.map_or(10_000, u64::from), seed)?
     } else {
         let kernel = kernel.unwrap_or_else(|| VmOptions::default().kernel);
         rounds::run(&kernel, rounds.unwrap_or(10), seed)?
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the rounds in an optimized build of this program.
+fn run_optimized(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let built = cargo::build(&["build", "--release", "-p", "xtask", "--bin", "xtask"])?;
+    let program = built.iter().find(|it| it.name == "xtask").context("cargo built no xtask")?;
+    let status = std::process::Command::new(&program.path).arg("chaos").args(arguments).status();
+    let status = status.with_context(|| format!("cannot run {}", program.path.display()))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Some rounds on the engine, and whether nothing happened that may not.
@@ -80,7 +87,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
 ///
 /// What keeps them from running.
 pub fn briefly() -> Result<bool> {
-    engine::briefly()
+    dlm_chaos::briefly()
 }
 
 /// `None` when help was asked for.

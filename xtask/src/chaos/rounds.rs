@@ -1,12 +1,13 @@
 //! The rounds: a fault in each, and the return to three working nodes.
 
-use super::driver::{self, BOUND, RESOURCES, Run, Scene};
+use super::driver::{self, BOUND, Run, Scene};
 use super::faults::{FAULTS, Fault, Figures};
-use super::random::Random;
 use anyhow::{Context, Result, bail, ensure};
+use dlm_chaos::plan::RESOURCES;
 use dlm_lab::cargo;
 use dlm_lab::cluster::{Cluster, Options, Peer};
 use dlm_lab::vm::Command;
+use dlm_random::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,11 +1,12 @@
 //! The work on one lock, from its request to its end.
 
-use super::driver::{BOUND, RESOURCES, Scene};
-use super::history::Owner;
-use super::random::Random;
+use super::driver::{BOUND, Scene};
 use anyhow::{Result, bail};
+use dlm_chaos::history::Owner;
+use dlm_chaos::plan::{KINDS, Kind, MODES, RESOURCES};
 use dlm_lab::cluster::{Line, Peer};
 use dlm_proto::Mode;
+use dlm_random::Random;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,39 +16,6 @@ static LOCKS: AtomicU64 = AtomicU64::new(1);
 
 /// How long a holder waits for somebody who wants its lock.
 const LENT: Duration = Duration::from_millis(300);
-
-/// What is special about a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Nothing.
-    Plain,
-    /// It is refused rather than queued.
-    NoQueue,
-    /// It has a deadline.
-    Deadline,
-    /// It is cancelled soon.
-    Cancel,
-    /// It is held until a notice tells that somebody waits.
-    UntilBlocked,
-    /// A reader's, that becomes a writer's and a reader's again.
-    Converts,
-}
-
-pub(super) const KINDS: [Kind; 10] = [
-    Kind::Plain,
-    Kind::Plain,
-    Kind::NoQueue,
-    Kind::NoQueue,
-    Kind::Deadline,
-    Kind::Cancel,
-    Kind::UntilBlocked,
-    Kind::UntilBlocked,
-    Kind::Converts,
-    Kind::Converts,
-];
-
-/// What is asked for, unless the kind says it.
-pub(super) const MODES: [Mode; 5] = [Mode::Ex, Mode::Ex, Mode::Pr, Mode::Pr, Mode::Pw];
 
 /// Uses a program on a node.
 pub(super) struct Worker {

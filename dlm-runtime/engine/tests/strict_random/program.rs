@@ -10,8 +10,8 @@ use dlm_proto::{
     ValueBlock,
 };
 
-use crate::support::numbers::Numbers;
 use crate::support::{NODE, create, encode};
+use dlm_random::Random;
 
 /// An operation in flight.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ struct InProgress {
 }
 
 pub(crate) struct Program {
-    numbers: Numbers,
+    numbers: Random,
     engine: Engine,
     minor: Minor,
     pub(crate) devices: Vec<Session>,
@@ -101,7 +101,7 @@ impl Program {
         let minor = create(&mut engine, b"test").unwrap();
         let devices = (0..2).map(|_| Session::open(&mut engine, NODE, minor).unwrap()).collect();
         Self {
-            numbers: Numbers(seed << 32),
+            numbers: Random::new(seed << 32),
             engine,
             minor,
             devices,
@@ -142,7 +142,7 @@ impl Program {
             let errno = if kind == Kind::Cancel {
                 Errno(12)
             } else {
-                self.numbers.pick(&[Errno(12), Errno::ENOBUFS])
+                *self.numbers.pick(&[Errno(12), Errno::ENOBUFS])
             };
             // A FORCEUNLOCK that met no buffer could not be repeated.
             let errno = if kind == Kind::Unlock { Errno(12) } else { errno };
@@ -169,7 +169,7 @@ impl Program {
         self.made += 1;
         self.count("locks");
         let token = Token::new(self.made, 1);
-        let (device, mode) = (self.numbers.index(2), self.numbers.pick(&Mode::ALL));
+        let (device, mode) = (self.numbers.index(2), *self.numbers.pick(&Mode::ALL));
         let flags = self.some(&NEW);
         let operation = Operation { mode, flags, is_request: true, is_cancelled: false };
         self.locks.push(Known {
@@ -185,7 +185,7 @@ impl Program {
             has_block: flags.contains(LockFlags::VALBLK),
             block: ValueBlock::ZERO,
         });
-        let name: &[u8] = self.numbers.pick(&[b"r", b"s", b"t"]);
+        let name: &[u8] = *self.numbers.pick(&[b"r", b"s", b"t"]);
         let request = LockRequest::new(name, mode, self.cookies(token)).with(flags);
         self.begin(device, token, Kind::Lock, &Request::Lock(request));
     }
@@ -198,7 +198,7 @@ impl Program {
         if usable.is_empty() {
             return;
         }
-        let token = self.numbers.pick(&usable);
+        let token = *self.numbers.pick(&usable);
         let Some(lock) = self.known(token).cloned() else { return };
         let id = lock.id.unwrap();
         match lock.operation {
@@ -229,7 +229,7 @@ impl Program {
 
     fn convert(&mut self, lock: &Known, id: LockId) {
         self.count("conversions");
-        let (mode, from) = (self.numbers.pick(&Mode::ALL), lock.mode.unwrap());
+        let (mode, from) = (*self.numbers.pick(&Mode::ALL), lock.mode.unwrap());
         let mut flags = self.some(&CONVERSION);
         if flags.contains(LockFlags::CONVDEADLK) {
             flags.remove(LockFlags::NOQUEUE);
@@ -262,7 +262,7 @@ impl Program {
         }
         let mut block = lock.block;
         if lock.has_block && lock.mode >= Some(Mode::Pw) && self.numbers.percent(30) {
-            flags |= self.numbers.pick(&[LockFlags::VALBLK, LockFlags::IVVALBLK]);
+            flags |= *self.numbers.pick(&[LockFlags::VALBLK, LockFlags::IVVALBLK]);
             block = ValueBlock([255; 32]);
         }
         self.count("unlocks");

@@ -2,8 +2,6 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-pub(crate) mod numbers;
-
 use std::cell::RefCell;
 
 use dlm_engine::{Config, Dump, Engine, Errno, Profile, SessionId};

@@ -1,6 +1,12 @@
-//! The same on dlm-engine: clusters in this process, whose time passes as fast as it can.
+//! Chaos in the process: programs of dlm-runtime on clusters of dlm-engine, whose time passes as fast
+//! as it can, while nodes die, freeze and lose each other. What happened must be what may happen.
+//!
+//! `cargo xtask chaos --engine` runs it, and `cargo xtask chaos` the same work on machines: the
+//! [`history`] and the [`plan`] are theirs, too.
 
 mod faults;
+pub mod history;
+pub mod plan;
 mod program;
 mod round;
 mod tally;
@@ -8,18 +14,14 @@ mod tally;
 mod tests;
 mod work;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use dlm_runtime::engine::Profile;
 use round::{Front, Outcome, Round, plain};
-use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tally::Tally;
-
-use dlm_lab::cargo;
 
 /// How often the progress is told.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -27,17 +29,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Rounds in each run of all tests, and what they follow from.
 const BRIEFLY: (u64, u64) = (600, 1);
 
-/// Runs the rounds in an optimized build of this program.
-pub(super) fn run_optimized(arguments: Vec<OsString>) -> Result<ExitCode> {
-    let built = cargo::build(&["build", "--release", "-p", "xtask", "--bin", "xtask"])?;
-    let program = built.iter().find(|it| it.name == "xtask").context("cargo built no xtask")?;
-    let status = std::process::Command::new(&program.path).arg("chaos").args(arguments).status();
-    let status = status.with_context(|| format!("cannot run {}", program.path.display()))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Runs the rounds; false if something happened that may not.
-pub(super) fn run(kernel: Option<&str>, rounds: u64, seed: u64) -> Result<bool> {
+/// Runs the rounds, of one kernel or of both by turns; false if something happened that may not.
+///
+/// # Errors
+///
+/// What keeps them from running.
+pub fn run(kernel: Option<&str>, rounds: u64, seed: u64) -> Result<bool> {
     Ok(run_all(kernel, rounds, seed)?.is_some())
 }
 
@@ -68,7 +65,7 @@ fn run_all(kernel: Option<&str>, rounds: u64, seed: u64) -> Result<Option<Tally>
 /// # Errors
 ///
 /// What keeps it from running.
-pub(super) fn briefly() -> Result<bool> {
+pub fn briefly() -> Result<bool> {
     let (rounds, seed) = BRIEFLY;
     Ok(run_all(None, rounds, seed)?.is_some_and(|tally| tally.is_complete()))
 }

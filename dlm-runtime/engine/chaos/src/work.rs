@@ -1,10 +1,10 @@
 //! The work on one lock: the same as in the machines, ten times as fast.
 
-use super::super::driver::RESOURCES;
-use super::super::history::Owner;
-use super::super::work::{KINDS, Kind, MODES};
-use super::program::{Call, Heard, Operation, Program, Stage, What, Who};
-use super::round::{MS, Round, Work};
+use crate::history::Owner;
+use crate::plan::RESOURCES;
+use crate::plan::{KINDS, Kind, MODES};
+use crate::program::{Call, Heard, Operation, Program, Stage, What, Who};
+use crate::round::{MS, Round, Work};
 use anyhow::{Context, Result, bail};
 use dlm_runtime::{Completion, ErrorKind, LockStatus, Mode, ValueBlock};
 
@@ -14,7 +14,7 @@ const LENT: u64 = 300 * MS;
 
 impl Round {
     /// A worker looks for something to do.
-    pub(super) fn begin(&mut self, node: usize, worker: usize) -> Result<()> {
+    pub(crate) fn begin(&mut self, node: usize, worker: usize) -> Result<()> {
         if self.is_ending() {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl Round {
     }
 
     /// Makes a call, or leaves it until it would return.
-    pub(super) fn call(&mut self, node: usize, call: Call) -> Result<()> {
+    pub(crate) fn call(&mut self, node: usize, call: Call) -> Result<()> {
         if self.is_held_up(node) {
             self.program(node)?.held_up.push(call);
             return Ok(());
@@ -201,7 +201,7 @@ impl Round {
     }
 
     /// A callback has run.
-    pub(super) fn hear(&mut self, node: usize, heard: &Heard) -> Result<()> {
+    pub(crate) fn hear(&mut self, node: usize, heard: &Heard) -> Result<()> {
         let (worker, serial) = match (heard.who, &heard.what) {
             (Who::Worker(worker, serial), _) => (worker, serial),
             (Who::Keeper(number), What::Ended(it)) => return self.kept(node, number, *it),
@@ -246,7 +246,7 @@ impl Round {
         program.kept += 1;
         if program.works() {
             self.settled(node);
-            for worker in 0..super::program::WORKERS {
+            for worker in 0..crate::program::WORKERS {
                 self.begin(node, worker)?;
             }
         }
@@ -361,7 +361,7 @@ impl Round {
     }
 
     /// A lock was held for as long as it was to be.
-    pub(super) fn held(&mut self, node: usize, worker: usize, serial: u64) -> Result<()> {
+    pub(crate) fn held(&mut self, node: usize, worker: usize, serial: u64) -> Result<()> {
         let own = self.program(node)?.worker(worker)?;
         let Some(operation) = own.at(serial).filter(|it| it.stage == Stage::Holds) else {
             return Ok(());
@@ -374,7 +374,7 @@ impl Round {
     }
 
     /// Whether nothing is left to do for a program.
-    pub(super) fn is_idle(program: &Program) -> bool {
+    pub(crate) fn is_idle(program: &Program) -> bool {
         program.held_up.is_empty() && program.workers.iter().all(|it| it.operation.is_none())
     }
 }

@@ -1,14 +1,14 @@
 //! The faults of the nodes.
 
-use super::super::random::Random;
-use super::round::{MS, NODES, Round, Timer};
+use crate::round::{MS, NODES, Round, Timer};
 use anyhow::{Context, Result};
+use dlm_random::Random;
 use dlm_runtime::engine::FaultGuard;
 use std::fmt;
 
 /// What happens to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// It loses its power.
     Kill,
     /// It stands still, until it is fenced.
@@ -29,7 +29,7 @@ pub(super) enum Fault {
     Leave,
 }
 
-pub(super) const FAULTS: [Fault; 9] = [
+pub(crate) const FAULTS: [Fault; 9] = [
     Fault::Kill,
     Fault::Freeze,
     Fault::Cut,
@@ -66,7 +66,7 @@ impl fmt::Display for Fault {
 
 /// What is to happen next in a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Another fault begins.
     Begin,
     /// What lasted for a moment is over.
@@ -82,7 +82,7 @@ pub(super) enum Step {
 }
 
 /// The faults of a round.
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// How many are still to begin.
     left: u64,
     /// By node: the fault, and what keeps it from working.
@@ -92,7 +92,7 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub(super) fn new(random: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random) -> Self {
         Self {
             left: 1 + random.below(4),
             active: Default::default(),
@@ -102,7 +102,7 @@ impl Trouble {
     }
 
     /// Whether all works.
-    pub(super) fn is_over_for_now(&self) -> bool {
+    pub(crate) fn is_over_for_now(&self) -> bool {
         self.held.is_empty() && self.active.iter().all(Option::is_none)
     }
 
@@ -125,18 +125,18 @@ impl Trouble {
 }
 
 impl Round {
-    pub(super) fn plan_trouble(&mut self) {
+    pub(crate) fn plan_trouble(&mut self) {
         let after = self.random.below(300 * MS);
         self.after(after, Timer::Trouble(Step::Begin));
     }
 
     /// Whether nothing new is begun.
-    pub(super) fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.trouble.is_finishing
     }
 
     /// A program works again, and with it its node.
-    pub(super) fn settled(&mut self, node: usize) {
+    pub(crate) fn settled(&mut self, node: usize) {
         if self.trouble.of(node).is_some_and(Fault::ends_program) {
             self.ends(node);
         }
@@ -151,7 +151,7 @@ impl Round {
         }
     }
 
-    pub(super) fn go_on(&mut self, step: Step) -> Result<()> {
+    pub(crate) fn go_on(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Begin => self.begin_fault(),
             Step::End(node) => {

@@ -1,7 +1,7 @@
 //! That the rounds pass on the engine, and that they would not on a lock manager that is wrong.
 
-use super::round::{Front, Outcome, Round, plain};
-use super::{Plan, Tally};
+use crate::round::{Front, Outcome, Round, plain};
+use crate::{Plan, Tally};
 use dlm_proto::{LockResult, LockStatus, StatusFlags};
 use dlm_runtime::backend::{
     Abi, Accepted, Backend, BackendDevice, Command, Error, Faulty, LockspaceFlags, MAX_RESULT_LEN,

@@ -16,14 +16,16 @@ const KEPT: usize = 600;
 
 /// Who holds a lock: the node, and which run of a program on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) node: u8,
-    pub(super) run: u64,
+pub struct Owner {
+    /// The node.
+    pub node: u8,
+    /// The number of the program's run.
+    pub run: u64,
 }
 
 /// All events and all that follows from them.
 #[derive(Debug)]
-pub(super) struct History {
+pub struct History {
     clock: Clock,
     state: Mutex<State>,
 }
@@ -71,33 +73,39 @@ enum Doubt {
 }
 
 impl History {
-    pub(super) fn new() -> Self {
+    /// An empty history, whose time is that of this process.
+    #[expect(clippy::new_without_default, reason = "there are two kinds")]
+    #[must_use]
+    pub fn new() -> Self {
         Self { clock: Clock::Since(Instant::now()), state: Mutex::default() }
     }
 
     /// One whose time is what [`History::set_time`] says.
-    pub(super) fn in_told_time() -> Self {
+    pub fn in_told_time() -> Self {
         Self { clock: Clock::Told(AtomicU64::new(0)), state: Mutex::default() }
     }
 
-    pub(super) fn set_time(&self, time: Duration) {
+    /// The time of what follows, in a history of told time.
+    pub fn set_time(&self, time: Duration) {
         if let Clock::Told(micros) = &self.clock {
             micros.store(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
 
-    pub(super) fn note(&self, event: &str) {
+    /// Adds an event.
+    pub fn note(&self, event: &str) {
         let mut state = self.lock();
         self.push(&mut state, event);
     }
 
-    pub(super) fn violation(&self, what: &str) {
+    /// Adds an event that may not happen.
+    pub fn violation(&self, what: &str) {
         let mut state = self.lock();
         self.violate(&mut state, what);
     }
 
     /// A run is over because this process ends it, from this moment on.
-    pub(super) fn ends(&self, owner: Owner, why: &str) {
+    pub fn ends(&self, owner: Owner, why: &str) {
         let mut state = self.lock();
         self.push(&mut state, &format!("node {} run {} ends: {why}", owner.node, owner.run));
         state.ended.push(owner.run);
@@ -107,18 +115,18 @@ impl History {
     }
 
     /// Whether a run was ended on purpose.
-    pub(super) fn has_ended(&self, run: u64) -> bool {
+    pub fn has_ended(&self, run: u64) -> bool {
         self.lock().ended.contains(&run)
     }
 
     /// What must be in the value block of a lock that is asked for from now on, at least.
-    pub(super) fn committed(&self, resource: &str) -> u64 {
+    pub fn committed(&self, resource: &str) -> u64 {
         self.lock().resources.get(resource).map_or(0, |resource| resource.committed)
     }
 
     /// A grant was heard. `dead` tells of a run whether its machine is off; it is asked while the
     /// history is locked.
-    pub(super) fn granted(
+    pub fn granted(
         &self,
         name: &str,
         owner: Owner,
@@ -148,7 +156,7 @@ impl History {
     }
 
     /// The lock is about to be given up.
-    pub(super) fn gives_up(&self, name: &str, lock: u64) {
+    pub fn gives_up(&self, name: &str, lock: u64) {
         let mut state = self.lock();
         if let Some(resource) = state.resources.get_mut(name) {
             resource.holders.retain(|(_, held, _)| *held != lock);
@@ -156,7 +164,7 @@ impl History {
     }
 
     /// What a lock's value block had, and what had to be in it at least.
-    pub(super) fn read(&self, name: &str, value: u64, valid: bool, at_least: u64) {
+    pub fn read(&self, name: &str, value: u64, valid: bool, at_least: u64) {
         let mut state = self.lock();
         let word = if valid { "valid" } else { "invalid" };
         self.push(&mut state, &format!("{name} reads {value} {word}, committed {at_least}"));
@@ -177,14 +185,14 @@ impl History {
 
     /// Something happens in which the lock managers are known to lose values, and not to tell: a
     /// valid block may be an old one.
-    pub(super) fn doubt(&self, name: &str, why: &str) {
+    pub fn doubt(&self, name: &str, why: &str) {
         let mut state = self.lock();
         self.push(&mut state, &format!("{name} may be lost: {why}"));
         state.resources.entry(name.to_owned()).or_default().doubt = Doubt::Lasts;
     }
 
     /// That is over everywhere.
-    pub(super) fn doubt_ends(&self) {
+    pub fn doubt_ends(&self) {
         let mut state = self.lock();
         for resource in state.resources.values_mut().filter(|it| it.doubt == Doubt::Lasts) {
             resource.doubt = Doubt::UntilWriteAbove(resource.tried);
@@ -192,12 +200,12 @@ impl History {
     }
 
     /// Values that were lost when that was to be expected.
-    pub(super) fn excused(&self) -> u64 {
+    pub fn excused(&self) -> u64 {
         self.lock().excused
     }
 
     /// The value that a writer is to write after it has read this one.
-    pub(super) fn next_value(&self, name: &str, read: u64, valid: bool) -> u64 {
+    pub fn next_value(&self, name: &str, read: u64, valid: bool) -> u64 {
         let mut state = self.lock();
         let resource = state.resources.entry(name.to_owned()).or_default();
         // An invalid block is rebuilt from what this process knows, which is its journal.
@@ -208,7 +216,7 @@ impl History {
     }
 
     /// A write was completed. Two of the same value had read the same one before.
-    pub(super) fn wrote(&self, name: &str, value: u64) {
+    pub fn wrote(&self, name: &str, value: u64) {
         let mut state = self.lock();
         self.push(&mut state, &format!("{name} has {value}"));
         let resource = state.resources.entry(name.to_owned()).or_default();
@@ -223,13 +231,13 @@ impl History {
     }
 
     /// Grants, invalid blocks and violations so far.
-    pub(super) fn counts(&self) -> (u64, u64, usize) {
+    pub fn counts(&self) -> (u64, u64, usize) {
         let state = self.lock();
         (state.grants, state.invalid, state.violations.len())
     }
 
     /// The violations, after the events before them.
-    pub(super) fn report(&self) -> String {
+    pub fn report(&self) -> String {
         let state = self.lock();
         let mut text = String::new();
         for line in state.events.iter().chain(&state.violations) {

@@ -1,12 +1,12 @@
 //! One round: a cluster of three nodes, what is done on it and to it, and what must be true of that.
 
-use super::super::driver::RESOURCES;
-use super::super::history::{History, Owner};
-use super::super::random::Random;
-use super::faults::{Fault, Trouble};
-use super::program::{Heard, Program, ROUND_TRIP, Stage, WORKERS};
-use super::tally::Tally;
+use crate::faults::{Fault, Trouble};
+use crate::history::{History, Owner};
+use crate::plan::RESOURCES;
+use crate::program::{Heard, Program, ROUND_TRIP, Stage, WORKERS};
+use crate::tally::Tally;
 use anyhow::{Context, Result, bail, ensure};
+use dlm_random::Random;
 use dlm_runtime::backend::Backend;
 use dlm_runtime::engine::{Cluster, ClusterOptions, FaultGuard, Node, Profile};
 use dlm_runtime::{LockspaceName, LockspaceOptions, Mode, State};
@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// What takes a millisecond in the machines, in microseconds: the network is ten times as fast here.
-pub(super) const MS: u64 = 100;
-pub(super) const NODES: usize = 3;
+pub(crate) const MS: u64 = 100;
+pub(crate) const NODES: usize = 3;
 const SPACE: &[u8] = b"chaos";
 /// Longest wait that no fault explains: locks are held for 4 milliseconds, or until somebody wants
 /// them, and a dozen wait at most.
@@ -26,27 +26,27 @@ const LONGEST: u64 = 500_000;
 const STEPS: u64 = 1_000_000;
 
 /// What stands before a node, to try the checks on a lock manager that is not right.
-pub(super) type Front = fn(Node) -> Arc<dyn Backend>;
+pub(crate) type Front = fn(Node) -> Arc<dyn Backend>;
 
 /// Nothing.
-pub(super) fn plain(node: Node) -> Arc<dyn Backend> {
+pub(crate) fn plain(node: Node) -> Arc<dyn Backend> {
     Arc::new(node)
 }
 
 /// What came of a round.
-pub(super) struct Outcome {
-    pub(super) tally: Tally,
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
     /// What must not have happened, after all that happened before.
-    pub(super) report: Option<String>,
+    pub(crate) report: Option<String>,
 }
 
-pub(super) struct Round {
-    pub(super) cluster: Cluster,
-    pub(super) random: Random,
-    pub(super) tally: Tally,
+pub(crate) struct Round {
+    pub(crate) cluster: Cluster,
+    pub(crate) random: Random,
+    pub(crate) tally: Tally,
     /// Numbers the locks.
-    pub(super) operations: u64,
-    pub(super) trouble: Trouble,
+    pub(crate) operations: u64,
+    pub(crate) trouble: Trouble,
     history: History,
     name: LockspaceName,
     front: Front,
@@ -69,15 +69,15 @@ pub(super) struct Round {
 
 /// Something that is due at a time.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     /// For a run of a program on a node.
     Work(u64, usize, Work),
-    Trouble(super::faults::Step),
+    Trouble(crate::faults::Step),
 }
 
 /// What a worker is to do.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Work {
+pub(crate) enum Work {
     Begin(usize),
     Cancel(usize, u64),
     Held(usize, u64),
@@ -85,7 +85,7 @@ pub(super) enum Work {
 
 impl Round {
     /// Does the round that follows from a seed.
-    pub(super) fn run(seed: u64, profile: Option<Profile>, front: Front) -> Result<Outcome> {
+    pub(crate) fn run(seed: u64, profile: Option<Profile>, front: Front) -> Result<Outcome> {
         let mut random = Random::new(seed);
         let profiles = [Profile::Linux6_1, Profile::Linux6_12];
         let drawn = *random.of(&profiles).context("no profiles")?;
@@ -189,7 +189,7 @@ impl Round {
         match work {
             Work::Begin(worker) => self.begin(node, worker),
             Work::Cancel(worker, serial) => {
-                self.call(node, super::program::Call::Cancel(worker, serial))
+                self.call(node, crate::program::Call::Cancel(worker, serial))
             }
             Work::Held(worker, serial) => self.held(node, worker, serial),
         }
@@ -248,16 +248,16 @@ impl Round {
     }
 
     /// Whether a call would not return.
-    pub(super) fn is_held_up(&self, node: usize) -> bool {
+    pub(crate) fn is_held_up(&self, node: usize) -> bool {
         self.node(node).status(&self.name).state == State::Stopped
     }
 
-    pub(super) fn node(&self, node: usize) -> Node {
+    pub(crate) fn node(&self, node: usize) -> Node {
         self.cluster.node(u32::try_from(node + 1).unwrap_or(0))
     }
 
     /// Starts the program on a node.
-    pub(super) fn start(&mut self, node: usize) -> Result<()> {
+    pub(crate) fn start(&mut self, node: usize) -> Result<()> {
         self.runs += 1;
         let owner = Owner { node: u8::try_from(node + 1)?, run: self.runs };
         let options = LockspaceOptions::new().backend((self.front)(self.node(node)));
@@ -272,7 +272,7 @@ impl Round {
     }
 
     /// The program on a node ends by itself or with the node, from this moment on.
-    pub(super) fn stop(&mut self, node: usize, why: &str) -> Option<Program> {
+    pub(crate) fn stop(&mut self, node: usize, why: &str) -> Option<Program> {
         let program = self.programs.get_mut(node)?.take()?;
         self.history.ends(program.owner, why);
         let lost = program.workers.iter().filter(|it| it.operation.is_some()).count();
@@ -293,7 +293,7 @@ impl Round {
     }
 
     /// The program on a node is killed. Its device is closed as soon as that is possible.
-    pub(super) fn kill(&mut self, node: usize) {
+    pub(crate) fn kill(&mut self, node: usize) {
         if let Some(program) = self.stop(node, "it is killed") {
             self.doubt_what_is_on_its_way(&program);
             self.dying.push((node, program));
@@ -301,7 +301,7 @@ impl Round {
     }
 
     /// The node loses its power.
-    pub(super) fn crash(&mut self, node: usize, why: &str) {
+    pub(crate) fn crash(&mut self, node: usize, why: &str) {
         let stopped = self.stop(node, why);
         self.node(node).crash();
         self.dying.retain(|(other, _)| *other != node);
@@ -309,7 +309,7 @@ impl Round {
     }
 
     /// The node gives up the lockspace.
-    pub(super) fn leave(&mut self, node: usize) -> Result<()> {
+    pub(crate) fn leave(&mut self, node: usize) -> Result<()> {
         match self.stop(node, "it leaves") {
             Some(program) => {
                 self.doubt_what_is_on_its_way(&program);
@@ -320,55 +320,55 @@ impl Round {
     }
 
     /// Whether the program on a node does what it is for.
-    pub(super) fn works(&self, node: usize) -> bool {
+    pub(crate) fn works(&self, node: usize) -> bool {
         self.programs.get(node).and_then(Option::as_ref).is_some_and(Program::works)
     }
 
-    pub(super) fn stop_lockspace(&self, node: usize) -> Result<FaultGuard> {
+    pub(crate) fn stop_lockspace(&self, node: usize) -> Result<FaultGuard> {
         Ok(self.node(node).stop(&self.name)?)
     }
 
-    pub(super) fn note(&self, node: usize, event: &str) {
+    pub(crate) fn note(&self, node: usize, event: &str) {
         self.history.note(&format!("node {} {event}", node + 1));
     }
 
-    pub(super) fn began(&mut self, fault: Fault, node: usize) {
+    pub(crate) fn began(&mut self, fault: Fault, node: usize) {
         self.tally.fault(fault);
         self.history.note(&format!("{fault}: node {}", node + 1));
     }
 
-    pub(super) fn history(&self) -> &History {
+    pub(crate) fn history(&self) -> &History {
         &self.history
     }
 
-    pub(super) fn program(&mut self, node: usize) -> Result<&mut Program> {
+    pub(crate) fn program(&mut self, node: usize) -> Result<&mut Program> {
         self.programs.get_mut(node).and_then(Option::as_mut).context("no program")
     }
 
-    pub(super) fn program_and_history(&mut self, node: usize) -> Result<(&mut Program, &History)> {
+    pub(crate) fn program_and_history(&mut self, node: usize) -> Result<(&mut Program, &History)> {
         let program = self.programs.get_mut(node).and_then(Option::as_mut);
         Ok((program.context("no program")?, &self.history))
     }
 
     /// Sets a timer of a program.
-    pub(super) fn later(&mut self, node: usize, after: u64, work: Work) -> Result<()> {
+    pub(crate) fn later(&mut self, node: usize, after: u64, work: Work) -> Result<()> {
         let run = self.program(node)?.owner.run;
         self.after(after, Timer::Work(run, node, work));
         Ok(())
     }
 
-    pub(super) fn after(&mut self, after: u64, timer: Timer) {
+    pub(crate) fn after(&mut self, after: u64, timer: Timer) {
         self.timers.insert((self.now + after, self.timers_set), timer);
         self.timers_set += 1;
     }
 
     /// The time without faults so far.
-    pub(super) fn quiet_time(&self) -> u64 {
+    pub(crate) fn quiet_time(&self) -> u64 {
         self.quiet
     }
 
     /// An operation has ended after this much time without faults.
-    pub(super) fn waited(&mut self, time: u64, node: usize, stage: Stage) {
+    pub(crate) fn waited(&mut self, time: u64, node: usize, stage: Stage) {
         self.tally.longest = self.tally.longest.max(time);
         if time > LONGEST {
             let what = format!("node {}: {stage:?} took {time} us without a fault", node + 1);

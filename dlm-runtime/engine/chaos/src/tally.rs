@@ -1,37 +1,37 @@
 //! The tally of the rounds.
 
-use super::faults::Fault;
+use crate::faults::Fault;
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Counts of what happened.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) rounds: u64,
+pub(crate) struct Tally {
+    pub(crate) rounds: u64,
     faults: BTreeMap<Fault, u64>,
-    pub(super) locks: u64,
-    pub(super) grants: u64,
-    pub(super) conversions: u64,
-    pub(super) deadlocks: u64,
-    pub(super) refused: u64,
-    pub(super) timed_out: u64,
-    pub(super) cancelled: u64,
+    pub(crate) locks: u64,
+    pub(crate) grants: u64,
+    pub(crate) conversions: u64,
+    pub(crate) deadlocks: u64,
+    pub(crate) refused: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) cancelled: u64,
     /// Operations of programs that ended.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Grants with an invalid value block.
-    pub(super) invalid: u64,
+    pub(crate) invalid: u64,
     /// Values that were lost as the kernel is known to lose them.
-    pub(super) excused: u64,
+    pub(crate) excused: u64,
     /// The longest wait that no fault explains, in microseconds.
-    pub(super) longest: u64,
+    pub(crate) longest: u64,
 }
 
 impl Tally {
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(crate) fn fault(&mut self, fault: Fault) {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.rounds += other.rounds;
         for (fault, count) in &other.faults {
             *self.faults.entry(*fault).or_default() += count;
@@ -50,7 +50,7 @@ impl Tally {
     }
 
     /// Whether each fault has happened, and each way in which an operation can end.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let ends = [
             self.grants,
             self.conversions,
@@ -61,7 +61,7 @@ impl Tally {
             self.lost,
             self.invalid,
         ];
-        self.faults.len() == super::faults::FAULTS.len() && ends.iter().all(|count| *count > 0)
+        self.faults.len() == crate::faults::FAULTS.len() && ends.iter().all(|count| *count > 0)
     }
 }
 
