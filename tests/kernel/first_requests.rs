@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use dlm_proto::{LockFlags, LockStatus, Mode};
 use dlm_sys::{Errno, LockspaceDevice};
-use dlm_tests::{Kernel, Lockspace, Meeting, PATIENCE, Session, as_nobody};
+use dlm_tests::{Kernel, Lockspace, PATIENCE, Session, SpinBarrier, as_nobody};
 
 /// As many as the guest has processors.
 const PARTIES: usize = 2;
@@ -58,7 +58,7 @@ fn rounds_with_two_holders(way: Way, rounds: usize) -> usize {
     static RACE: Mutex<()> = Mutex::new(());
     let _race = RACE.lock().unwrap_or_else(PoisonError::into_inner);
     let space = Lockspace::new("first");
-    let (keeper, meeting) = (space.open(), Meeting::of(PARTIES));
+    let (keeper, meeting) = (space.open(), SpinBarrier::of(PARTIES));
     let name = |round| format!("r{round}");
     if way == Way::AsksLater {
         (0..rounds).for_each(|round| _ = keeper.granted(&name(round), Mode::Nl, NONE, 2));

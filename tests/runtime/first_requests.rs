@@ -11,7 +11,7 @@ use dlm_proto::LockspaceName;
 use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
 use dlm_sys::{Call, Errno, LockspaceDevice};
 use dlm_tests::process::{self, Child};
-use dlm_tests::{Kernel, Meeting, PATIENCE, PROMPT};
+use dlm_tests::{Kernel, PATIENCE, PROMPT, SpinBarrier};
 
 const ROUNDS: usize = 100;
 
@@ -23,7 +23,7 @@ fn rounds_with_two_holders(parties: &[&Lockspace]) -> usize {
     static RACE: Mutex<usize> = Mutex::new(0);
     let mut races = RACE.lock().unwrap_or_else(PoisonError::into_inner);
     *races += 1;
-    let (race, meeting) = (*races, Meeting::of(parties.len()));
+    let (race, meeting) = (*races, SpinBarrier::of(parties.len()));
     let holders: Vec<_> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
     thread::scope(|scope| {
         for lockspace in parties {

@@ -26,7 +26,6 @@
 pub mod conformance;
 mod kernel;
 mod lockspace;
-mod meeting;
 mod outcome;
 mod place;
 mod privilege;
@@ -34,17 +33,18 @@ pub mod process;
 mod request;
 pub mod scenario;
 mod session;
+mod spin_barrier;
 mod task;
 mod wait;
 
 pub use dlm_runtime::engine::Profile;
 pub use kernel::Kernel;
 pub use lockspace::{Lockspace, Stopped, control_device};
-pub use meeting::Meeting;
 pub use outcome::Outcome;
-pub use place::{Halt, Place};
+pub use place::{Place, StopGuard};
 pub use privilege::as_nobody;
 pub use request::{block, cookies, encode, encode_as};
 pub use session::Session;
+pub use spin_barrier::SpinBarrier;
 pub use task::Task;
 pub use wait::{PATIENCE, PROMPT, eventually, within};

@@ -20,7 +20,7 @@ pub struct Place {
 
 /// A lockspace that is stopped for as long as this lives.
 #[derive(Debug)]
-pub enum Halt {
+pub enum StopGuard {
     /// In the kernel.
     Kernel(Stopped),
     /// In an engine.
@@ -133,10 +133,10 @@ impl Place {
     /// If that fails.
     #[must_use]
     #[track_caller]
-    pub fn stop(&self, name: &LockspaceName) -> Halt {
+    pub fn stop(&self, name: &LockspaceName) -> StopGuard {
         match &self.engine {
-            Some((_, node)) => Halt::Engine(node.stop(name).expect("stop the lockspace")),
-            None => Halt::Kernel(stop(name)),
+            Some((_, node)) => StopGuard::Engine(node.stop(name).expect("stop the lockspace")),
+            None => StopGuard::Kernel(stop(name)),
         }
     }
 

@@ -1,15 +1,15 @@
 //! The comparison of engine and kernel.
 
-use crate::scenario::{Backend, Observed, Player, Resource};
+use crate::scenario::{Backend, Executor, Observed, Resource};
 
 /// The threads that a script has: the main one and one other.
 const THREADS: usize = 2;
 
 /// What came of a step, without what may differ: the numbers of threads.
-pub(super) fn comparable<B: Backend>(player: &mut Player<B>, observed: Observed) -> Observed {
+pub(super) fn comparable<B: Backend>(executor: &mut Executor<B>, observed: Observed) -> Observed {
     match observed {
         Observed::Resource(Some(resource)) => {
-            Observed::Resource(Some(without_threads(player, resource)))
+            Observed::Resource(Some(without_threads(executor, resource)))
         }
         other => other,
     }
@@ -17,16 +17,16 @@ pub(super) fn comparable<B: Backend>(player: &mut Player<B>, observed: Observed)
 
 /// The resources of a lockspace, with the threads by the numbers that they have in the script.
 pub(super) fn resources<B: Backend>(
-    player: &mut Player<B>,
+    executor: &mut Executor<B>,
     space: &str,
 ) -> Result<Vec<Resource>, String> {
-    let all = player.resources(space)?;
-    Ok(all.into_iter().map(|resource| without_threads(player, resource)).collect())
+    let all = executor.resources(space)?;
+    Ok(all.into_iter().map(|resource| without_threads(executor, resource)).collect())
 }
 
-fn without_threads<B: Backend>(player: &mut Player<B>, mut resource: Resource) -> Resource {
+fn without_threads<B: Backend>(executor: &mut Executor<B>, mut resource: Resource) -> Resource {
     for lock in &mut resource.locks {
-        let known = (0..THREADS).find(|thread| player.backend().owner(*thread) == lock.owner);
+        let known = (0..THREADS).find(|thread| executor.backend().owner(*thread) == lock.owner);
         lock.owner = known.map_or(u32::MAX, |thread| u32::try_from(thread).unwrap_or(u32::MAX));
     }
     resource

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use dlm_proto::{LockFlags, ModeCode};
 
 use crate::scenario::{
-    Ask, Backend, Device, Lock, LockRef, Name, Observed, Player, Queue, Step, What,
+    Ask, Backend, Device, Executor, Lock, LockRef, Name, Observed, Queue, Step, What,
 };
 
 /// Which session each lock belongs to that is none of an orphan: by lockspace and id.
@@ -18,7 +18,7 @@ pub(super) type Owners = BTreeMap<(Name, u32), Name>;
 /// Why a step must not be done now, if so. The state is the engine's.
 pub(super) fn reason<B: Backend>(
     step: &Step,
-    engine: &mut Player<B>,
+    engine: &mut Executor<B>,
     owners: &Owners,
 ) -> Result<Option<&'static str>, String> {
     match step {
@@ -42,7 +42,7 @@ pub(super) fn reason<B: Backend>(
 /// The locks of a session that wait and would be left as orphans.
 fn waits_persistently<B: Backend>(
     session: &str,
-    engine: &mut Player<B>,
+    engine: &mut Executor<B>,
     owners: &Owners,
 ) -> Result<bool, String> {
     let space = engine.space_of(session)?.to_owned();
@@ -57,7 +57,7 @@ fn waits_persistently<B: Backend>(
 fn request<B: Backend>(
     session: &str,
     ask: &Ask,
-    engine: &mut Player<B>,
+    engine: &mut Executor<B>,
     owners: &Owners,
 ) -> Result<Option<&'static str>, String> {
     let space = engine.space_of(session)?.to_owned();
@@ -108,10 +108,10 @@ fn may_queue(found: Option<&Lock>, what: &What) -> bool {
 }
 
 /// The lockspace of the session that a request is written to.
-pub(super) fn space_of<B: Backend>(step: &Step, player: &Player<B>) -> Option<String> {
+pub(super) fn space_of<B: Backend>(step: &Step, executor: &Executor<B>) -> Option<String> {
     match step {
         Step::Ask { device: Device::Session(session), .. } => {
-            player.space_of(session).ok().map(str::to_owned)
+            executor.space_of(session).ok().map(str::to_owned)
         }
         _ => None,
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use dlm_tests::conformance::{Difference, Duel, generate, shrink};
+use dlm_tests::conformance::{Difference, Differential, generate, shrink};
 use dlm_tests::scenario::{Devices, Step};
 
 const USAGE: &str = "usage: conformance SCRIPTS SEED";
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 /// Script `n` follows from the seed plus `n`.
 fn run(scripts: u64, seed: u64) -> Result<usize, String> {
-    let mut duel = Duel::new(Devices::new())?;
+    let mut differential = Differential::new(Devices::new())?;
     let start = Instant::now();
     let mut told = start;
     let mut shown = BTreeSet::new();
@@ -47,9 +47,9 @@ fn run(scripts: u64, seed: u64) -> Result<usize, String> {
         let own = seed.wrapping_add(done);
         let script = generate(own);
         done += 1;
-        let outcome = duel.run(&script).map_err(|error| format!("seed {own}: {error}"))?;
+        let outcome = differential.run(&script).map_err(|error| format!("seed {own}: {error}"))?;
         if let Some(difference) = outcome {
-            show(&mut duel, own, &script, difference, &mut shown)?;
+            show(&mut differential, own, &script, difference, &mut shown)?;
         }
         if told.elapsed() >= PAUSE {
             told = Instant::now();
@@ -59,32 +59,38 @@ fn run(scripts: u64, seed: u64) -> Result<usize, String> {
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{done} scripts, {} steps on both ({} left out), {:.0} scripts a minute, {} differences",
-        duel.steps,
-        duel.skipped,
+        differential.steps,
+        differential.skipped,
         per_minute(done, start.elapsed()),
         shown.len()
     );
     println!("in {seconds:.1} s, from seed {seed}");
-    if duel.kept > 0 {
-        println!("{} scripts left locks that have lost their mode, the same on both", duel.kept);
+    if differential.leaked > 0 {
+        println!(
+            "{} scripts left locks that have lost their mode, the same on both",
+            differential.leaked
+        );
     }
-    if duel.repeated > 0 {
-        println!("{} times a script differed after a standstill and was done again", duel.repeated);
+    if differential.repeated > 0 {
+        println!(
+            "{} times a script differed after a standstill and was done again",
+            differential.repeated
+        );
     }
-    println!("came: {}", duel.census);
-    duel.finish()?;
+    println!("came: {}", differential.coverage);
+    differential.finish()?;
     Ok(shown.len())
 }
 
 fn show(
-    duel: &mut Duel<Devices>,
+    differential: &mut Differential<Devices>,
     seed: u64,
     script: &[Step],
     difference: Difference,
     shown: &mut BTreeSet<String>,
 ) -> Result<(), String> {
-    let (_, shortest) =
-        shrink(duel, script, difference).map_err(|error| format!("seed {seed}: {error}"))?;
+    let (_, shortest) = shrink(differential, script, difference)
+        .map_err(|error| format!("seed {seed}: {error}"))?;
     if shown.insert(shortest.scenario.clone()) {
         println!("=== seed {seed}");
         for line in shortest.text.lines() {

@@ -1,6 +1,6 @@
 //! The shortest script that still shows a difference.
 
-use super::duel::{Difference, Duel};
+use super::differential::{Difference, Differential};
 use crate::scenario::{Backend, Step};
 
 /// The most scripts that are tried.
@@ -12,7 +12,7 @@ const TRIES: usize = 2000;
 ///
 /// What keeps the kernel from going on.
 pub fn shrink<K: Backend>(
-    duel: &mut Duel<K>,
+    differential: &mut Differential<K>,
     script: &[Step],
     difference: Difference,
 ) -> Result<(Vec<Step>, Difference), String> {
@@ -28,7 +28,7 @@ pub fn shrink<K: Backend>(
             let mut candidate = best.clone();
             candidate.drain(at..end);
             tries += 1;
-            match duel.run(&candidate)? {
+            match differential.run(&candidate)? {
                 Some(difference) => {
                     candidate.truncate(difference.steps);
                     (best, found, shorter) = (candidate, difference, true);

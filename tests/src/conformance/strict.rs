@@ -16,7 +16,7 @@ use super::hazard::{self, Owners, note_owner, space_of};
 use super::spaces;
 use crate::kernel::Kernel;
 use crate::scenario::{
-    Backend, Device, EngineDevices, Handle, LockRef, Observed, Player, Resource, Scenario, Step,
+    Backend, Device, EngineDevices, Executor, Handle, LockRef, Observed, Resource, Scenario, Step,
     Thread, What, Words, named,
 };
 
@@ -103,8 +103,8 @@ impl Backend for StrictDevices {
 }
 
 /// Has a request for a lock written by the session that it belongs to, with the lock's own words.
-fn mind_own_business(step: &mut Step, player: &mut Player<StrictDevices>, owners: &Owners) {
-    let space = space_of(step, player).unwrap_or_default();
+fn mind_own_business(step: &mut Step, executor: &mut Executor<StrictDevices>, owners: &Owners) {
+    let space = space_of(step, executor).unwrap_or_default();
     let Step::Ask { device: Device::Session(session), ask, .. } = step else { return };
     let lock = match &mut ask.what {
         What::Lock { body, .. } | What::Adopt { body, .. } => {
@@ -119,7 +119,7 @@ fn mind_own_business(step: &mut Step, player: &mut Player<StrictDevices>, owners
         _ => return,
     };
     let LockRef::Named(name) = lock else { return };
-    let Ok(Handle { id, .. }) = player.lock(name) else { return };
+    let Ok(Handle { id, .. }) = executor.lock(name) else { return };
     if let Some(owner) = owners.get(&(space, id)) {
         session.clone_from(owner);
     }
@@ -136,16 +136,16 @@ fn whatever_harms_a_kernel_is_refused() {
     let mut hazards = BTreeMap::<&str, u32>::new();
     for kernel in [Kernel::V6_1, Kernel::V6_12] {
         for seed in 0..2000 {
-            let mut player = spaces::with_spaces(StrictDevices::new(kernel)).unwrap();
+            let mut executor = spaces::with_spaces(StrictDevices::new(kernel)).unwrap();
             let mut owners = Owners::new();
             for mut step in generate_carelessly(seed) {
                 if seed % 2 == 0 {
-                    mind_own_business(&mut step, &mut player, &owners);
+                    mind_own_business(&mut step, &mut executor, &owners);
                 }
-                let Ok(reason) = hazard::reason(&step, &mut player, &owners) else { continue };
-                let space = space_of(&step, &player);
-                let Ok(observed) = player.play(&step) else { continue };
-                let reported = std::mem::take(&mut player.backend().reported);
+                let Ok(reason) = hazard::reason(&step, &mut executor, &owners) else { continue };
+                let space = space_of(&step, &executor);
+                let Ok(observed) = executor.play(&step) else { continue };
+                let reported = std::mem::take(&mut executor.backend().reported);
                 if let Some(reason) = reason.filter(|_| !is_other_command(&step)) {
                     assert_ne!(reported, [], "{kernel:?}, seed {seed}: {step}: {reason}");
                     *hazards.entry(reason).or_default() += 1;
@@ -168,11 +168,11 @@ fn whatever_a_kernel_warns_of_is_refused() {
     for name in ["quecvt_of_the_wrong_kind", "a_second_cancel_is_refused"] {
         let scenario = Scenario::parse(name, named(name).unwrap()).unwrap();
         assert!(scenario.warns, "{name}");
-        let mut player = Player::new(StrictDevices::new(Kernel::V6_12), "strict").unwrap();
+        let mut executor = Executor::new(StrictDevices::new(Kernel::V6_12), "strict").unwrap();
         let mut warnings = 0;
         for placed in &scenario.steps {
-            player.play(&placed.step).unwrap();
-            let reported = std::mem::take(&mut player.backend().reported);
+            executor.play(&placed.step).unwrap();
+            let reported = std::mem::take(&mut executor.backend().reported);
             let refused = reported.iter().filter(|it| it.rule() == "#refused-with-a-warning");
             warnings += refused.count();
         }

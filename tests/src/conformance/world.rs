@@ -6,11 +6,11 @@ use dlm_proto::{Mode, ModeCode};
 
 use super::hazard::{self, Owners, note_owner, space_of};
 use crate::kernel::Kernel;
-use crate::scenario::{EngineDevices, Lock, Name, Player, Resource, Step, What};
+use crate::scenario::{EngineDevices, Executor, Lock, Name, Resource, Step, What};
 
 /// The state of a script's locks.
 pub(super) struct World {
-    player: Player<EngineDevices>,
+    executor: Executor<EngineDevices>,
     owners: Owners,
     /// Which lock has which id now.
     names: BTreeMap<(Name, u32), Name>,
@@ -21,21 +21,21 @@ pub(super) struct World {
 impl World {
     /// Without locks. Scripts are the same for all kernels, so one of them will do.
     pub(super) fn new(is_careful: bool) -> Option<Self> {
-        let player = super::spaces::with_spaces(EngineDevices::new(Kernel::V6_12)).ok()?;
-        Some(Self { player, owners: Owners::new(), names: BTreeMap::new(), is_careful })
+        let executor = super::spaces::with_spaces(EngineDevices::new(Kernel::V6_12)).ok()?;
+        Some(Self { executor, owners: Owners::new(), names: BTreeMap::new(), is_careful })
     }
 
     /// Does a step, unless it is to be left out because it would harm a kernel.
     pub(super) fn go(&mut self, step: &Step) -> bool {
-        let reason = hazard::reason(step, &mut self.player, &self.owners);
+        let reason = hazard::reason(step, &mut self.executor, &self.owners);
         if reason.is_err() || (self.is_careful && reason != Ok(None)) {
             return false;
         }
-        let space = space_of(step, &self.player);
-        let Ok(observed) = self.player.play(step) else { return false };
+        let space = space_of(step, &self.executor);
+        let Ok(observed) = self.executor.play(step) else { return false };
         if let (Step::Ask { ask, .. }, Some(space)) = (step, &space) {
             if let What::Lock { lock, .. } | What::Adopt { lock, .. } = &ask.what {
-                if let Ok(handle) = self.player.lock(lock) {
+                if let Ok(handle) = self.executor.lock(lock) {
                     self.names.insert((space.clone(), handle.id), lock.clone());
                 }
             }
@@ -46,7 +46,7 @@ impl World {
 
     /// The lockspace of a session.
     pub(super) fn space_of(&self, session: &str) -> Name {
-        self.player.space_of(session).unwrap_or_default().to_owned()
+        self.executor.space_of(session).unwrap_or_default().to_owned()
     }
 
     /// The locks in a lockspace, by name.
@@ -76,6 +76,6 @@ impl World {
     }
 
     fn resources(&mut self, space: &str) -> Vec<Resource> {
-        self.player.resources(space).unwrap_or_default()
+        self.executor.resources(space).unwrap_or_default()
     }
 }

@@ -2,35 +2,35 @@
 
 use dlm_proto::{LockStatus, MAX_RESULT_LEN};
 
+use super::cursor::{Cursor, Parsed, whole};
 use super::parse::{block, lock_ref, mode, own_words};
-use super::rest::{Parsed, Rest, whole};
 use super::show::{STATUS_FLAGS, STATUSES};
 use super::step::{LockRef, Queues, Result as Expected, Step, Wanted};
 
-pub(super) fn gets(rest: &mut Rest, session: String) -> Parsed<Step> {
-    let size = rest.number("size")?.unwrap_or(MAX_RESULT_LEN);
-    let wanted = if rest.is("anything") {
+pub(super) fn gets(cursor: &mut Cursor, session: String) -> Parsed<Step> {
+    let size = cursor.number("size")?.unwrap_or(MAX_RESULT_LEN);
+    let wanted = if cursor.is("anything") {
         Wanted::Anything
-    } else if rest.is("nothing") {
+    } else if cursor.is("nothing") {
         Wanted::Nothing
     } else {
-        let lock = lock_ref(rest)?;
-        let end = rest.want("how it ended")?;
-        let notice = if end == "blocking" { Some(mode(&rest.want("a mode")?)?) } else { None };
+        let lock = lock_ref(cursor)?;
+        let end = cursor.want("how it ended")?;
+        let notice = if end == "blocking" { Some(mode(&cursor.want("a mode")?)?) } else { None };
         let status = match notice {
             Some(_) => {
-                rest.value("status").map_or(Ok(LockStatus::Granted), |text| status(&text))?
+                cursor.value("status").map_or(Ok(LockStatus::Granted), |text| status(&text))?
             }
             None => status(&end)?,
         };
-        let mut flags = rest.number("flags")?.unwrap_or(0);
+        let mut flags = cursor.number("flags")?.unwrap_or(0);
         for (name, flag) in STATUS_FLAGS {
-            if rest.has(name) {
+            if cursor.has(name) {
                 flags |= flag.bits();
             }
         }
-        let lvb = rest.value("lvb").map(|text| block(&text)).transpose()?;
-        let result = Expected { lock, status, flags, lvb, words: own_words(rest)? };
+        let lvb = cursor.value("lvb").map(|text| block(&text)).transpose()?;
+        let result = Expected { lock, status, flags, lvb, words: own_words(cursor)? };
         match notice {
             Some(mode) => Wanted::Notice(mode, result),
             None => Wanted::Completion(result),
@@ -48,15 +48,15 @@ fn status(text: &str) -> Parsed<LockStatus> {
     })
 }
 
-pub(super) fn queues(rest: &mut Rest) -> Parsed<Queues> {
-    let lvb = match rest.value("lvb").as_deref() {
+pub(super) fn queues(cursor: &mut Cursor) -> Parsed<Queues> {
+    let lvb = match cursor.value("lvb").as_deref() {
         None => None,
         Some("none") => Some(None),
         Some(digits) => Some(Some(block(digits)?)),
     };
     let mut queues = Queues { lvb, ..Queues::default() };
-    let mut queue = rest.want("granted, converting, waiting or none")?;
-    while let Some(word) = rest.plain() {
+    let mut queue = cursor.want("granted, converting, waiting or none")?;
+    while let Some(word) = cursor.plain() {
         if ["granted", "converting", "waiting"].contains(&word.as_str()) {
             queue = word;
             continue;

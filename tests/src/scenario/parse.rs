@@ -2,8 +2,8 @@
 
 use dlm_proto::{LockFlags, LockspaceFlags, Mode, RemoveFlags, ValueBlock, Version};
 
+use super::cursor::{Cursor, Parsed, name, whole};
 use super::expect::{gets, queues};
-use super::rest::{Parsed, Rest, name, whole};
 use super::show::FLAGS;
 use super::step::{
     Ask, Body, Device, Frame, LockRef, MAIN, Owner, Placed, Scenario, Step, What, Words,
@@ -32,23 +32,23 @@ impl Scenario {
     }
 
     fn line(&mut self, number: usize, line: &str) -> Parsed<()> {
-        let mut rest = Rest::new(line)?;
-        if rest.words.is_empty() {
+        let mut cursor = Cursor::new(line)?;
+        if cursor.words.is_empty() {
             return Ok(());
         }
-        if rest.is("shows") {
-            while let Some(word) = rest.plain() {
+        if cursor.is("shows") {
+            while let Some(word) = cursor.plain() {
                 self.shows.push(word);
             }
-            return rest.end();
+            return cursor.end();
         }
-        if rest.is("warns") {
+        if cursor.is("warns") {
             self.warns = true;
-            return rest.end();
+            return cursor.end();
         }
-        let only = if rest.is("on") { Some(kernel(&rest.want("a kernel")?)?) } else { None };
-        let step = step(&mut rest)?;
-        rest.end()?;
+        let only = if cursor.is("on") { Some(kernel(&cursor.want("a kernel")?)?) } else { None };
+        let step = step(&mut cursor)?;
+        cursor.end()?;
         self.steps.push(Placed { line: number, only, step });
         Ok(())
     }
@@ -62,36 +62,36 @@ fn kernel(name: &str) -> Parsed<Kernel> {
     }
 }
 
-fn step(rest: &mut Rest) -> Parsed<Step> {
-    if rest.is("open") {
-        let space = space(rest)?;
-        return Ok(Step::Open { sessions: sessions(rest)?, space, errno: rest.errno.take() });
+fn step(cursor: &mut Cursor) -> Parsed<Step> {
+    if cursor.is("open") {
+        let space = space(cursor)?;
+        return Ok(Step::Open { sessions: sessions(cursor)?, space, errno: cursor.errno.take() });
     }
-    if rest.is("close") {
-        return Ok(Step::Close { sessions: sessions(rest)? });
+    if cursor.is("close") {
+        return Ok(Step::Close { sessions: sessions(cursor)? });
     }
-    if rest.is("queues") {
-        let space = space(rest)?;
-        let resource = rest.text()?;
-        let wanted = if rest.is("none") { None } else { Some(queues(rest)?) };
+    if cursor.is("queues") {
+        let space = space(cursor)?;
+        let resource = cursor.text()?;
+        let wanted = if cursor.is("none") { None } else { Some(queues(cursor)?) };
         return Ok(Step::Queues { space, resource, wanted });
     }
     for (word, same) in [("same", true), ("differ", false)] {
-        if rest.is(word) {
-            let (left, right) = (name(rest, "a lock")?, name(rest, "a second lock")?);
+        if cursor.is(word) {
+            let (left, right) = (name(cursor, "a lock")?, name(cursor, "a second lock")?);
             return Ok(Step::Ids { left, right, same });
         }
     }
-    let by = if rest.is("by") { Some(name(rest, "a thread")?) } else { None };
-    let actor = name(rest, "a session or one of open, close, queues, same, differ, by, on")?;
-    let verb = rest.want("what is done")?;
+    let by = if cursor.is("by") { Some(name(cursor, "a thread")?) } else { None };
+    let actor = name(cursor, "a session or one of open, close, queues, same, differ, by, on")?;
+    let verb = cursor.want("what is done")?;
     let session = actor.clone();
     if by.is_none() {
         match verb.as_str() {
-            "gets" => return gets(rest, session),
+            "gets" => return gets(cursor, session),
             "reads" => {
-                let size = rest.number("size")?.ok_or("wanted size=NUMBER")?;
-                let errno = rest.errno.take().ok_or("wanted -> and an error name")?;
+                let size = cursor.number("size")?.ok_or("wanted size=NUMBER")?;
+                let errno = cursor.errno.take().ok_or("wanted -> and an error name")?;
                 return Ok(Step::Reads { session, size, errno });
             }
             "version" => return Ok(Step::Version { session }),
@@ -100,75 +100,75 @@ fn step(rest: &mut Rest) -> Parsed<Step> {
             _ => {}
         }
     }
-    let ask = ask(rest, &verb)?;
+    let ask = ask(cursor, &verb)?;
     let device = if actor == "control" { Device::Control } else { Device::Session(actor) };
-    Ok(Step::Ask { device, by, ask, errno: rest.errno.take() })
+    Ok(Step::Ask { device, by, ask, errno: cursor.errno.take() })
 }
 
 /// The lockspace behind `in`, wherever that stands.
-fn space(rest: &mut Rest) -> Parsed<String> {
-    let at = rest.words.iter().position(|word| *word == Word::Plain("in".into()));
+fn space(cursor: &mut Cursor) -> Parsed<String> {
+    let at = cursor.words.iter().position(|word| *word == Word::Plain("in".into()));
     let Some(at) = at else { return Ok(MAIN.to_owned()) };
-    rest.words.remove(at);
-    match rest.words.remove(at) {
+    cursor.words.remove(at);
+    match cursor.words.remove(at) {
         Some(Word::Plain(space)) => Ok(space),
         _ => Err("wanted a lockspace behind `in`".into()),
     }
 }
 
-fn sessions(rest: &mut Rest) -> Parsed<Vec<String>> {
-    let mut sessions = vec![name(rest, "a session")?];
-    while !rest.words.is_empty() {
-        sessions.push(name(rest, "a session")?);
+fn sessions(cursor: &mut Cursor) -> Parsed<Vec<String>> {
+    let mut sessions = vec![name(cursor, "a session")?];
+    while !cursor.words.is_empty() {
+        sessions.push(name(cursor, "a session")?);
     }
     Ok(sessions)
 }
 
-pub(super) fn lock_ref(rest: &mut Rest) -> Parsed<LockRef> {
-    match rest.number("id")? {
+pub(super) fn lock_ref(cursor: &mut Cursor) -> Parsed<LockRef> {
+    match cursor.number("id")? {
         Some(id) => Ok(LockRef::Id(id)),
-        None => Ok(LockRef::Named(name(rest, "a lock")?)),
+        None => Ok(LockRef::Named(name(cursor, "a lock")?)),
     }
 }
 
-fn ask(rest: &mut Rest, verb: &str) -> Parsed<Ask> {
-    let frame = frame(rest)?;
+fn ask(cursor: &mut Cursor, verb: &str) -> Parsed<Ask> {
+    let frame = frame(cursor)?;
     let what = match verb {
         "lock" => {
-            let (lock, resource) = (name(rest, "a name for the lock")?, rest.text()?);
-            What::Lock { lock, resource, body: body(rest, true)? }
+            let (lock, resource) = (name(cursor, "a name for the lock")?, cursor.text()?);
+            What::Lock { lock, resource, body: body(cursor, true)? }
         }
         "adopt" => {
-            let (lock, resource) = (name(rest, "a name for the lock")?, rest.text()?);
-            What::Adopt { lock, resource, body: body(rest, true)? }
+            let (lock, resource) = (name(cursor, "a name for the lock")?, cursor.text()?);
+            What::Adopt { lock, resource, body: body(cursor, true)? }
         }
-        "convert" => What::Convert { lock: lock_ref(rest)?, body: body(rest, true)? },
-        "unlock" => What::Unlock { lock: lock_ref(rest)?, body: body(rest, false)? },
+        "convert" => What::Convert { lock: lock_ref(cursor)?, body: body(cursor, true)? },
+        "unlock" => What::Unlock { lock: lock_ref(cursor)?, body: body(cursor, false)? },
         "cancel" => {
-            let lock = lock_ref(rest)?;
-            let mut body = body(rest, false)?;
+            let lock = lock_ref(cursor)?;
+            let mut body = body(cursor, false)?;
             body.flags |= LockFlags::CANCEL;
             What::Unlock { lock, body }
         }
         "deadlock" => {
-            let bits = rest.number("flags")?;
+            let bits = cursor.number("flags")?;
             let flags = bits.map_or(LockFlags::CANCEL, LockFlags::from_bits_retain);
-            What::Deadlock { lock: lock_ref(rest)?, flags }
+            What::Deadlock { lock: lock_ref(cursor)?, flags }
         }
         "purge" => {
-            let node = rest.number("node")?.unwrap_or(0);
-            What::Purge { node, owner: owner(&rest.want("a thread or its number")?)? }
+            let node = cursor.number("node")?.unwrap_or(0);
+            What::Purge { node, owner: owner(&cursor.want("a thread or its number")?)? }
         }
         "create" => {
-            let length = rest.number("length")?;
-            let space = name(rest, "a lockspace")?;
-            let newexcl = rest.has("newexcl");
+            let length = cursor.number("length")?;
+            let space = name(cursor, "a lockspace")?;
+            let newexcl = cursor.has("newexcl");
             let flags = if newexcl { LockspaceFlags::NEWEXCL } else { LockspaceFlags::empty() };
             What::Create { space, length, flags }
         }
         "remove" => {
-            let space = name(rest, "a lockspace")?;
-            let force = rest.has("force");
+            let space = name(cursor, "a lockspace")?;
+            let force = cursor.has("force");
             let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
             What::Remove { space, flags }
         }
@@ -191,19 +191,19 @@ fn owner(text: &str) -> Parsed<Owner> {
     })
 }
 
-fn frame(rest: &mut Rest) -> Parsed<Frame> {
-    let narrow = match rest.value("width").as_deref() {
+fn frame(cursor: &mut Cursor) -> Parsed<Frame> {
+    let narrow = match cursor.value("width").as_deref() {
         None => false,
         Some("32") => true,
         Some(other) => return Err(format!("wanted width=32, not {other}")),
     };
-    let version = rest.value("version").map(|text| version(&text)).transpose()?;
+    let version = cursor.value("version").map(|text| version(&text)).transpose()?;
     Ok(Frame {
         narrow,
-        size: rest.number("size")?,
+        size: cursor.number("size")?,
         version,
-        command: rest.number("command")?,
-        namelen: rest.number("namelen")?,
+        command: cursor.number("command")?,
+        namelen: cursor.number("namelen")?,
     })
 }
 
@@ -222,34 +222,34 @@ pub(super) fn mode(text: &str) -> Parsed<Mode> {
         .ok_or_else(|| format!("wanted a mode (NL, CR, CW, PR, PW or EX), not `{text}`"))
 }
 
-fn body(rest: &mut Rest, has_mode: bool) -> Parsed<Body> {
-    let mode = match rest.number("mode")? {
+fn body(cursor: &mut Cursor, has_mode: bool) -> Parsed<Body> {
+    let mode = match cursor.number("mode")? {
         Some(number) => number,
-        None if has_mode => mode(&rest.want("a mode")?)? as u8,
+        None if has_mode => mode(&cursor.want("a mode")?)? as u8,
         None => 0,
     };
-    let bits = rest.number("flags")?.unwrap_or(0);
+    let bits = cursor.number("flags")?.unwrap_or(0);
     let mut body = Body { flags: LockFlags::from_bits_retain(bits), ..Body::new(mode) };
-    body.lvb = rest.value("lvb").map_or(Ok(ValueBlock::ZERO), |text| block(&text))?;
-    body.xid = rest.number("xid")?.unwrap_or(0);
-    body.timeout = rest.number("timeout")?.unwrap_or(0);
-    body.words = own_words(rest)?;
+    body.lvb = cursor.value("lvb").map_or(Ok(ValueBlock::ZERO), |text| block(&text))?;
+    body.xid = cursor.number("xid")?.unwrap_or(0);
+    body.timeout = cursor.number("timeout")?.unwrap_or(0);
+    body.words = own_words(cursor)?;
     for (name, flag) in FLAGS {
-        if rest.has(name) {
+        if cursor.has(name) {
             body.flags |= flag;
         }
     }
     Ok(body)
 }
 
-pub(super) fn own_words(rest: &mut Rest) -> Parsed<Words> {
+pub(super) fn own_words(cursor: &mut Cursor) -> Parsed<Words> {
     Ok(Words {
-        number: rest.number("words")?,
-        addr: rest.number("addr")?,
-        param: rest.number("param")?,
-        notice_addr: rest.number("baddr")?,
-        notice_param: rest.number("bparam")?,
-        lksb: rest.number("lksb")?,
+        number: cursor.number("words")?,
+        addr: cursor.number("addr")?,
+        param: cursor.number("param")?,
+        notice_addr: cursor.number("baddr")?,
+        notice_param: cursor.number("bparam")?,
+        lksb: cursor.number("lksb")?,
     })
 }
 

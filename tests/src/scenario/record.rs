@@ -3,11 +3,11 @@
 use dlm_proto::{Abi, LockResult, MAX_RESULT_LEN, ModeCode};
 
 use super::backend::Backend;
-use super::player::{Observed, Player};
+use super::executor::{Executor, Observed};
 use super::step::{LockRef, Result as Got, Step, Wanted, Words};
 use crate::request::cookies;
 
-impl<B: Backend> Player<B> {
+impl<B: Backend> Executor<B> {
     /// The step with what came of it as what it wants.
     #[must_use]
     pub fn record(&self, step: &Step, observed: &Observed) -> Step {

@@ -4,7 +4,7 @@ use super::backend::Backend;
 use super::corpus::scenario;
 use super::device::Devices;
 use super::engine::EngineDevices;
-use super::player::Player;
+use super::executor::Executor;
 use super::step::Scenario;
 use crate::kernel::Kernel;
 
@@ -50,9 +50,9 @@ pub fn run<B: Backend>(backend: B, scenario: &Scenario) -> Result<(), String> {
     let topic = topic.split('.').next().unwrap_or_default();
     // The names of lockspaces have an end.
     let topic: String = topic.chars().take(30).collect();
-    let mut player = Player::new(backend, &topic)?;
-    let outcome = steps(&mut player, scenario);
-    let finished = player.finish();
+    let mut executor = Executor::new(backend, &topic)?;
+    let outcome = steps(&mut executor, scenario);
+    let finished = executor.finish();
     outcome.and(finished.map_err(|error| format!("{}: {error}", scenario.file)))
 }
 
@@ -62,32 +62,32 @@ pub fn run<B: Backend>(backend: B, scenario: &Scenario) -> Result<(), String> {
 ///
 /// A step that cannot be done.
 pub fn rerecord<B: Backend>(backend: B, scenario: &Scenario) -> Result<String, String> {
-    let mut player = Player::new(backend, "record")?;
-    let kernel = player.backend().kernel();
+    let mut executor = Executor::new(backend, "record")?;
+    let kernel = executor.backend().kernel();
     let mut text = String::new();
     for placed in &scenario.steps {
         if placed.only.is_none_or(|only| only == kernel) {
-            let observed = player.play(&placed.step)?;
-            text += &format!("{}\n", player.record(&placed.step, &observed));
+            let observed = executor.play(&placed.step)?;
+            text += &format!("{}\n", executor.record(&placed.step, &observed));
         }
     }
-    player.finish()?;
+    executor.finish()?;
     Ok(text)
 }
 
-fn steps<B: Backend>(player: &mut Player<B>, scenario: &Scenario) -> Result<(), String> {
-    let kernel = player.backend().kernel();
+fn steps<B: Backend>(executor: &mut Executor<B>, scenario: &Scenario) -> Result<(), String> {
+    let kernel = executor.backend().kernel();
     for placed in &scenario.steps {
         if placed.only.is_some_and(|only| only != kernel) {
             continue;
         }
-        let observed = player.play(&placed.step);
-        let judged = observed.and_then(|observed| player.judge(&placed.step, &observed));
+        let observed = executor.play(&placed.step);
+        let judged = observed.and_then(|observed| executor.matches(&placed.step, &observed));
         judged.map_err(|error| {
             format!("{}:{}: {}\n{}", scenario.file, placed.line, placed.step, error.trim_end())
         })?;
     }
-    match player.unread().as_slice() {
+    match executor.unread().as_slice() {
         [] => Ok(()),
         unread => {
             let unread = unread.join(", ");

@@ -9,13 +9,13 @@ use crate::wait::PATIENCE;
 /// Where a number of threads wait for each other, time and again. They leave within nanoseconds of
 /// each other if there is a processor for each: nobody has to be woken.
 #[derive(Debug)]
-pub struct Meeting {
+pub struct SpinBarrier {
     parties: usize,
     came: AtomicUsize,
 }
 
-impl Meeting {
-    /// A meeting of so many threads.
+impl SpinBarrier {
+    /// A barrier for so many threads.
     #[must_use]
     pub const fn of(parties: usize) -> Self {
         Self { parties, came: AtomicUsize::new(0) }

@@ -4,20 +4,20 @@ use dlm_proto::{Abi, LockResult, Mode, ModeCode, VERSION_LEN, ValueBlock, Versio
 use dlm_sys::Errno;
 
 use super::backend::{Backend, Queue, Resource};
-use super::player::{Observed, Player};
+use super::executor::{Executor, Observed};
 use super::show::Block;
 use super::step::{LockRef, Queues, Result as Expected, Step, Wanted};
 use crate::request::cookies;
 
 type Judged = Result<(), String>;
 
-impl<B: Backend> Player<B> {
+impl<B: Backend> Executor<B> {
     /// Compares what came of a step with what it wants.
     ///
     /// # Errors
     ///
     /// What differs.
-    pub fn judge(&self, step: &Step, observed: &Observed) -> Judged {
+    pub fn matches(&self, step: &Step, observed: &Observed) -> Judged {
         match (step, observed) {
             (Step::Open { errno, .. } | Step::Ask { errno, .. }, Observed::Answer(answer)) => {
                 judge_answer(*errno, *answer)

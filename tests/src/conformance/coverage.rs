@@ -1,19 +1,19 @@
-//! The census of what scripts have led to, to see that they leave nothing out.
+//! The coverage of what scripts have led to, to see that they leave nothing out.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter, Result as Written};
 
-use crate::scenario::{Backend, Observed, Player, Step, Wanted};
+use crate::scenario::{Backend, Executor, Observed, Step, Wanted};
 
 /// How often each thing has come.
 #[derive(Debug, Clone, Default)]
-pub struct Census(BTreeMap<String, u64>);
+pub struct Coverage(BTreeMap<String, u64>);
 
-impl Census {
+impl Coverage {
     /// Counts what came of a step.
     pub(super) fn count<B: Backend>(
         &mut self,
-        player: &Player<B>,
+        executor: &Executor<B>,
         step: &Step,
         observed: &Observed,
     ) {
@@ -22,7 +22,7 @@ impl Census {
                 self.add(errno.name().unwrap_or("other error"));
             }
             (Step::Gets { .. }, Observed::Bytes(Ok(_), _)) => {
-                let Step::Gets { wanted, .. } = player.record(step, observed) else { return };
+                let Step::Gets { wanted, .. } = executor.record(step, observed) else { return };
                 let text = match wanted {
                     Wanted::Completion(result) => format!("x {:?}{result}", result.status),
                     Wanted::Notice(_, result) => format!("x blocking{result}"),
@@ -45,7 +45,7 @@ impl Census {
 }
 
 /// The counts, the most frequent first.
-impl Display for Census {
+impl Display for Coverage {
     fn fmt(&self, f: &mut Formatter<'_>) -> Written {
         let mut all: Vec<_> = self.0.iter().map(|(what, count)| (count, what)).collect();
         all.sort_by(|left, right| right.cmp(left));

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::census::Census;
 use super::compare::{comparable, resources, tell};
+use super::coverage::Coverage;
 use super::hazard::{self, Owners, note_owner, space_of};
-use super::kept;
+use super::leaked;
 use super::spaces::{OTHER, SPACES, renew, with_spaces};
 use crate::kernel::Kernel;
 use crate::scenario::{
-    Ask, Backend, Body, Device, EngineDevices, Frame, LockRef, Observed, Owner, Player, Queue,
+    Ask, Backend, Body, Device, EngineDevices, Executor, Frame, LockRef, Observed, Owner, Queue,
     Step, Wanted, What,
 };
 use dlm_proto::LockFlags;
@@ -39,8 +39,8 @@ pub struct Difference {
 /// sessions are closed and its orphans purged. A lockspace in which locks are left all the same is
 /// replaced.
 #[derive(Debug)]
-pub struct Duel<K: Backend> {
-    kernel: Player<K>,
+pub struct Differential<K: Backend> {
+    kernel: Executor<K>,
     generation: Kernel,
     scripts: u64,
     /// Whether the script has had sessions in each of the lockspaces.
@@ -50,11 +50,11 @@ pub struct Duel<K: Backend> {
     /// Steps that were left out: hazards, and what had lost its sense.
     pub skipped: u64,
     /// Scripts after which the kernel kept locks as it is known to, and the engine the same.
-    pub kept: u64,
+    pub leaked: u64,
     /// Times that a script was done again.
     pub repeated: u64,
     /// What came of the steps.
-    pub census: Census,
+    pub coverage: Coverage,
     /// A script that takes longer is done again if it differs.
     pace: Duration,
 }
@@ -73,7 +73,7 @@ impl From<String> for End {
     }
 }
 
-impl<K: Backend> Duel<K> {
+impl<K: Backend> Differential<K> {
     /// Creates the lockspaces.
     ///
     /// # Errors
@@ -94,9 +94,9 @@ impl<K: Backend> Duel<K> {
             used: [false; 2],
             steps: 0,
             skipped: 0,
-            kept: 0,
+            leaked: 0,
             repeated: 0,
-            census: Census::default(),
+            coverage: Coverage::default(),
             pace: PACE,
         })
     }
@@ -176,7 +176,7 @@ impl<K: Backend> Duel<K> {
     /// Does a step on both, if it does no harm.
     fn both(
         &mut self,
-        engine: &mut Player<EngineDevices>,
+        engine: &mut Executor<EngineDevices>,
         step: &Step,
         owners: &mut Owners,
         text: &mut String,
@@ -196,7 +196,7 @@ impl<K: Backend> Duel<K> {
         if let Step::Open { space, .. } = step {
             self.used[usize::from(space == OTHER)] = true;
         }
-        self.census.count(&self.kernel, step, &theirs);
+        self.coverage.count(&self.kernel, step, &theirs);
         note_owner(step, &theirs, space, owners);
         let recorded = self.kernel.record(step, &theirs);
         text.push_str(&format!("{recorded}\n"));
@@ -221,7 +221,7 @@ impl<K: Backend> Duel<K> {
     /// Looks at all queues, and reads all results.
     fn drain(
         &mut self,
-        engine: &mut Player<EngineDevices>,
+        engine: &mut Executor<EngineDevices>,
         owners: &mut Owners,
         text: &mut String,
     ) -> Result<(), End> {
@@ -261,7 +261,7 @@ impl<K: Backend> Duel<K> {
     /// Closes all sessions, and has no orphans left.
     fn clean(
         &mut self,
-        engine: &mut Player<EngineDevices>,
+        engine: &mut Executor<EngineDevices>,
         owners: &mut Owners,
     ) -> Result<(), End> {
         let mut same = Ok(());
@@ -310,8 +310,8 @@ impl<K: Backend> Duel<K> {
                 }
                 // The locks have ids, which the engine of the next script has free.
                 renew(&mut self.kernel, space)?;
-                if mine == left && kept::is_known(&left) {
-                    self.kept += 1;
+                if mine == left && leaked::is_known(&left) {
+                    self.leaked += 1;
                 } else if same.is_ok() {
                     same = Err(End::Differs(format!(
                         "locks are kept in {space}:\nengine {mine:x?}\nkernel {left:x?}"
@@ -322,7 +322,11 @@ impl<K: Backend> Duel<K> {
         same
     }
 
-    fn both_quietly(&mut self, engine: &mut Player<EngineDevices>, step: &Step) -> Result<(), End> {
+    fn both_quietly(
+        &mut self,
+        engine: &mut Executor<EngineDevices>,
+        step: &Step,
+    ) -> Result<(), End> {
         engine.play(step)?;
         self.kernel.play(step)?;
         Ok(())

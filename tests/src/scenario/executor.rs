@@ -56,7 +56,7 @@ struct Open<S> {
 
 /// Does steps on a backend, and keeps what their names mean.
 #[derive(Debug)]
-pub struct Player<B: Backend> {
+pub struct Executor<B: Backend> {
     backend: B,
     stem: String,
     spaces: BTreeMap<Name, Space>,
@@ -70,7 +70,7 @@ pub struct Player<B: Backend> {
 
 type Played<T> = Result<T, String>;
 
-impl<B: Backend> Player<B> {
+impl<B: Backend> Executor<B> {
     /// Creates the main lockspace, with `topic` in its real name.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl<B: Backend> Player<B> {
     pub fn new(backend: B, topic: &str) -> Played<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let stem = format!("{topic}.{}.{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
-        let mut player = Self {
+        let mut executor = Self {
             backend,
             stem,
             spaces: BTreeMap::new(),
@@ -89,8 +89,8 @@ impl<B: Backend> Player<B> {
             numbers: 0,
             prefix: Vec::new(),
         };
-        match player.create(0, MAIN, None, LockspaceFlags::empty(), Frame::default())? {
-            Ok(_) => Ok(player),
+        match executor.create(0, MAIN, None, LockspaceFlags::empty(), Frame::default())? {
+            Ok(_) => Ok(executor),
             Err(errno) => Err(format!("cannot create a lockspace: {errno}")),
         }
     }

@@ -10,13 +10,13 @@ use super::text::{Word, words};
 pub(super) type Parsed<T> = Result<T, String>;
 
 /// The words of a line that are not understood yet.
-pub(super) struct Rest {
+pub(super) struct Cursor {
     pub(super) words: VecDeque<Word>,
     /// What stands behind the arrow.
     pub(super) errno: Option<Errno>,
 }
 
-impl Rest {
+impl Cursor {
     pub(super) fn new(line: &str) -> Parsed<Self> {
         let mut words = words(line)?;
         let arrow = words.iter().position(|word| *word == Word::Plain("->".into()));
@@ -122,8 +122,8 @@ fn errno(name: &str) -> Parsed<Errno> {
 }
 
 /// A name of the file's own: letters, digits and `_`.
-pub(super) fn name(rest: &mut Rest, what: &str) -> Parsed<String> {
-    let name = rest.want(what)?;
+pub(super) fn name(cursor: &mut Cursor, what: &str) -> Parsed<String> {
+    let name = cursor.want(what)?;
     let good = |char: char| char.is_ascii_alphanumeric() || char == '_';
     match name.chars().next() {
         Some(first) if first.is_ascii_alphabetic() && name.chars().all(good) => Ok(name),
