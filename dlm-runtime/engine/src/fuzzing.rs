@@ -5,11 +5,11 @@
 //! own making. Hidden because no program but a test has a use for it; see `dlm_proto::fuzzing`.
 
 mod calls;
+mod differential;
 mod ledger;
-mod twins;
 
 use calls::Calls;
-use twins::Twins;
+use differential::Differential;
 
 /// Two engines are given the same calls, one of which walks all queues where the other one looks at
 /// counts. They answer the same; all is consistent after each call; on 6.12 each operation that is
@@ -18,9 +18,9 @@ use twins::Twins;
 /// The first byte chooses the profile. Each call takes six bytes.
 pub fn engine(bytes: &[u8]) {
     let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
-    let mut twins = Twins::new(first % 2 == 1);
+    let mut differential = Differential::new(first % 2 == 1);
     for call in Calls::new(rest) {
-        twins.make(call);
+        differential.make(call);
     }
-    twins.end();
+    differential.end();
 }

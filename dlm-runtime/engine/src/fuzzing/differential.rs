@@ -18,7 +18,7 @@ const COMPLETION: u64 = 1;
 const BLOCKING: u64 = 2;
 
 #[derive(Debug)]
-pub(super) struct Twins {
+pub(super) struct Differential {
     counting: Engine,
     walking: Engine,
     minor: Minor,
@@ -32,7 +32,7 @@ fn encode<'b>(request: &Request<'_>, buffer: &'b mut [u8; MAX_REQUEST_LEN]) -> &
     request.encode(Abi::V6_64, buffer).unwrap_or_default()
 }
 
-impl Twins {
+impl Differential {
     pub(super) fn new(new_kernel: bool) -> Self {
         let profile = if new_kernel { Profile::Linux6_12 } else { Profile::Linux6_1 };
         let [mut counting, mut walking] = [(); 2].map(|()| Engine::new(Config::single(profile)));
@@ -46,10 +46,10 @@ impl Twins {
         }
         let minor = minor.ok().and_then(|minor| u32::try_from(minor).ok()).unwrap_or_default();
         let ledger = new_kernel.then(Ledger::default);
-        let mut twins =
+        let mut differential =
             Self { counting, walking, minor: Minor(minor), sessions: [None; 4], calls: 0, ledger };
-        (0..4).for_each(|session| twins.open(session));
-        twins
+        (0..4).for_each(|session| differential.open(session));
+        differential
     }
 
     /// Asks both, and holds their answers against each other.
