@@ -1,5 +1,5 @@
 /*
- * NULL in every place. The original crashes, or leaves an errno that is none.
+ * NULL in every place, the status block of an unlock too, which VMS allows. The original crashes, or leaves an errno that is none.
  *
  * Libraries: libdlm libdlm_lt
  */
@@ -19,6 +19,13 @@ int main(void)
 	int count = 0;
 
 	start("null");
+	start_thread(space);
+	lock_wait(space, LKM_EXMODE, &a, 0, "held");
+	REFUSED(dlm_ls_unlock(space, a.sb_lkid, 0, NULL, NULL), EINVAL);
+	REFUSED(dlm_ls_unlock(space, a.sb_lkid, LKF_CANCEL, NULL, NULL), EINVAL);
+	REFUSED(dlm_ls_unlock_wait(space, a.sb_lkid, 0, NULL), EINVAL);
+	REFUSED(dlm_ls_unlock_wait(space, a.sb_lkid, LKF_FORCEUNLOCK, NULL), EINVAL);
+	unlock_wait(space, &a);
 	REFUSED(dlm_ls_lock(NULL, LKM_EXMODE, &a, 0, "r", 1, 0, count_ast, &count, NULL, NULL),
 		ENOTCONN);
 	REFUSED(dlm_ls_lock(space, LKM_EXMODE, NULL, 0, "r", 1, 0, count_ast, &count, NULL, NULL),
