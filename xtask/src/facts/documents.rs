@@ -33,7 +33,10 @@ fn linked(text: &str) -> Vec<&str> {
     files.filter(|file| !file.is_empty() && !file.contains("://") && !file.contains("::")).collect()
 }
 
-/// Files whose paths stand in backticks.
+/// The top of the repository: what begins with one of these is a path, also if it is a folder.
+const TOPS: [&str; 6] = ["dlm-proto/", "dlm-sys/", "dlm-runtime/", "fuzz/", "tests/", "xtask/"];
+
+/// Files and folders whose paths stand in backticks.
 fn named(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     let is_path = |word: &str| {
@@ -41,7 +44,11 @@ fn named(text: &str) -> Vec<&str> {
         word.contains('/') && !word.starts_with('/') && word.chars().all(is_plain)
     };
     quoted
-        .filter(|word| is_path(word) && ENDINGS.iter().any(|ending| word.ends_with(ending)))
+        .filter(|word| is_path(word))
+        .filter(|word| {
+            ENDINGS.iter().any(|ending| word.ends_with(ending))
+                || TOPS.iter().any(|top| word.starts_with(top))
+        })
         .collect()
 }
 
@@ -72,7 +79,7 @@ fn what_documents_link_to_and_name_is_there() {
 #[test]
 fn links_and_names_are_found() {
     let text = "A [page](a/b.md#part), [another](https://x.y/z.md), [an item](crate::a), \
-                `src/lib.rs`, `/dev/dlm-control.rs`, `a b/c.rs`, `lib.rs`.";
+                `src/lib.rs`, `/dev/dlm-control.rs`, `a b/c.rs`, `lib.rs`, `tests/c`, `and/or`.";
     assert_eq!(linked(text), ["a/b.md"]);
-    assert_eq!(named(text), ["src/lib.rs"]);
+    assert_eq!(named(text), ["src/lib.rs", "tests/c"]);
 }
