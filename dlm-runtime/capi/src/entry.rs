@@ -16,11 +16,13 @@ use dlm_proto::{LockFlags, MAX_NAME_LEN};
 use libc::{EINVAL, ENOSYS};
 
 use crate::Flavour;
-use crate::errno::{Errno, guard};
+use crate::border::{self, guard, guard_anyway, guard_task};
+use crate::errno::{Errno, Told};
 use crate::face::Session;
 use crate::handles::{self, Handle};
 use crate::lksb::{Ast, AstRoutine, CallerLksb, Lksb};
 use crate::lock::{self, LockCall};
+use crate::task::{OuterFrame, Progress, Task};
 use crate::unlock::{self, UnlockCall};
 
 /// sb_status of an unlock that succeeded.
@@ -88,10 +90,18 @@ pub struct LockArguments {
 }
 
 /// The answer of a waiting call for a status: the pthread build leaves it in the status block.
-fn told(flavour: Flavour, status: c_int) -> Result<c_int, Errno> {
-    match (flavour, status) {
-        (Flavour::Threaded, _) | (Flavour::Light, 0 | EUNLOCK) => Ok(0),
-        (Flavour::Light, status) => Err(Errno(status)),
+fn told(flavour: Flavour, status: c_int) -> Result<Told, Errno> {
+    match flavour {
+        Flavour::Threaded => Ok(Told::from(0)),
+        Flavour::Light => told_in_errno(status),
+    }
+}
+
+/// What a call returns that leaves the status in `errno`.
+const fn told_in_errno(status: c_int) -> Result<Told, Errno> {
+    match status {
+        0 | EUNLOCK => Ok(Told::and(0, status)),
+        status => Err(Errno(status)),
     }
 }
 
@@ -100,8 +110,9 @@ fn told(flavour: Flavour, status: c_int) -> Result<c_int, Errno> {
 /// # Safety
 ///
 /// As the module says.
+#[inline(always)]
 pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArguments) -> c_int {
-    guard(-1, || {
+    guard_task(|| {
         let session = space.session(flavour)?;
         if !a.range.is_null() {
             return Err(Errno(ENOSYS));
@@ -138,9 +149,9 @@ pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArgument
             session
         };
         if waits {
-            told(flavour, lock::wait(&session, &call)?)
+            lock::wait(session, &call)?.then(move |status| told(flavour, status))
         } else {
-            lock::start(&session, &call).map(|()| 0)
+            lock::start(&session, &call).map(|()| Progress::Ended(0.into()))
         }
     })
 }
@@ -150,6 +161,7 @@ pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArgument
 /// # Safety
 ///
 /// As the module says.
+#[inline(always)]
 pub unsafe fn unlock(
     flavour: Flavour,
     space: Space,
@@ -158,7 +170,7 @@ pub unsafe fn unlock(
     lksb: *mut Lksb,
     argument: *mut c_void,
 ) -> c_int {
-    guard(-1, || {
+    guard_task(|| {
         let session = space.session(flavour)?;
         let flags = LockFlags::from_bits_retain(flags);
         if lkid == 0 {
@@ -169,9 +181,9 @@ pub unsafe fn unlock(
         let session = handles::owner_of(session, lkid);
         let call = UnlockCall { id: lkid, flags, lksb, argument: NonNull::new(argument) };
         if waits || flags.contains(LockFlags::WAIT) {
-            told(flavour, unlock::wait(&session, &call)?)
+            unlock::wait(session, &call)?.then(move |status| told(flavour, status))
         } else {
-            unlock::start(&session, &call).map(|()| 0)
+            unlock::start(&session, &call).map(|()| Progress::Ended(0.into()))
         }
     })
 }
@@ -187,7 +199,7 @@ pub unsafe fn lock_resource(
     flags: c_int,
     lockid: *mut c_int,
 ) -> c_int {
-    guard(-1, || {
+    guard_task(|| {
         if resource.is_null() || lockid.is_null() {
             return Err(Errno(EINVAL));
         }
@@ -195,15 +207,14 @@ pub unsafe fn lock_resource(
         let flags = LockFlags::from_bits_retain(flags.cast_unsigned());
         // SAFETY: not NULL, hence a string by the contract of the module.
         let name = unsafe { CStr::from_ptr(resource) };
-        let mut block =
-            Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
-        if flags.contains(LockFlags::CONVERT) {
+        let id = if flags.contains(LockFlags::CONVERT) {
             // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
-            block.sb_lkid = unsafe { lockid.read_unaligned() }.cast_unsigned();
-        }
-        // SAFETY: `block` is there until the waiting call below has returned, and is used through
-        // this pointer only.
-        let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
+            unsafe { lockid.read_unaligned() }.cast_unsigned()
+        } else {
+            0
+        };
+        let block = OwnBlock::new(id);
+        let lksb = block.lksb()?;
         let call = LockCall {
             mode: mode.cast_unsigned(),
             flags,
@@ -214,30 +225,30 @@ pub unsafe fn lock_resource(
             xid: 0,
             deadline: None,
         };
-        let status = lock::wait(&session, &call)?;
-        if status != 0 {
-            return Err(Errno(status));
-        }
-        // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
-        unsafe { lockid.write_unaligned(lksb.id().cast_signed()) };
-        Ok(0)
+        lock::wait(session, &call)?.then(move |status| {
+            let _block = block;
+            if status != 0 {
+                return Err(Errno(status));
+            }
+            // SAFETY: not NULL, hence valid by the contract of the module, aligned or not.
+            unsafe { lockid.write_unaligned(lksb.id().cast_signed()) };
+            told_in_errno(status)
+        })
     })
 }
 
 /// `unlock_resource`.
 #[must_use]
 pub fn unlock_resource(lockid: c_int) -> c_int {
-    guard(-1, || {
+    guard_task(|| {
         let session = handles::opened_default()?;
-        let mut block =
-            Lksb { sb_status: 0, sb_lkid: 0, sb_flags: 0, sb_lvbptr: std::ptr::null_mut() };
-        // SAFETY: as in `lock_resource`.
-        let lksb = unsafe { CallerLksb::new(&raw mut block, false) }?;
+        let block = OwnBlock::new(0);
+        let lksb = block.lksb()?;
         let (id, flags) = (lockid.cast_unsigned(), LockFlags::empty());
-        match unlock::wait(&session, &UnlockCall { id, flags, lksb, argument: None })? {
-            0 | EUNLOCK => Ok(0),
-            status => Err(Errno(status)),
-        }
+        unlock::wait(session, &UnlockCall { id, flags, lksb, argument: None })?.then(|status| {
+            let _block = block;
+            told_in_errno(status)
+        })
     })
 }
 
@@ -262,19 +273,70 @@ pub fn purge(ls: Handle, nodeid: c_int, pid: c_int) -> c_int {
 /// `dlm_dispatch`.
 #[must_use]
 pub fn dispatch(fd: c_int) -> c_int {
-    guard(-1, || Ok(handles::by_descriptor(fd)?.dispatch().map(|_| 0)?))
+    guard_task(|| {
+        let session = handles::by_descriptor(fd)?;
+        Ok(Progress::goes_on(|outer| async move {
+            session.dispatch_on(&*outer).await?;
+            // C libdlm reads until nothing is left.
+            Ok(Told::and(0, libc::EAGAIN))
+        }))
+    })
 }
 
 /// `dlm_get_fd` and `dlm_ls_get_fd`.
 #[must_use]
 pub fn descriptor(flavour: Flavour, space: Space) -> c_int {
-    guard(-1, || space.ask(flavour, |session| Ok(session.descriptor()?)))
+    let body = || space.ask(flavour, |session| Ok(session.descriptor()?));
+    match space {
+        // It may have to be opened.
+        Space::Default => guard(-1, body),
+        Space::Of(_) => guard_anyway(-1, body),
+    }
 }
 
 /// `dlm_pthread_init` and `dlm_ls_pthread_init`.
 #[must_use]
 pub fn start_thread(space: Space) -> c_int {
-    guard(-1, || space.ask(Flavour::Threaded, |session| Ok(session.start_delivery().map(|_| 0)?)))
+    let body = || {
+        space.ask(Flavour::Threaded, |session| {
+            let duty = session.prepare_delivery()?;
+            let control = duty.control();
+            let deliver = |outer: std::rc::Rc<OuterFrame>| async move {
+                duty.deliver_on(&*outer).await;
+                Ok(Told::from(0))
+            };
+            control.set_name(border::start_thread(Task::new(deliver))?.number());
+            Ok(0)
+        })
+    };
+    match space {
+        Space::Default => guard(-1, body),
+        Space::Of(_) => guard_anyway(-1, body),
+    }
+}
+
+/// A status block of this library's own, for the time of a call.
+struct OwnBlock(*mut Lksb);
+
+impl OwnBlock {
+    fn new(id: u32) -> Self {
+        let lvb = std::ptr::null_mut();
+        let block = Lksb { sb_status: 0, sb_lkid: id, sb_flags: 0, sb_lvbptr: lvb };
+        Self(Box::into_raw(Box::new(block)))
+    }
+
+    fn lksb(&self) -> Result<CallerLksb, Errno> {
+        // SAFETY: a block that is there until the call has ended that has this, and is used through this
+        // pointer only.
+        unsafe { CallerLksb::new(self.0, false) }
+    }
+}
+
+impl Drop for OwnBlock {
+    fn drop(&mut self) {
+        // SAFETY: it is from a `Box`, and the call has ended or was given up.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
 }
 
 /// `length` bytes of a resource name.

@@ -1,7 +1,6 @@
-//! Error numbers, and the border that no panic crosses.
+//! Error numbers.
 
 use std::ffi::c_int;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dlm_runtime::ErrorKind;
 use dlm_sys::Cause;
@@ -52,30 +51,46 @@ impl From<dlm_runtime::Error> for Errno {
     }
 }
 
-/// Runs the body of an exported function. An error, or a panic, which is an error of this library,
-/// makes it return `failure` with `errno` set; success leaves `errno` alone.
-pub(crate) fn guard<T>(failure: T, body: impl FnOnce() -> Result<T, Errno>) -> T {
-    let answer = catch_unwind(AssertUnwindSafe(body));
-    match answer.unwrap_or(Err(Errno(libc::EIO))) {
-        Ok(value) => value,
-        Err(Errno(number)) => {
-            nix::errno::Errno::set_raw(number);
-            failure
-        }
+/// What a function returns when it has succeeded, and what `errno` becomes: as a rule it stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told<T = c_int> {
+    pub(crate) value: T,
+    pub(crate) errno: Option<c_int>,
+}
+
+impl<T> From<T> for Told<T> {
+    fn from(value: T) -> Self {
+        Self { value, errno: None }
+    }
+}
+
+impl<T> Told<T> {
+    /// With this `errno`.
+    pub(crate) const fn and(value: T, errno: c_int) -> Self {
+        Self { value, errno: Some(errno) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::border::guard;
 
     #[test]
     fn errors_and_panics_set_errno() {
-        assert_eq!(guard(-1, || Err(Errno(libc::EBUSY))), -1);
-        assert_eq!(nix::errno::Errno::last_raw(), libc::EBUSY);
-        assert_eq!(guard(-1, || Ok(0)), 0);
-        assert_eq!(nix::errno::Errno::last_raw(), libc::EBUSY);
-        assert_eq!(guard(-1, || panic!("on purpose")), -1);
-        assert_eq!(nix::errno::Errno::last_raw(), libc::EIO);
+        type Answer = Result<c_int, Errno>;
+        let last = nix::errno::Errno::last_raw;
+        assert_eq!(guard(-1, || Answer::Err(Errno(libc::EBUSY))), -1);
+        assert_eq!(last(), libc::EBUSY);
+        let body = || {
+            nix::errno::Errno::set_raw(libc::ENOENT);
+            Answer::Ok(0)
+        };
+        assert_eq!(guard(-1, body), 0);
+        assert_eq!(last(), libc::EBUSY, "success leaves it alone");
+        assert_eq!(guard(-1, || Ok(Told::and(0, libc::EAGAIN))), 0);
+        assert_eq!(last(), libc::EAGAIN);
+        assert_eq!(guard(-1, || -> Answer { panic!("on purpose") }), -1);
+        assert_eq!(last(), libc::EIO);
     }
 }

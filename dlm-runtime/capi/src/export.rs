@@ -12,7 +12,7 @@ macro_rules! export_common {
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_lock(
+            unsafe extern "C-unwind" fn dlm_lock(
                 mode: u32,
                 lksb: *mut Lksb,
                 flags: u32,
@@ -44,7 +44,7 @@ macro_rules! export_common {
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_lock_wait(
+            unsafe extern "C-unwind" fn dlm_lock_wait(
                 mode: u32,
                 lksb: *mut Lksb,
                 flags: u32,
@@ -75,7 +75,7 @@ macro_rules! export_common {
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_ls_lock(
+            unsafe extern "C-unwind" fn dlm_ls_lock(
                 lockspace: Handle,
                 mode: u32,
                 lksb: *mut Lksb,
@@ -108,7 +108,7 @@ macro_rules! export_common {
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_ls_lock_wait(
+            unsafe extern "C-unwind" fn dlm_ls_lock_wait(
                 lockspace: Handle,
                 mode: u32,
                 lksb: *mut Lksb,
@@ -140,7 +140,7 @@ macro_rules! export_common {
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_ls_lockx(
+            unsafe extern "C-unwind" fn dlm_ls_lockx(
                 lockspace: Handle,
                 mode: u32,
                 lksb: *mut Lksb,
@@ -173,7 +173,7 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_unlock(
+            unsafe extern "C-unwind" fn dlm_unlock(
                 lkid: u32,
                 flags: u32,
                 lksb: *mut Lksb,
@@ -186,14 +186,18 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_unlock_wait(lkid: u32, flags: u32, lksb: *mut Lksb) -> c_int {
+            unsafe extern "C-unwind" fn dlm_unlock_wait(
+                lkid: u32,
+                flags: u32,
+                lksb: *mut Lksb,
+            ) -> c_int {
                 let (what, argument) = ((lkid, flags), null_mut());
                 // SAFETY: the caller's pointers are as the interface says.
                 unsafe { entry::unlock(FLAVOUR, Space::Default, true, what, lksb, argument) }
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_ls_unlock(
+            unsafe extern "C-unwind" fn dlm_ls_unlock(
                 lockspace: Handle,
                 lkid: u32,
                 flags: u32,
@@ -206,7 +210,7 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_ls_unlock_wait(
+            unsafe extern "C-unwind" fn dlm_ls_unlock_wait(
                 lockspace: Handle,
                 lkid: u32,
                 flags: u32,
@@ -218,38 +222,49 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_ls_deadlock_cancel(ls: Handle, lkid: u32, flags: u32) -> c_int {
+            extern "C-unwind" fn dlm_ls_deadlock_cancel(
+                ls: Handle,
+                lkid: u32,
+                flags: u32,
+            ) -> c_int {
                 entry::deadlock_cancel(ls, lkid, flags)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_ls_purge(lockspace: Handle, nodeid: c_int, pid: c_int) -> c_int {
+            extern "C-unwind" fn dlm_ls_purge(
+                lockspace: Handle,
+                nodeid: c_int,
+                pid: c_int,
+            ) -> c_int {
                 entry::purge(lockspace, nodeid, pid)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_get_fd() -> c_int {
+            extern "C-unwind" fn dlm_get_fd() -> c_int {
                 entry::descriptor(FLAVOUR, Space::Default)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_ls_get_fd(ls: Handle) -> c_int {
+            extern "C-unwind" fn dlm_ls_get_fd(ls: Handle) -> c_int {
                 entry::descriptor(FLAVOUR, Space::Of(ls))
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_dispatch(fd: c_int) -> c_int {
+            extern "C-unwind" fn dlm_dispatch(fd: c_int) -> c_int {
                 entry::dispatch(fd)
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_create_lockspace(name: *const c_char, mode: mode_t) -> Handle {
+            unsafe extern "C-unwind" fn dlm_create_lockspace(
+                name: *const c_char,
+                mode: mode_t,
+            ) -> Handle {
                 // SAFETY: the caller's pointers are as the interface says.
                 unsafe { spaces::create(FLAVOUR, name, mode, 0) }
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_new_lockspace(
+            unsafe extern "C-unwind" fn dlm_new_lockspace(
                 name: *const c_char,
                 mode: mode_t,
                 flags: u32,
@@ -259,18 +274,18 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_open_lockspace(name: *const c_char) -> Handle {
+            unsafe extern "C-unwind" fn dlm_open_lockspace(name: *const c_char) -> Handle {
                 // SAFETY: the caller's pointers are as the interface says.
                 unsafe { spaces::open(FLAVOUR, name) }
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_close_lockspace(ls: Handle) -> c_int {
+            extern "C-unwind" fn dlm_close_lockspace(ls: Handle) -> c_int {
                 spaces::close(ls)
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_release_lockspace(
+            unsafe extern "C-unwind" fn dlm_release_lockspace(
                 name: *const c_char,
                 ls: Handle,
                 force: c_int,
@@ -280,7 +295,7 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_kernel_version(
+            unsafe extern "C-unwind" fn dlm_kernel_version(
                 maj: *mut u32,
                 min: *mut u32,
                 patch: *mut u32,
@@ -290,7 +305,7 @@ macro_rules! export_common {
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn dlm_library_version(
+            unsafe extern "C-unwind" fn dlm_library_version(
                 maj: *mut u32,
                 min: *mut u32,
                 patch: *mut u32,
@@ -310,22 +325,22 @@ macro_rules! export_threaded {
             use $crate::ffi::*;
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_pthread_init() -> c_int {
+            extern "C-unwind" fn dlm_pthread_init() -> c_int {
                 entry::start_thread(Space::Default)
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_ls_pthread_init(lockspace: Handle) -> c_int {
+            extern "C-unwind" fn dlm_ls_pthread_init(lockspace: Handle) -> c_int {
                 entry::start_thread(Space::Of(lockspace))
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn dlm_pthread_cleanup() -> c_int {
+            extern "C-unwind" fn dlm_pthread_cleanup() -> c_int {
                 spaces::close_default()
             }
 
             #[unsafe(no_mangle)]
-            unsafe extern "C" fn lock_resource(
+            unsafe extern "C-unwind" fn lock_resource(
                 resource: *const c_char,
                 mode: c_int,
                 flags: c_int,
@@ -336,7 +351,7 @@ macro_rules! export_threaded {
             }
 
             #[unsafe(no_mangle)]
-            extern "C" fn unlock_resource(lockid: c_int) -> c_int {
+            extern "C-unwind" fn unlock_resource(lockid: c_int) -> c_int {
                 entry::unlock_resource(lockid)
             }
         }

@@ -8,9 +8,9 @@ use std::ffi::c_int;
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, Mode, Token};
+use dlm_proto::{LockId, Mode};
 use dlm_runtime::Completion;
-use dlm_runtime::driver::{Driver, Face, Notice};
+use dlm_runtime::driver::{Driver, Due, Face, Notice};
 
 use crate::lksb::{Ast, CallerLksb, Report};
 
@@ -102,39 +102,39 @@ impl Face for CFace {
         None
     }
 
-    fn run(driver: &Session, token: Token, due: DueAst) {
-        if due.is_gone {
-            driver.state().core.settle(token);
-        }
-        Self::run_gone(driver, due);
-    }
-
-    fn run_gone(_: &Session, due: DueAst) {
-        let DueAst { lksbs, report, ast, .. } = due;
-        for lksb in lksbs.into_iter().flatten() {
-            lksb.finish(&report);
-        }
-        if let Some(ast) = ast {
-            ast.call();
-        }
-    }
-
-    fn run_blocking(driver: &Session, token: Token, _: Mode) {
-        let bast = {
-            let mut state = driver.state();
-            let view = state.core.view(token);
-            let is_there = view.is_some_and(|view| view.mode.is_some() || view.op.is_some());
-            state.core.face_mut(token).filter(|_| is_there).and_then(|lock| lock.bast)
-        };
-        if let Some(bast) = bast {
-            bast.call();
-        }
-    }
-
     fn failed(lock: &mut LockData, callback: CallerLksb, errno: c_int) -> Option<DueAst> {
         let lksbs = [Some(callback), lock.canceller.take()];
         let report = Report { status: errno, id: None, flags: 0, lvb: None };
         Some(DueAst { lksbs, report, ast: lock.ast, is_gone: true })
+    }
+}
+
+impl DueAst {
+    /// Fills in the status blocks. What is left is to call this AST.
+    fn tell(&self) -> Option<Ast> {
+        for lksb in self.lksbs.iter().flatten() {
+            lksb.finish(&self.report);
+        }
+        self.ast
+    }
+}
+
+/// Tells the caller what is due. What is left is to call this AST.
+pub(crate) fn ast_of(driver: &Session, due: &Due<CFace>) -> Option<Ast> {
+    match due {
+        Due::Completion(token, due) | Due::Now(token, due) => {
+            if due.is_gone {
+                driver.state().core.settle(*token);
+            }
+            due.tell()
+        }
+        Due::Gone(due) => due.tell(),
+        &Due::Blocking(token, _) => {
+            let mut state = driver.state();
+            let view = state.core.view(token);
+            let is_there = view.is_some_and(|view| view.mode.is_some() || view.op.is_some());
+            state.core.face_mut(token).filter(|_| is_there).and_then(|lock| lock.bast)
+        }
     }
 }
 

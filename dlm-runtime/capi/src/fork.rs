@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use dlm_runtime::driver::Frozen;
 
+use crate::border::Border;
 use crate::face::{CFace, Session};
 use crate::handles::{self, Held};
 
@@ -45,9 +46,11 @@ fn left_behind() -> MutexGuard<'static, Vec<Arc<Session>>> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Calls what must not let a panic through.
+/// Calls what must not let a panic through, nor be cancelled.
 fn quietly(body: impl FnOnce()) {
+    let border = Border::enter_anyway();
     let _ = catch_unwind(AssertUnwindSafe(body));
+    border.leave();
 }
 
 unsafe extern "C" fn prepare() {

@@ -197,8 +197,9 @@ pub(crate) fn close(handle: Handle) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Closes the lockspace and gives back its reference. Whatever comes of that, the handle is gone.
-pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Errno> {
+/// Closes the lockspace and gives back its reference. Whatever comes of that, the handle is gone. Tells
+/// whether there still is a lockspace of that name.
+pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<bool, Errno> {
     if **get(handle).map_err(|_| Errno(EINVAL))?.name() != *name {
         return Err(Errno(EINVAL));
     }
@@ -208,7 +209,8 @@ pub(crate) fn release(name: &[u8], handle: Handle, force: bool) -> Result<(), Er
         return Err(Errno(libc::EBUSY));
     }
     let flags = if force { RemoveFlags::FORCEFREE } else { RemoveFlags::empty() };
-    Ok(session.give_back(flags)?)
+    session.give_back(flags)?;
+    Ok(session.is_on_node())
 }
 
 /// The default lockspace, opened, or created if there is none on this node.

@@ -9,6 +9,7 @@
 //! # Inside
 //!
 //! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
+//! * `border`, `task`, `semaphore`: where threads may be left, and what sleeps or runs ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `handles`: open lockspaces by handle and by descriptor.
@@ -18,6 +19,7 @@
 //! * `lock`, `unlock`: the calls on locks.
 
 mod backend;
+mod border;
 #[doc(hidden)]
 pub mod entry;
 mod errno;
@@ -27,9 +29,11 @@ mod fork;
 mod handles;
 mod lksb;
 mod lock;
+mod semaphore;
 mod session;
 #[doc(hidden)]
 pub mod spaces;
+mod task;
 #[cfg(test)]
 mod tests;
 mod unlock;

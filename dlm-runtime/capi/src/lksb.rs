@@ -162,8 +162,8 @@ pub(crate) struct Report {
     pub(crate) lvb: Option<ValueBlock>,
 }
 
-/// An AST routine of a C program.
-pub type AstRoutine = unsafe extern "C" fn(*mut c_void);
+/// An AST routine of a C program. It may leave its thread by `pthread_exit`.
+pub type AstRoutine = unsafe extern "C-unwind" fn(*mut c_void);
 
 /// An AST routine with its argument.
 #[derive(Debug, Clone, Copy)]
@@ -197,9 +197,16 @@ impl Ast {
         Self { argument: argument.as_ptr(), ..self }
     }
 
-    /// Calls it. Nothing of this library is locked meanwhile.
-    pub(crate) fn call(self) {
-        // SAFETY: by the contract of `new`, which whoever made this has accepted.
+    /// Calls it. Nothing of this library may be locked meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// It may not return: the frames up to the C program, or to the start of the thread, are plain old
+    /// ones.
+    #[inline(always)]
+    pub(crate) unsafe fn call(self) {
+        // SAFETY: by the contract of `new`, which whoever made this has accepted, and by that of this
+        // function.
         unsafe { (self.routine)(self.argument) }
     }
 }

@@ -4,6 +4,7 @@
 //! the table of compatibility choices in README.md.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::time::Instant;
 
 use dlm_core::{Conversion, Kind, NewLock, Rejected, Submission};
@@ -15,6 +16,7 @@ use libc::EINVAL;
 use crate::errno::Errno;
 use crate::face::{CFace, LockData, Session};
 use crate::lksb::{Ast, CallerLksb, Report};
+use crate::task::Progress;
 
 /// Flags of a lock call that are not for the kernel: ours, and one that it takes and should not.
 const NOT_SENT: LockFlags = LockFlags::WAIT.union(LockFlags::TIMEOUT).union(LockFlags::FORCEUNLOCK);
@@ -87,14 +89,14 @@ pub(crate) fn start(session: &Session, call: &LockCall<'_>) -> Result<(), Errno>
     }
 }
 
-/// A lock call that waits. Returns the status.
-pub(crate) fn wait(session: &Session, call: &LockCall<'_>) -> Result<c_int, Errno> {
+/// A lock call that waits, for the status.
+pub(crate) fn wait(session: Arc<Session>, call: &LockCall<'_>) -> Result<Progress<c_int>, Errno> {
     let (mode, flags) = call.check()?;
     if flags.contains(LockFlags::CONVERT) {
         return wait_for_conversion(session, call, mode, flags);
     }
     if flags.contains(LockFlags::ORPHAN) {
-        return adopt(session, call, mode, flags, true).map(|()| 0);
+        return adopt(&session, call, mode, flags, true).map(|()| Progress::Ended(0));
     }
     let name = call.resource()?;
     let lksb = call.lksb;
@@ -102,10 +104,14 @@ pub(crate) fn wait(session: &Session, call: &LockCall<'_>) -> Result<c_int, Errn
     let new = call.new_lock(&name, mode, flags);
     // Others may cancel the request by its id.
     let told = |id: LockId| lksb.set_id(id.0);
-    let end = session.lock_wait(&new, &mut call.data(true), call.deadline, told);
-    let id = LockId(lksb.id());
-    match end {
-        Ok((_, end)) => tell(end, (Kind::Request, id), &lksb, former),
+    let deadline = call.deadline;
+    let begun = session.lock_first(&new, &mut call.data(true), deadline, told);
+    let what = (Kind::Request, LockId(lksb.id()));
+    match begun {
+        Ok((_, Ok(completion))) => tell(Ok(completion), what, &lksb, former).map(Progress::Ended),
+        Ok((_, Err(unfinished))) => Ok(Progress::goes_on(|outer| async move {
+            tell(session.see_through(&*outer, unfinished, deadline).await, what, &lksb, former)
+        })),
         Err(kind) => {
             lksb.set_status(former);
             Err(kind.into())
@@ -274,27 +280,48 @@ fn start_conversion(
 }
 
 fn wait_for_conversion(
-    session: &Session,
+    session: Arc<Session>,
     call: &LockCall<'_>,
     mode: Mode,
     flags: LockFlags,
-) -> Result<c_int, Errno> {
+) -> Result<Progress<c_int>, Errno> {
     let mut attempt = Attempt::new(call, mode, flags, true);
-    let end = catching_up(session, |is_first| {
+    let begun = catching_up(&session, |is_first| {
         attempt.is_first = is_first;
         let prepare = |state: &mut _, user: &mut _, out: &mut _| attempt.prepare(state, user, out);
-        session.call_wait(prepare, call.deadline)
+        session.call_first(prepare)
     });
     let Attempt { former, lksb, .. } = attempt;
+    let end = match begun {
+        Ok(Err(unfinished)) => {
+            let deadline = call.deadline;
+            return Ok(Progress::goes_on(|outer| async move {
+                let end = session.see_through(&*outer, unfinished, deadline).await;
+                conversion_ended(&session, end, former, &lksb)
+            }));
+        }
+        Ok(Ok(completion)) => Ok(completion),
+        Err(kind) => Err(kind),
+    };
+    conversion_ended(&session, end, former, &lksb).map(Progress::Ended)
+}
+
+/// Tells the caller how his conversion has ended, or that it was refused. Returns the status.
+fn conversion_ended(
+    session: &Session,
+    end: Result<Completion, ErrorKind>,
+    former: Option<Former>,
+    lksb: &CallerLksb,
+) -> Result<c_int, Errno> {
     match (end, former) {
         (Err(kind), None) => Err(kind.into()),
         (Err(kind), Some(former)) if !matches!(kind, ErrorKind::TimedOut(_)) => {
-            former.put_back(session, &lksb);
+            former.put_back(session, lksb);
             Err(kind.into())
         }
         (end, former) => {
             let status = former.map_or(0, |former| former.status);
-            tell(end, (Kind::Convert, LockId(lksb.id())), &lksb, status)
+            tell(end, (Kind::Convert, LockId(lksb.id())), lksb, status)
         }
     }
 }

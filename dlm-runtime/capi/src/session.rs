@@ -10,6 +10,7 @@ use dlm_runtime::driver::{Begun, DriverOptions, KeepApart, OthersEnd};
 
 use crate::Flavour;
 use crate::backend::manager;
+use crate::border::AstThread;
 use crate::errno::Errno;
 use crate::face::Session;
 
@@ -47,7 +48,12 @@ pub(crate) fn create(
 
 /// Closes the lockspace for all of its users. `false`: a call has not returned from the kernel.
 pub(crate) fn close(session: &Session) -> bool {
-    session.stop_delivery(CLOSE_PATIENCE);
+    if let Some(control) = session.stop_delivery(CLOSE_PATIENCE) {
+        if let Some(thread) = AstThread::of_number(control.name()) {
+            control.set_name(0);
+            thread.dismiss(!control.is_running());
+        }
+    }
     cancel_persistent(session);
     session.close(CLOSE_PATIENCE)
 }

@@ -10,7 +10,8 @@ use libc::EINVAL;
 
 use crate::Flavour;
 use crate::backend;
-use crate::errno::{Errno, guard};
+use crate::border::{guard, guard_anyway};
+use crate::errno::{Errno, Told};
 use crate::handles::{self, Handle};
 
 /// The answer of `dlm_library_version`: the device version that C libdlm was written for.
@@ -59,7 +60,9 @@ pub unsafe fn release(name: *const c_char, ls: Handle, force: c_int) -> c_int {
     guard(-1, || {
         // SAFETY: passed on to the caller of this function.
         let name = unsafe { string(name) }?;
-        handles::release(name, ls, force != 0).map(|()| 0)
+        let is_there = handles::release(name, ls, force != 0)?;
+        // With udev C libdlm looks whether the node is gone.
+        Ok(if is_there { Told::from(0) } else { Told::and(0, libc::ENOENT) })
     })
 }
 
@@ -78,7 +81,7 @@ pub fn close_default() -> c_int {
 ///
 /// Each pointer is NULL or leads to a number.
 pub unsafe fn kernel_version(major: *mut u32, minor: *mut u32, patch: *mut u32) -> c_int {
-    guard(-1, || {
+    guard_anyway(-1, || {
         let version = backend::version()?;
         // SAFETY: passed on to the caller of this function.
         unsafe { tell(version, [major, minor, patch]) };

@@ -3,18 +3,20 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, CancelStep, Kind, Rejected, Submission, UnlockLvb, Unlocking};
 use dlm_proto::{LockFlags, LockId, NodeId, Request, Token};
-use dlm_runtime::ErrorKind;
 use dlm_runtime::driver::{Begun, Notify, OthersEnd, Prepared, State};
+use dlm_runtime::{Completion, ErrorKind};
 use libc::{EINVAL, ENOENT};
 
 use crate::errno::Errno;
 use crate::face::{CFace, LockData, Session};
 use crate::lksb::{Ast, CallerLksb};
 use crate::lock::{catching_up, tell};
+use crate::task::Progress;
 
 /// Flags of an unlock that the kernel knows.
 const OF_UNLOCK: LockFlags = LockFlags::CANCEL
@@ -150,21 +152,43 @@ pub(crate) fn start(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
     }
 }
 
-/// An unlock or cancel that waits. Returns the status.
-pub(crate) fn wait(session: &Session, call: &UnlockCall) -> Result<c_int, Errno> {
+/// An unlock or cancel that waits, for the status.
+pub(crate) fn wait(session: Arc<Session>, call: &UnlockCall) -> Result<Progress<c_int>, Errno> {
     if call.check()? {
         return wait_for_cancel(session, call);
     }
     let mut former = None;
-    let plain = call.plainly(&mut former, |find, begun| session.unlock_wait_plain(find, begun));
-    let end = plain.unwrap_or_else(|| {
-        unlocking(session, call, |is_first| {
+    let plain = call.plainly(&mut former, |find, begun| session.unlock_first_plain(find, begun));
+    let begun = plain.unwrap_or_else(|| {
+        unlocking(&session, call, |is_first| {
             let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
                 prepare(state, call, is_first, &mut former, user, out)
             };
-            session.call_wait(prepare, None)
+            session.call_first(prepare)
         })
     });
+    let end = match begun {
+        Ok(Err(unfinished)) => {
+            let call = *call;
+            return Ok(Progress::goes_on(|outer| async move {
+                let end = session.see_through(&*outer, unfinished, None).await;
+                unlock_ended(&session, end, former, &call)
+            }));
+        }
+        Ok(Ok(completion)) => Ok(completion),
+        Err(kind) => Err(kind),
+    };
+    unlock_ended(&session, end, former, call).map(Progress::Ended)
+}
+
+/// Tells the caller how his unlock has ended, or that it was refused. Returns the status.
+#[inline]
+fn unlock_ended(
+    session: &Session,
+    end: Result<Completion, ErrorKind>,
+    former: Option<Former>,
+    call: &UnlockCall,
+) -> Result<c_int, Errno> {
     match (end, former) {
         (Err(kind), Some(former)) => {
             former.put_back(&mut session.state(), &call.lksb);
@@ -310,20 +334,31 @@ impl Cancelling {
     }
 }
 
-fn wait_for_cancel(session: &Session, call: &UnlockCall) -> Result<c_int, Errno> {
-    let Some(begun) = Cancelling::begin(session, call, true)? else {
+fn wait_for_cancel(session: Arc<Session>, call: &UnlockCall) -> Result<Progress<c_int>, Errno> {
+    let Some(begun) = Cancelling::begin(&session, call, true)? else {
         call.lksb.set_status(0);
-        return Ok(0);
+        return Ok(Progress::Ended(0));
     };
     let Some(observed) = begun.observed else { return Err(Errno(ENOENT)) };
-    let end = session.await_others(observed, None);
+    let (call, status) = (*call, begun.former.status);
+    Ok(Progress::goes_on(|outer| async move {
+        cancel_ended(session.await_others_on(&*outer, observed, None).await, &call, status)
+    }))
+}
+
+/// Tells the caller how what he has cancelled has ended. Returns the status.
+fn cancel_ended(
+    end: Result<Option<Completion>, ErrorKind>,
+    call: &UnlockCall,
+    former: c_int,
+) -> Result<c_int, Errno> {
     let kind = if end.as_ref().is_ok_and(|end| end.is_some_and(|end| end.mode.is_none())) {
         Kind::Request
     } else {
         Kind::Convert
     };
     let end = end.and_then(|end| end.ok_or(ErrorKind::LockGone));
-    tell(end, (kind, LockId(call.id)), &call.lksb.without_lvb(), begun.former.status)
+    tell(end, (kind, LockId(call.id)), &call.lksb.without_lvb(), former)
 }
 
 /// Ends what a lock waits for, with EDEADLK. Also locks of other processes: that is what it is for,

@@ -14,6 +14,7 @@ use super::device::Device;
 use super::face::{Due, Face, Notify};
 use super::plain::{Rest, plain_completion};
 use super::read::{Read, Role};
+use super::wait::Unfinished;
 use super::{Driver, State};
 use crate::error::ErrorKind;
 use crate::sync::MutexGuard;
@@ -156,13 +157,31 @@ impl<F: Face> Driver<F> {
     /// What keeps the request from being written. How it ended is in what is returned; with an
     /// error there, the lock is still to be released, if the face has handles.
     #[inline]
-    pub fn lock_wait(
+    pub(crate) fn lock_wait(
         &self,
         new: &NewLock<'_>,
         face: &mut F::Lock,
         deadline: Option<Instant>,
         told: impl Fn(LockId),
     ) -> Result<(Begun, Result<crate::Completion, ErrorKind>), ErrorKind> {
+        let (begun, first) = self.lock_first(new, face, deadline, told)?;
+        Ok((begun, self.wait_out(first, deadline)))
+    }
+
+    /// Requests a lock, and looks for the end. As [`Driver::lock_wait`], up to where that would sleep
+    /// or run callbacks.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[inline]
+    pub fn lock_first(
+        &self,
+        new: &NewLock<'_>,
+        face: &mut F::Lock,
+        deadline: Option<Instant>,
+        told: impl Fn(LockId),
+    ) -> Result<(Begun, Result<crate::Completion, Unfinished<F>>), ErrorKind> {
         if is_plain(new, deadline) {
             let keep = |place: &mut F::Lock| F::keep_plain(place, face);
             if let Some((token, end)) = self.lock_plain(new.name, new.mode, new.flags, keep, &told)
@@ -174,7 +193,7 @@ impl<F: Face> Driver<F> {
                     Err(rest) => match *rest {
                         Rest::Refused(kind) => Err(kind),
                         Rest::Read(begun, first) => {
-                            Ok((begun, self.finish_with(begun, first, None)))
+                            Ok((begun, Self::first_look(begun, true, first)))
                         }
                     },
                 };
@@ -190,7 +209,7 @@ impl<F: Face> Driver<F> {
             Ok(id) => {
                 trace::requested(new.name, new.mode, new.flags);
                 id.map(told);
-                Ok((begun, self.finish(&ticket, id, deadline)))
+                Ok((begun, self.finish(&ticket, id, true)))
             }
             Err(kind) => Err(self.take_back_for(&ticket, kind, &mut None)),
         }
@@ -281,11 +300,25 @@ impl<F: Face> Driver<F> {
     ///
     /// What keeps it from being begun, or from being awaited.
     #[inline]
-    pub fn call_wait(
+    pub(crate) fn call_wait(
         &self,
         prepare: impl Prepare<F>,
         deadline: Option<Instant>,
     ) -> Result<crate::Completion, ErrorKind> {
+        self.wait_out(self.call_first(prepare)?, deadline)
+    }
+
+    /// Begins an operation on a lock, and looks for its end. As [`Driver::call_wait`], up to where that
+    /// would sleep or run callbacks.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being begun.
+    #[inline]
+    pub fn call_first(
+        &self,
+        prepare: impl Prepare<F>,
+    ) -> Result<Result<crate::Completion, Unfinished<F>>, ErrorKind> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
@@ -297,11 +330,11 @@ impl<F: Face> Driver<F> {
             prepared
         };
         if queueing != Queueing::Write {
-            return self.finish_queued(begun, deadline);
+            return Ok(Err(Unfinished::queued(begun)));
         }
         let ticket = submission.ticket();
         match self.write(&device, &submission) {
-            Ok(id) => self.finish(&ticket, id, deadline),
+            Ok(id) => Ok(self.finish(&ticket, id, false)),
             Err(error) => Err(self.take_back(&ticket, error, &mut None)),
         }
     }

@@ -1,17 +1,20 @@
 //! The thread that runs the callbacks of a lockspace.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Driver;
 use super::device::CloseReason;
 use super::face::Face;
+use super::host::{Host, at_once};
 use super::signal::{AsFd, Signal};
 use crate::error::ErrorKind;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Condvar, Mutex, lock, now, time_left, wait_until};
+
+/// The name of the thread.
+pub const THREAD_NAME: &str = "dlm-delivery";
 
 /// The delivery thread of a driver, if it has one.
 #[derive(Debug, Default)]
@@ -30,6 +33,8 @@ pub struct Control {
     /// The thread, once it runs, and the forks of the process that has it.
     id: Mutex<Option<ThreadId>>,
     forks: u32,
+    /// What its host calls the thread.
+    name: AtomicUsize,
     /// How the thread ended; `None` while it runs.
     end: Mutex<Option<Result<(), ErrorKind>>>,
     ended: Condvar,
@@ -41,6 +46,17 @@ impl Control {
         self.forks == dlm_sys::fork_count()
     }
 
+    /// Keeps what the host of the thread calls it, for [`Driver::stop_delivery`].
+    pub fn set_name(&self, name: usize) {
+        self.name.store(name, Ordering::SeqCst);
+    }
+
+    /// What was kept; 0 for nothing.
+    #[must_use]
+    pub fn name(&self) -> usize {
+        self.name.load(Ordering::SeqCst)
+    }
+
     /// Whether the thread has not ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -49,7 +65,7 @@ impl Control {
 
     /// Whether the calling thread is this one.
     #[must_use]
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         *lock(&self.id) == Some(thread::current().id()) && self.is_here()
     }
 
@@ -59,7 +75,7 @@ impl Control {
     /// # Errors
     ///
     /// [`ErrorKind::TimedOut`], or the reason for which it had ended before.
-    pub fn stop(&self, timeout: Duration) -> Result<(), ErrorKind> {
+    pub(crate) fn stop(&self, timeout: Duration) -> Result<(), ErrorKind> {
         if !self.is_here() {
             return Ok(());
         }
@@ -117,7 +133,7 @@ impl Delivery {
     /// Whether there is a thread in this process.
     fn is_there(&self) -> bool {
         self.has_thread.load(Ordering::SeqCst)
-            && lock(&self.running).as_ref().is_some_and(|control| control.is_here())
+            && lock(&self.running).as_ref().is_some_and(|it| it.is_here() && it.is_running())
     }
 
     /// Whether callbacks are run by a thread other than this one.
@@ -133,12 +149,12 @@ impl Delivery {
 }
 
 impl<F: Face> Driver<F> {
-    /// Starts the thread.
+    /// Makes a thread of the caller's the one that runs callbacks, see [`Duty::deliver_on`].
     ///
     /// # Errors
     ///
     /// [`ErrorKind::HasThread`], the end of the lockspace, or [`ErrorKind::System`].
-    pub fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
+    pub fn prepare_delivery(&self) -> Result<Duty<F>, ErrorKind> {
         self.slot.get()?;
         let delivery = &self.delivery;
         let mut running = lock(&delivery.running);
@@ -156,60 +172,58 @@ impl<F: Face> Driver<F> {
             stops: AtomicBool::new(false),
             id: Mutex::new(None),
             forks,
+            name: AtomicUsize::new(0),
             end: Mutex::new(None),
             ended: Condvar::new(),
         });
-        let (driver, theirs) = (self.weak_self.clone(), Arc::clone(&control));
-        let builder = thread::Builder::new().name("dlm-delivery".into());
-        let thread = builder.spawn(move || {
-            *lock(&theirs.id) = Some(thread::current().id());
-            let end = deliver(&driver, &theirs);
-            if !theirs.is_here() {
-                // A callback has forked, and this is the child: nothing of the parent's is touched.
-                return std::mem::forget(driver);
-            }
-            if let Some(driver) = driver.upgrade() {
-                driver.delivery.forget(&theirs);
-            }
-            *lock(&theirs.end) = Some(end);
-            theirs.ended.notify_all();
-        })?;
-        *lock(&control.id) = Some(thread.thread().id());
         *running = Some(Arc::clone(&control));
         delivery.has_thread.store(true, Ordering::SeqCst);
         drop(running);
         // It may have looked at what is of interest before it could be told.
         control.bell.set();
+        Ok(Duty { driver: self.weak_self.clone(), control, end: Ok(()), is_amid: false })
+    }
+
+    /// Starts the thread. It runs callbacks on this host, of which none panics.
+    pub(crate) fn start_delivery_on(
+        &self,
+        host: impl Host<F> + Send + 'static,
+    ) -> Result<Arc<Control>, ErrorKind> {
+        let duty = self.prepare_delivery()?;
+        let control = duty.control();
+        let builder = thread::Builder::new().name(THREAD_NAME.into());
+        let thread = builder.spawn(move || at_once(duty.deliver_on(&host)))?;
+        *lock(&control.id) = Some(thread.thread().id());
         Ok(control)
     }
 
     /// One turn of the thread: sleeps until there is something to do, and does it. `false`: stop.
-    fn deliver_once(&self, control: &Control) -> Result<bool, ErrorKind> {
+    async fn deliver_once(
+        &self,
+        host: &impl Host<F>,
+        control: &Control,
+    ) -> Result<bool, ErrorKind> {
         let device = self.slot.get()?;
         let is_idle = self.state().interest() == 0 && self.flush.is_idle();
         // Without callbacks to come, the results belong to threads that wait for them in a call:
         // being woken for each of those would only slow them down.
         let others = [control.bell.as_fd(), self.readiness.work()?];
-        if self.sleep(&device, !is_idle, &others, self.next_alarm())? {
+        if self.sleep(host, &device, !is_idle, &others, self.next_alarm()).await? {
             control.bell.clear();
         }
         if control.stops.load(Ordering::SeqCst) {
             return Ok(false);
         }
         drop(device);
-        // A callback may own anything, and what it left behind is its own affair.
-        match catch_unwind(AssertUnwindSafe(|| self.dispatch())) {
-            Ok(ran) => _ = ran?,
-            Err(payload) => self.discard_panic(payload),
-        }
+        self.dispatch_on(host).await?;
         Ok(true)
     }
 
     /// Runs what is due although the lockspace has ended.
-    fn deliver_last(&self, control: &Control) {
+    async fn deliver_last(&self, host: &impl Host<F>, control: &Control) {
         while !control.stops.load(Ordering::SeqCst) {
             let Some(due) = self.due.pop() else { return };
-            self.guarded(|| self.run(due));
+            host.run(self, due).await;
         }
     }
 }
@@ -224,23 +238,74 @@ impl Delivery {
     }
 }
 
-fn deliver<F: Face>(driver: &Weak<Driver<F>>, control: &Control) -> Result<(), ErrorKind> {
-    while let Some(driver) = driver.upgrade() {
-        match driver.deliver_once(control) {
-            _ if !control.is_here() => {
-                std::mem::forget(driver);
-                return Ok(());
-            }
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(kind) => {
-                driver.end_reading(&kind);
-                if !matches!(driver.slot.get(), Err(CloseReason::Closed)) {
-                    driver.deliver_last(control);
+/// The duty to run the callbacks of a lockspace. It ends when this is dropped.
+pub struct Duty<F: Face> {
+    driver: Weak<Driver<F>>,
+    control: Arc<Control>,
+    end: Result<(), ErrorKind>,
+    /// The thread has begun and has not come to its end: a callback that ends it leaves it so.
+    is_amid: bool,
+}
+
+impl<F: Face> Duty<F> {
+    /// The thread, for who starts it.
+    #[must_use]
+    pub fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// What the thread does, until it is stopped or the lockspace ends.
+    pub async fn deliver_on(mut self, host: &impl Host<F>) {
+        *lock(&self.control.id) = Some(thread::current().id());
+        self.is_amid = true;
+        self.end = self.deliver(host).await;
+        self.is_amid = false;
+    }
+
+    async fn deliver(&self, host: &impl Host<F>) -> Result<(), ErrorKind> {
+        while let Some(driver) = self.driver.upgrade() {
+            let held = Held(Some(driver));
+            let Some(driver) = held.0.as_deref() else { return Ok(()) };
+            match driver.deliver_once(host, &self.control).await {
+                _ if !self.control.is_here() => return Ok(()),
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(kind) => {
+                    driver.end_reading(&kind);
+                    if !matches!(driver.slot.get(), Err(CloseReason::Closed)) {
+                        driver.deliver_last(host, &self.control).await;
+                    }
+                    return Err(kind);
                 }
-                return Err(kind);
             }
         }
+        Ok(())
     }
-    Ok(())
+}
+
+impl<F: Face> Drop for Duty<F> {
+    fn drop(&mut self) {
+        if !self.control.is_here() {
+            // A callback has forked, and this is the child: nothing of the parent's is touched.
+            std::mem::forget(std::mem::take(&mut self.driver));
+            return;
+        }
+        // After a thread that a callback has ended there is no other one, as with C libdlm.
+        if let Some(driver) = self.driver.upgrade().filter(|_| !self.is_amid) {
+            driver.delivery.forget(&self.control);
+        }
+        *lock(&self.control.end) = Some(std::mem::replace(&mut self.end, Ok(())));
+        self.control.ended.notify_all();
+    }
+}
+
+/// A driver that is not dropped in a forked child.
+struct Held<F: Face>(Option<Arc<Driver<F>>>);
+
+impl<F: Face> Drop for Held<F> {
+    fn drop(&mut self) {
+        if self.0.as_ref().is_some_and(|driver| driver.check_fork().is_err()) {
+            std::mem::forget(self.0.take());
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::Driver;
-use super::face::{Due, Face};
+use super::face::Face;
+use super::host::Host;
 use super::read::Read;
 use super::wait::earliest;
 use crate::error::ErrorKind;
@@ -15,13 +16,22 @@ use crate::sync::time_left;
 const READ_BUDGET: usize = if cfg!(dlm_model) { 2 } else { 256 };
 
 impl<F: Face> Driver<F> {
-    /// Reads what is there and runs the callbacks that are due. Returns how many. If more has come
+    /// Reads what is there and has the callbacks run that are due. Returns how many. If more has come
     /// meanwhile than it reads, the descriptor becomes readable again.
     ///
     /// # Errors
     ///
     /// The end of the lockspace, or a read that failed.
-    pub fn dispatch(&self) -> Result<usize, ErrorKind> {
+    #[inline]
+    pub async fn dispatch_on(&self, host: &impl Host<F>) -> Result<usize, ErrorKind> {
+        let turn = Turn(self);
+        let ran = self.turn(host).await;
+        std::mem::forget(turn);
+        ran
+    }
+
+    #[inline]
+    async fn turn(&self, host: &impl Host<F>) -> Result<usize, ErrorKind> {
         let mut ran = 0;
         if let Err(kind) = self.readiness.check() {
             // It may be that there is nothing left to watch.
@@ -45,7 +55,7 @@ impl<F: Face> Driver<F> {
                 return Ok(ran);
             }
             if let Some(due) = self.due.pop() {
-                self.run(due);
+                host.run(self, due).await;
                 ran += 1;
                 turn += 1;
                 continue;
@@ -57,20 +67,19 @@ impl<F: Face> Driver<F> {
                 // Saves the read that would only say that nothing is left.
                 return Ok(self.end_turn(ran));
             }
-            match self.read_and_run(&mut expected) {
-                Ok(None) => ran += 1,
-                Ok(Some(Read::Due(due))) => {
-                    self.run(due);
+            match self.read_to_run(&mut expected) {
+                Ok(Read::Due(due)) => {
+                    host.run(self, due).await;
                     ran += 1;
                 }
-                Ok(Some(Read::Effects(effects))) => {
+                Ok(Read::Effects(effects)) => {
                     if let Some(due) = self.apply(*effects, true) {
-                        self.run(due);
+                        host.run(self, due).await;
                         ran += 1;
                     }
                 }
-                Ok(Some(Read::Handled | Read::Mine(..))) => {}
-                Ok(Some(Read::Empty)) => {
+                Ok(Read::Handled | Read::Mine(..)) => {}
+                Ok(Read::Empty) => {
                     if turn == 0 {
                         self.check_removed()?;
                     }
@@ -97,10 +106,14 @@ impl<F: Face> Driver<F> {
         ran
     }
 
-    /// As [`Driver::dispatch`], once there is something to run.
-    pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
+    /// As [`Driver::dispatch_on`], once there is something to run.
+    pub(crate) async fn dispatch_until_on(
+        &self,
+        host: &impl Host<F>,
+        deadline: Option<Instant>,
+    ) -> Result<usize, ErrorKind> {
         loop {
-            let ran = self.dispatch()?;
+            let ran = self.dispatch_on(host).await?;
             if ran > 0 || deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return Ok(ran);
             }
@@ -108,19 +121,23 @@ impl<F: Face> Driver<F> {
             self.readiness.sleepers.fetch_add(1, Ordering::SeqCst);
             let until = earliest(deadline, self.next_alarm());
             let slept = match self.readiness.work() {
-                Ok(work) => self.sleep(&device, true, &[work], until),
+                Ok(work) => self.sleep(host, &device, true, &[work], until).await,
                 Err(kind) => Err(kind),
             };
             self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
             slept?;
         }
     }
+}
 
-    /// Runs a callback. Nothing is locked meanwhile.
-    pub(crate) fn run(&self, due: Due<F>) {
-        match due {
-            Due::Completion(token, due) => F::run(self, token, due),
-            Due::Blocking(token, mode) => F::run_blocking(self, token, mode),
+/// A turn that a callback may leave.
+struct Turn<'a, F: Face>(&'a Driver<F>);
+
+impl<F: Face> Drop for Turn<'_, F> {
+    fn drop(&mut self) {
+        if self.0.check_fork().is_ok() {
+            // What it was about to do is left to others, who see that there is something.
+            self.0.readiness.raise_again();
         }
     }
 }

@@ -6,7 +6,6 @@ use std::task::Waker;
 use dlm_core::Kind;
 use dlm_proto::{LockId, Mode, Token};
 
-use super::Driver;
 use super::wait_queue::Waiter;
 use crate::event::Completion;
 
@@ -59,23 +58,6 @@ pub trait Face: Sized + Send + Sync + 'static {
     /// The waker of the task that waits for notices of a lock.
     fn take_waker(lock: &mut Self::Lock) -> Option<Waker>;
 
-    /// Runs a completion callback, in a thread of which nothing is held.
-    fn run(driver: &Driver<Self>, token: Token, due: Self::Due);
-
-    /// Runs the completion callback of a lock that has left the table, and has no handle any more, in the
-    /// same way.
-    fn run_gone(driver: &Driver<Self>, due: Self::Due);
-
-    /// Runs one that was due just now, by a result that this thread has read: no handle was dropped
-    /// since then.
-    #[inline]
-    fn run_at_once(driver: &Driver<Self>, token: Token, due: Self::Due) {
-        Self::run(driver, token, due);
-    }
-
-    /// Runs the blocking callback of a lock, in the same way.
-    fn run_blocking(driver: &Driver<Self>, token: Token, mode: Mode);
-
     /// The completion of an operation that has failed without a result, for its callback; an error
     /// number (positive).
     fn failed(lock: &mut Self::Lock, callback: Self::Callback, errno: i32) -> Option<Self::Due>;
@@ -122,6 +104,13 @@ impl<F: Face> Notify<F> {
 pub enum Due<F: Face> {
     /// A completion callback.
     Completion(Token, F::Due),
+
+    /// One that was due just now, by a result that this thread has read: no handle was dropped since
+    /// then.
+    Now(Token, F::Due),
+
+    /// That of a lock that has left the table, and has no handle any more.
+    Gone(F::Due),
 
     /// The blocking callback of a lock.
     Blocking(Token, Mode),

@@ -5,7 +5,8 @@
 //!
 //! * `call`: what is asked for, and what is written for it; `plain`: the commonest of that.
 //! * `read`, `effects`: a result, and what is left to do when nothing is locked.
-//! * `wait`, `wait_queue`: threads that wait in a call.
+//! * `wait`, `wait_queue`: threads that wait in a call; `host`: who sleeps and runs callbacks for
+//!   those.
 //! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
 //! * `alarm`, `settler`: deadlines, and what is left over when nobody reads.
 //! * `device`, `signal`, `readiness`, `writer`: descriptors, and a thread that writes.
@@ -30,6 +31,7 @@ pub(crate) mod first;
 pub(crate) mod flush;
 #[cfg(not(dlm_model))]
 mod fork;
+pub(crate) mod host;
 mod lazy_signal;
 #[cfg(not(dlm_model))]
 mod open;
@@ -70,12 +72,16 @@ use crate::sync::{Mutex, MutexGuard, lock, now};
 use crate::trace::Clock;
 
 pub use self::call::{Begun, Prepare, Prepared};
+pub use self::delivery::{Control, Duty, THREAD_NAME};
 pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
 #[cfg(not(dlm_model))]
 pub use self::fork::Frozen;
+pub use self::host::{Host, Quiet};
 pub(crate) use self::plain::Rest;
-pub use self::wait::OthersEnd;
+#[cfg(not(dlm_model))]
+pub use self::signal::{Ready, poll_millis};
+pub use self::wait::{OthersEnd, Unfinished};
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
 

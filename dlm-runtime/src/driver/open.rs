@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
+use super::delivery::Control;
 use super::device::CloseReason;
 use super::face::Face;
 use super::{Driver, DriverOptions};
@@ -104,11 +105,11 @@ impl<F: Face> Driver<F> {
     }
 
     /// Stops the delivery thread after the callback that it runs, and waits for that, at most for
-    /// `timeout`, unless this is that thread.
-    pub fn stop_delivery(&self, timeout: Duration) {
-        if let Some(control) = self.delivery.take() {
-            let _ = control.stop(timeout);
-        }
+    /// `timeout`, unless this is that thread. Returns it, if there is one.
+    pub fn stop_delivery(&self, timeout: Duration) -> Option<Arc<Control>> {
+        let control = self.delivery.take()?;
+        let _ = control.stop(timeout);
+        Some(control)
     }
 
     /// Takes the lockspace from its users. `false`: a call of another thread has not returned from
@@ -126,6 +127,14 @@ impl<F: Face> Driver<F> {
     /// [`ErrorKind::Device`]: EPERM, EBUSY (locks are left, the reference is kept), ENOENT.
     pub fn give_back(&self, flags: RemoveFlags) -> Result<(), ErrorKind> {
         control::remove(&self.manager, self.minor, flags, Duration::MAX)
+    }
+}
+
+impl<F: Face> Driver<F> {
+    /// Whether this node has a lockspace of this name.
+    #[must_use]
+    pub fn is_on_node(&self) -> bool {
+        self.manager.find(&self.name).is_ok()
     }
 }
 

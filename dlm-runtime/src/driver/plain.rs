@@ -13,6 +13,7 @@ use dlm_sys::Accepted;
 use super::call::Begun;
 use super::face::{Face, Notify};
 use super::read::{Read, Role, Routed, completion, other, read_gate, usual_bytes};
+use super::wait::Unfinished;
 use super::{Driver, Gate};
 use crate::error::ErrorKind;
 use crate::event::Completion;
@@ -32,19 +33,19 @@ pub(crate) enum Rest<F: Face> {
 }
 
 impl<F: Face> Driver<F> {
-    /// As [`Driver::call_wait`] for the unlock of the lock that `find` finds, if that is plain: `begun` is
+    /// As [`Driver::call_first`] for the unlock of the lock that `find` finds, if that is plain: `begun` is
     /// told that it was begun. `None`: nothing has happened.
     #[inline]
-    pub fn unlock_wait_plain(
+    pub fn unlock_first_plain(
         &self,
         find: impl FnOnce(&super::State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
-    ) -> Option<Result<Completion, ErrorKind>> {
+    ) -> Option<Result<Result<Completion, Unfinished<F>>, ErrorKind>> {
         Some(match self.unlock_plain(find, begun)? {
-            Ok(status) => Ok(plain_completion(status, None)),
+            Ok(status) => Ok(Ok(plain_completion(status, None))),
             Err(rest) => match *rest {
                 Rest::Refused(kind) => Err(kind),
-                Rest::Read(begun, first) => self.finish_with(begun, first, None),
+                Rest::Read(begun, first) => Ok(Self::first_look(begun, false, first)),
             },
         })
     }

@@ -176,11 +176,11 @@ impl<F: Face> Driver<F> {
         self.read_rest(state, gate, len, &buffer, role, None)
     }
 
-    /// The same, for who runs callbacks: one that is due by the plain end of an operation is run at once,
-    /// and nothing returned. `expected`: what [`Core::expected`](dlm_core::Core::expected) said behind
-    /// that result, otherwise as much as can be.
+    /// The same, for who runs callbacks at once. `expected`: what
+    /// [`Core::expected`](dlm_core::Core::expected) said behind a plain result, otherwise as much as can
+    /// be.
     #[inline(always)]
-    pub(crate) fn read_and_run(&self, expected: &mut usize) -> Result<Option<Read<F>>, ErrorKind> {
+    pub(crate) fn read_to_run(&self, expected: &mut usize) -> Result<Read<F>, ErrorKind> {
         *expected = usize::MAX;
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
@@ -194,7 +194,7 @@ impl<F: Face> Driver<F> {
                 if !matches!(user, Some(Notify::Callback(_))) {
                     let end = Usual { token, kind, ended, id, user, face, ..end };
                     let routed = route_end(end, Role::Other, delivered);
-                    return Ok(Some(self.routed(&mut state, routed)));
+                    return Ok(self.routed(&mut state, routed));
                 }
                 *delivered -= 1;
                 let callback = user.take().and_then(Notify::into_callback);
@@ -207,15 +207,14 @@ impl<F: Face> Driver<F> {
                 *expected = core.expected();
                 drop(state);
                 drop(gate);
-                match due {
-                    Some(due) if is_unlock => F::run_gone(self, due),
-                    Some(due) => F::run_at_once(self, token, due),
-                    None => {}
-                }
-                return Ok(None);
+                return Ok(match due {
+                    Some(due) if is_unlock => Read::Due(Due::Gone(due)),
+                    Some(due) => Read::Due(Due::Now(token, due)),
+                    None => Read::Handled,
+                });
             }
         }
-        self.read_rest(state, gate, len, &buffer, Role::Other, None).map(Some)
+        self.read_rest(state, gate, len, &buffer, Role::Other, None)
     }
 
     /// As [`Driver::read`], for the thread that waits for the operation of a submission which the

@@ -20,6 +20,9 @@ pub(crate) type Source<'a> = BorrowedFd<'a>;
 /// The most sources that one thread waits for.
 const MOST: usize = 8;
 
+/// Which of them are readable.
+pub type Ready = [bool; MOST];
+
 /// Readable from when it is set until it is cleared.
 #[derive(Debug)]
 pub(crate) struct Signal(EventFd);
@@ -102,22 +105,29 @@ impl AsFd for PollSet {
     }
 }
 
+fn poll_timeout(deadline: Option<Instant>) -> PollTimeout {
+    // Rounded up, so as not to spin through the last millisecond.
+    deadline.map_or(PollTimeout::NONE, |deadline| {
+        let left = time_left(deadline).saturating_add(Duration::from_millis(1));
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    })
+}
+
+/// The time for a `poll` that ends at the deadline.
+#[must_use]
+pub fn poll_millis(deadline: Option<Instant>) -> i32 {
+    poll_timeout(deadline).into()
+}
+
 /// Sleeps until one of the sources is readable, or a signal comes, or the deadline passes. Tells
 /// which are readable.
-pub(crate) fn wait_any(
-    sources: &[Source<'_>],
-    deadline: Option<Instant>,
-) -> nix::Result<[bool; MOST]> {
+pub(crate) fn wait_any(sources: &[Source<'_>], deadline: Option<Instant>) -> nix::Result<Ready> {
     let mut ready = [false; MOST];
     let Some(&first) = sources.first() else { return Ok(ready) };
     let mut fds: [_; MOST] = std::array::from_fn(|at| {
         PollFd::new(sources.get(at).copied().unwrap_or(first), PollFlags::POLLIN)
     });
-    // Rounded up, so as not to spin through the last millisecond.
-    let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
-        let left = time_left(deadline).saturating_add(Duration::from_millis(1));
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-    });
+    let timeout = poll_timeout(deadline);
     let fds = fds.get_mut(..sources.len()).unwrap_or_default();
     match poll(fds, timeout) {
         Ok(_) => {

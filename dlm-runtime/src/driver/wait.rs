@@ -9,9 +9,11 @@ use dlm_sys::Errno;
 
 use super::call::Begun;
 use super::device::Device;
+use super::effects::Effects;
 use super::face::{Due, Face, Notify};
+use super::host::{Host, Quiet, at_once};
 use super::read::{Observer, Read, Role};
-use super::signal::{AsFd, Source, wait_any};
+use super::signal::{AsFd, Source};
 use super::wait_queue::QueuePlace;
 use super::{Driver, Waiter};
 use crate::error::ErrorKind;
@@ -59,6 +61,48 @@ pub(crate) trait Goal<F: Face> {
 
     /// What it gets when the thread has read the end of its operation itself.
     fn read(&self, completion: Completion) -> Option<Self::Got>;
+}
+
+/// An operation that the thread has begun and that it is to wait for: [`Driver::see_through`] must
+/// follow.
+#[must_use]
+pub struct Unfinished<F: Face> {
+    begun: Begun,
+    /// It asks for a lock, which nobody else knows of.
+    is_request: bool,
+    /// What the thread has read first.
+    first: Option<Box<Result<Read<F>, ErrorKind>>>,
+}
+
+/// The end of an operation, or else what is to be seen through.
+pub(crate) type First<F> = Result<Completion, Unfinished<F>>;
+
+impl<F: Face> Unfinished<F> {
+    #[cold]
+    #[inline(never)]
+    fn after(begun: Begun, is_request: bool, first: Result<Read<F>, ErrorKind>) -> Self {
+        Self { begun, is_request, first: Some(Box::new(first)) }
+    }
+
+    /// An operation that somebody else writes.
+    pub(crate) const fn queued(begun: Begun) -> Self {
+        Self { begun, is_request: false, first: None }
+    }
+}
+
+/// An operation that somebody waits for. He who stops before its end gives it up.
+struct Wanted<'a, F: Face> {
+    driver: &'a Driver<F>,
+    begun: Begun,
+    is_request: bool,
+}
+
+impl<F: Face> Drop for Wanted<'_, F> {
+    fn drop(&mut self) {
+        if self.driver.check_fork().is_ok() {
+            self.driver.take_back_wait(self.begun, self.is_request);
+        }
+    }
 }
 
 /// The end of an operation that the thread has begun.
@@ -221,72 +265,111 @@ impl<F: Face> Driver<F> {
         Some(end.map_err(|failure| self.failed(failure)))
     }
 
-    /// Waits for an operation that the kernel has just accepted. When the deadline has passed it is
-    /// cancelled, and an operation that was granted all the same is granted.
-    pub(crate) fn finish(
-        &self,
-        ticket: &Ticket,
-        id: Option<LockId>,
-        deadline: Option<Instant>,
-    ) -> Result<Completion, ErrorKind> {
+    /// Looks for the end of an operation that the kernel has just accepted.
+    pub(crate) fn finish(&self, ticket: &Ticket, id: Option<LockId>, is_request: bool) -> First<F> {
         let begun = Begun { token: ticket.token, serial: ticket.serial };
-        self.finish_with(begun, self.read_own(ticket, id), deadline)
+        Self::first_look(begun, is_request, self.read_own(ticket, id))
     }
 
-    /// The same, after a first look at what there is to read.
+    /// The same, of what there was to read first.
+    pub(crate) fn first_look(
+        begun: Begun,
+        is_request: bool,
+        first: Result<Read<F>, ErrorKind>,
+    ) -> First<F> {
+        match first {
+            // What is left of it is dropped when nothing is locked.
+            Ok(Read::Mine(completion, _left)) => Ok(completion),
+            first => Err(Unfinished::after(begun, is_request, first)),
+        }
+    }
+
+    /// Waits for the end of an operation after a first look at what there is to read.
     pub(crate) fn finish_with(
         &self,
         begun: Begun,
         first: Result<Read<F>, ErrorKind>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
-        let mut has_looked = false;
-        match first {
-            // What is left of it is dropped when nothing is locked.
-            Ok(Read::Mine(completion, _left)) => return Ok(completion),
-            Ok(Read::Effects(effects)) => {
-                self.apply_in_wait(*effects, self.runs_callbacks_in_waits());
-            }
-            Ok(Read::Due(due)) => self.run_or_leave(due, self.runs_callbacks_in_waits()),
-            Ok(Read::Empty) => has_looked = true,
-            Ok(Read::Handled) => {}
-            Err(kind) => {
-                // Somebody else may have read it.
-                let end = self.take_end(begun);
-                self.abandon(begun);
-                let why = || self.slot.get().err().map_or(kind, ErrorKind::from);
-                return end.unwrap_or_else(|| Err(why()));
-            }
-        }
-        self.finish_after(begun, has_looked, deadline)
+        self.wait_out(Self::first_look(begun, false, first), deadline)
     }
 
-    /// As [`Driver::finish`], for an operation that somebody else writes.
-    pub(crate) fn finish_queued(
+    /// The end of an operation, for which a thread waits that runs no callbacks meanwhile; as
+    /// [`Driver::see_through`].
+    #[inline]
+    pub(crate) fn wait_out(
         &self,
-        begun: Begun,
+        first: First<F>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
-        self.finish_after(begun, false, deadline)
+        first.or_else(|unfinished| self.wait_out_slowly(unfinished, deadline))
     }
 
-    /// The same. `has_looked`: there was nothing to read since the operation was written.
-    fn finish_after(
+    #[inline(never)]
+    fn wait_out_slowly(
         &self,
-        begun: Begun,
-        has_looked: bool,
+        unfinished: Unfinished<F>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
-        self.check_fork()?;
-        let end = self.await_end(begun, has_looked, deadline);
+        at_once(self.see_through(&Quiet, unfinished, deadline))
+    }
+
+    /// Waits for an operation that has begun. When the deadline has passed it is cancelled, and an
+    /// operation that was granted all the same is granted. If the future is dropped before, the
+    /// operation is given up: a request or conversion is taken back, and nobody is told.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being awaited.
+    pub async fn see_through(
+        &self,
+        host: &impl Host<F>,
+        unfinished: Unfinished<F>,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
+        let Unfinished { begun, is_request, first } = unfinished;
+        let wanted = Wanted { driver: self, begun, is_request };
+        let end = self.await_begun(host, begun, first.map(|first| *first), deadline).await;
+        std::mem::forget(wanted);
         if end.is_err() && self.check_fork().is_ok() {
             self.abandon(begun);
         }
         end
     }
 
-    fn await_end(
+    async fn await_begun(
         &self,
+        host: &impl Host<F>,
+        begun: Begun,
+        first: Option<Result<Read<F>, ErrorKind>>,
+        deadline: Option<Instant>,
+    ) -> Result<Completion, ErrorKind> {
+        let mut has_looked = false;
+        match first {
+            Some(Ok(Read::Mine(completion, _left))) => return Ok(completion),
+            Some(Ok(Read::Effects(effects))) => {
+                self.apply_in_wait(host, *effects, self.runs_callbacks_in_waits()).await;
+            }
+            Some(Ok(Read::Due(due))) => {
+                self.run_or_leave(host, due, self.runs_callbacks_in_waits()).await;
+            }
+            Some(Ok(Read::Empty)) => has_looked = true,
+            None | Some(Ok(Read::Handled)) => {}
+            Some(Err(kind)) => {
+                // Somebody else may have read it.
+                let end = self.take_end(begun);
+                let why = || self.slot.get().err().map_or(kind, ErrorKind::from);
+                return end.unwrap_or_else(|| Err(why()));
+            }
+        }
+        self.check_fork()?;
+        self.await_end(host, begun, has_looked, deadline).await
+    }
+
+    /// `has_looked`: there was nothing to read since the operation was written.
+    async fn await_end(
+        &self,
+        host: &impl Host<F>,
         begun: Begun,
         has_looked: bool,
         deadline: Option<Instant>,
@@ -294,16 +377,16 @@ impl<F: Face> Driver<F> {
         let goal = OwnEnd(begun);
         let is_unlock = self.is_unlock(begun);
         if deadline.is_none() && is_unlock {
-            return self.await_unlock(begun);
+            return self.await_unlock(host, begun).await;
         }
-        if let Some(end) = self.wait_on(&goal, has_looked, deadline)? {
+        if let Some(end) = self.wait_on(host, &goal, has_looked, deadline).await? {
             return Ok(end);
         }
         if is_unlock {
             return Err(ErrorKind::TimedOut("the unlock has not ended, and goes on by itself"));
         }
         self.cancel_overdue(begun);
-        match self.wait_for(&goal, now().checked_add(CANCEL_GRACE))? {
+        match self.wait_on(host, &goal, false, now().checked_add(CANCEL_GRACE)).await? {
             Some(end) if end.status == LockStatus::TimedOut => {
                 Err(ErrorKind::TimedOut("it was not granted in time"))
             }
@@ -321,10 +404,14 @@ impl<F: Face> Driver<F> {
     }
 
     /// Waits for an unlock as long as it takes, but not for a result that is lost.
-    fn await_unlock(&self, begun: Begun) -> Result<Completion, ErrorKind> {
+    async fn await_unlock(
+        &self,
+        host: &impl Host<F>,
+        begun: Begun,
+    ) -> Result<Completion, ErrorKind> {
         loop {
             let limit = now().checked_add(UNLOCK_PATIENCE);
-            if let Some(end) = self.wait_for(&OwnEnd(begun), limit)? {
+            if let Some(end) = self.wait_on(host, &OwnEnd(begun), false, limit).await? {
                 return Ok(end);
             }
             // A lockspace that is stopped for a recovery completes nothing.
@@ -347,6 +434,32 @@ impl<F: Face> Driver<F> {
             state.core.want_cancel(token, serial, CancelKind::Plain);
         }
         self.settle_later(token);
+    }
+
+    /// The thread that waited for this operation is gone. A request is taken back, also if it was
+    /// granted without being told of that: nobody knows of the lock. So is a conversion that waits.
+    fn take_back_wait(&self, begun: Begun, is_request: bool) {
+        let Begun { token, serial } = begun;
+        let is_unknown = is_request && {
+            let mut state = self.state();
+            let end = state.take_end(token, serial, 0);
+            let end = end.or_else(|| {
+                let (ended, _) = state.core.take_outcome(token, serial)?.ok()?;
+                Some(state.completion(token, &ended))
+            });
+            end.is_some_and(|end| end.mode.is_some())
+        };
+        if is_unknown {
+            self.release(token);
+        } else {
+            if !self.is_unlock(begun) {
+                self.state().core.want_cancel(token, serial, CancelKind::Plain);
+                self.follow_up(token);
+            }
+            self.abandon(begun);
+        }
+        // It may have ended by this. An error is the next call's.
+        let _ = self.read_all();
     }
 
     /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
@@ -402,16 +515,31 @@ impl<F: Face> Driver<F> {
     /// # Errors
     ///
     /// The end of the lockspace, or of the lock.
+    pub async fn await_others_on(
+        &self,
+        host: &impl Host<F>,
+        observed: OthersEnd,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Completion>, ErrorKind> {
+        let watching = Watching(self, observed);
+        let end = self.wait_on(host, &observed, false, deadline).await;
+        if matches!(end, Ok(Some(_))) {
+            std::mem::forget(watching);
+        }
+        end
+    }
+
+    /// As [`Driver::await_others_on`], for a thread that runs no callbacks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The same.
     pub fn await_others(
         &self,
         observed: OthersEnd,
         deadline: Option<Instant>,
     ) -> Result<Option<Completion>, ErrorKind> {
-        let end = self.wait_for(&observed, deadline);
-        if !matches!(end, Ok(Some(_))) && self.check_fork().is_ok() {
-            self.state().look_away(observed);
-        }
-        end
+        at_once(self.await_others_on(&Quiet, observed, deadline))
     }
 
     /// Waits until a goal is reached, or until the deadline: `None`. The thread reads the device.
@@ -420,14 +548,15 @@ impl<F: Face> Driver<F> {
         goal: &G,
         deadline: Option<Instant>,
     ) -> Result<Option<G::Got>, ErrorKind> {
-        self.wait_on(goal, false, deadline)
+        at_once(self.wait_on(&Quiet, goal, false, deadline))
     }
 
     /// The same. `has_looked`: there was nothing to read since what is waited for was written. What comes
     /// after that is shown by the device to whoever sleeps there, so nothing is missed without another
     /// look.
-    fn wait_on<G: Goal<F>>(
+    async fn wait_on<G: Goal<F>>(
         &self,
+        host: &impl Host<F>,
         goal: &G,
         mut has_looked: bool,
         deadline: Option<Instant>,
@@ -453,14 +582,14 @@ impl<F: Face> Driver<F> {
                     if let Some(place) = &mut place {
                         place.leave();
                     }
-                    self.run_or_leave(due, runs_callbacks);
+                    self.run_or_leave(host, due, runs_callbacks).await;
                     continue;
                 }
                 Ok(Read::Effects(effects)) => {
                     if let Some(place) = place.as_mut().filter(|_| effects.runs_foreign_code()) {
                         place.leave();
                     }
-                    self.apply_in_wait(*effects, runs_callbacks);
+                    self.apply_in_wait(host, *effects, runs_callbacks).await;
                     continue;
                 }
                 Ok(Read::Empty) => {}
@@ -478,7 +607,7 @@ impl<F: Face> Driver<F> {
                     if let Some(place) = &mut place {
                         place.leave();
                     }
-                    self.run(due);
+                    host.run(self, due).await;
                     continue;
                 }
             }
@@ -499,7 +628,11 @@ impl<F: Face> Driver<F> {
                 return Ok(Some(got));
             }
             self.slot.get()?;
-            if leads { self.sleep_at_device(place, deadline)? } else { place.sleep(deadline) }
+            if leads {
+                self.sleep_at_device(host, place, deadline).await?;
+            } else {
+                host.sleep_until_woken(&place.waiter, deadline).await;
+            }
         }
     }
 
@@ -508,19 +641,20 @@ impl<F: Face> Driver<F> {
         F::RUNS_IN_WAITS && !self.delivery.is_elsewhere()
     }
 
-    fn run_or_leave(&self, due: Due<F>, runs_callbacks: bool) {
-        if runs_callbacks { self.run(due) } else { self.leave_due(due) }
+    async fn run_or_leave(&self, host: &impl Host<F>, due: Due<F>, runs_callbacks: bool) {
+        if runs_callbacks { host.run(self, due).await } else { self.leave_due(due) }
     }
 
-    fn apply_in_wait(&self, effects: super::effects::Effects<F>, runs_callbacks: bool) {
+    async fn apply_in_wait(&self, host: &impl Host<F>, effects: Effects<F>, runs_callbacks: bool) {
         if let Some(due) = self.apply(effects, runs_callbacks) {
-            self.run(due);
+            host.run(self, due).await;
         }
     }
 
     /// The leader sleeps until there is something to read, somebody wakes it, or time is up.
-    fn sleep_at_device(
+    async fn sleep_at_device(
         &self,
+        host: &impl Host<F>,
         place: &QueuePlace<'_>,
         deadline: Option<Instant>,
     ) -> Result<(), ErrorKind> {
@@ -534,7 +668,7 @@ impl<F: Face> Driver<F> {
             until = earliest(until, now().checked_add(SLICE));
         }
         let source = wake_leader.map(AsFd::as_fd);
-        let slept = self.sleep(&device, true, source.as_slice(), until);
+        let slept = self.sleep(host, &device, true, source.as_slice(), until).await;
         place.end_sleep();
         if let (true, Some(wake_leader)) = (slept?, wake_leader) {
             // It may have been set for a leader that was gone already.
@@ -545,8 +679,9 @@ impl<F: Face> Driver<F> {
 
     /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results
     /// of the device, if they are wanted, and others. Tells whether the first of the others is.
-    pub(crate) fn sleep(
+    pub(crate) async fn sleep(
         &self,
+        host: &impl Host<F>,
         device: &Device,
         wants_results: bool,
         others: &[Source<'_>],
@@ -574,12 +709,24 @@ impl<F: Face> Driver<F> {
             }
         }
         let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
-        let ready = wait_any(&sources, until)?;
+        let ready = host.sleep(&sources, until).await?;
         let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
         if watch == sources.len() || is_ready(watch) {
             self.check_removed()?;
         }
         Ok(!others.is_empty() && is_ready(first))
+    }
+}
+
+/// An operation that is watched until this is dropped.
+struct Watching<'a, F: Face>(&'a Driver<F>, OthersEnd);
+
+impl<F: Face> Drop for Watching<'_, F> {
+    fn drop(&mut self) {
+        let Self(driver, observed) = self;
+        if driver.check_fork().is_ok() {
+            driver.state().look_away(*observed);
+        }
     }
 }
 

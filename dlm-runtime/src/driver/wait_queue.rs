@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use super::lazy_signal::LazySignal;
@@ -19,12 +20,14 @@ pub struct Waiter {
     changed: Condvar,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum Rest {
     #[default]
     Awake,
     Asleep,
     AtDevice,
+    /// Where this wakes it.
+    Elsewhere(Waker),
     Woken,
 }
 
@@ -50,9 +53,9 @@ impl Waiter {
     }
 
     /// Sleeps until woken since the last sleep, or until the deadline.
-    fn sleep(&self, deadline: Option<Instant>) {
+    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
         let mut rest = lock(&self.rest);
-        while *rest != Rest::Woken {
+        while !matches!(*rest, Rest::Woken) {
             *rest = Rest::Asleep;
             if deadline.is_some_and(|at| time_left(at).is_zero()) {
                 break;
@@ -60,6 +63,23 @@ impl Waiter {
             rest = wait_until(&self.changed, rest, deadline);
         }
         *rest = Rest::Awake;
+    }
+
+    /// The thread is about to sleep where `waker` wakes it. `false`: it was woken since its last sleep.
+    pub fn begin_sleep(&self, waker: Waker) -> bool {
+        self.begin_sleep_in(Rest::Elsewhere(waker))
+    }
+
+    fn begin_sleep_in(&self, place: Rest) -> bool {
+        let mut rest = lock(&self.rest);
+        let is_woken = matches!(*rest, Rest::Woken);
+        *rest = if is_woken { Rest::Awake } else { place };
+        !is_woken
+    }
+
+    /// The thread is awake again.
+    pub fn end_sleep(&self) {
+        *lock(&self.rest) = Rest::Awake;
     }
 }
 
@@ -106,6 +126,7 @@ impl WaitQueue {
                 waiter.changed.notify_one();
             }
             Rest::AtDevice => self.wake_leader.set(),
+            Rest::Elsewhere(waker) => waker.wake(),
             Rest::Awake | Rest::Woken => {}
         }
     }
@@ -186,22 +207,14 @@ impl<'a> QueuePlace<'a> {
         }
     }
 
-    /// Sleeps among the followers.
-    pub(crate) fn sleep(&self, deadline: Option<Instant>) {
-        self.waiter.sleep(deadline);
-    }
-
     /// The leader is about to sleep at the device. `false`: it was woken before.
     pub(crate) fn begin_sleep(&self) -> bool {
-        let mut rest = lock(&self.waiter.rest);
-        let is_woken = *rest == Rest::Woken;
-        *rest = if is_woken { Rest::Awake } else { Rest::AtDevice };
-        !is_woken
+        self.waiter.begin_sleep_in(Rest::AtDevice)
     }
 
     /// The leader is awake again.
     pub(crate) fn end_sleep(&self) {
-        *lock(&self.waiter.rest) = Rest::Awake;
+        self.waiter.end_sleep();
     }
 }
 

@@ -9,9 +9,13 @@ use crate::sync::lock;
 /// As many as the real one.
 const MOST: usize = 8;
 
+/// Which of them are readable.
+pub(crate) type Ready = [bool; MOST];
+
 /// Something to wait for.
+#[allow(unreachable_pub, reason = "as the real one")]
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub struct Source<'a> {
     index: usize,
     owner: PhantomData<&'a ()>,
 }
@@ -117,10 +121,7 @@ macro_rules! as_fd {
 as_fd!(Signal, Timer, PollSet);
 
 /// Sleeps until one of the sources is readable, or the deadline passes.
-pub(crate) fn wait_any(
-    sources: &[Source<'_>],
-    deadline: Option<Instant>,
-) -> nix::Result<[bool; MOST]> {
+pub(crate) fn wait_any(sources: &[Source<'_>], deadline: Option<Instant>) -> nix::Result<Ready> {
     let world = World::current();
     let mut state = lock(&world.state);
     let end = deadline.map(|at| at.saturating_duration_since(epoch()));
