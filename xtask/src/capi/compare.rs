@@ -35,6 +35,9 @@ pub(super) fn differences(ours: &Path, debian: &Debian) -> Result<Vec<String>> {
         if our != their || our != file {
             wrong.push(format!("{file}: soname {our:?}, Debian's {their:?}"));
         }
+        if !dynamic(&ours)?.contains("NODELETE") {
+            wrong.push(format!("{file}: can be unloaded, with threads in it"));
+        }
         let real = std::fs::canonicalize(&ours)?;
         if real.file_name().is_none_or(|real| real.to_string_lossy() != format!("{file}.0")) {
             wrong.push(format!("{file} leads to {}", real.display()));
@@ -71,8 +74,13 @@ fn symbols(library: &Path) -> Result<Vec<(String, String)>> {
     Ok(symbols)
 }
 
+/// The dynamic section.
+fn dynamic(library: &Path) -> Result<String> {
+    output(Command::new("readelf").args(["-d", "-W"]).arg(library))
+}
+
 fn soname(library: &Path) -> Result<String> {
-    let shown = output(Command::new("readelf").args(["-d", "-W"]).arg(library))?;
+    let shown = dynamic(library)?;
     let line = shown.lines().find(|line| line.contains("(SONAME)"));
     let name = line.and_then(|line| line.split_once('[')?.1.split_once(']'));
     Ok(name.context("no soname")?.0.to_owned())

@@ -101,7 +101,12 @@ fn shared(
     linker.args(["-shared", "-static-libgcc", "-o"]).arg(folder.join(&file));
     linker.arg(format!("-Wl,--version-script={}", script.display()));
     linker.arg(format!("-Wl,-soname,{soname}"));
-    linker.args(["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,relro,-z,now", "-Wl,--strip-debug"]);
+    linker.args([
+        "-Wl,--gc-sections",
+        "-Wl,-z,defs",
+        "-Wl,-z,relro,-z,now,-z,nodelete",
+        "-Wl,--strip-debug",
+    ]);
     linker.args(exports.iter().map(|export| format!("-Wl,-u,{export}")));
     output(linker.arg(archive).args(SYSTEM))?;
     symlink(&file, folder.join(soname))?;

@@ -38,6 +38,8 @@ pub(super) struct Program {
     library: &'static str,
     /// LIBRARY-SOURCE.
     name: String,
+    /// How it comes to the library, if it is not linked with it.
+    not_linked: Option<String>,
     /// Why it runs on kernels only.
     not_on_engine: Option<String>,
     /// Why it runs on the engine only.
@@ -104,6 +106,7 @@ fn all(filter: Option<&str>) -> Result<Vec<Program>> {
                         source: source.clone(),
                         library,
                         name,
+                        not_linked: said("Not linked with it"),
                         not_on_engine: said("Not on dlm-engine"),
                         only_on_engine: said("Only on dlm-engine"),
                         not_under_valgrind: said("Not under valgrind"),
@@ -136,7 +139,10 @@ fn compile_one(program: &Program, debian: &Debian, folder: &Path) -> Result<()> 
     }
     compiler.arg("-I").arg(workspace_root().join("tests/c")).arg("-I").arg(&debian.headers);
     compiler.arg("-o").arg(folder.join(&program.name)).arg(&program.source);
-    compiler.arg("-L").arg(&debian.libraries).arg(program.library.replacen("lib", "-l", 1));
+    if program.not_linked.is_none() {
+        compiler.arg("-L").arg(&debian.libraries);
+        compiler.arg(program.library.replacen("lib", "-l", 1));
+    }
     output(compiler.args(["-pthread", "-ldl"])).map(|_| ())
 }
 
