@@ -10,6 +10,7 @@ mod hazards_lockspace;
 mod no_descriptors;
 mod no_threads;
 mod removal;
+mod signals;
 mod stress;
 mod syscalls;
 mod udev_permissions;

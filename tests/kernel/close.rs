@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::sync::mpsc::channel;
+use std::os::fd::AsFd;
 use std::thread;
 
-use dlm_proto::{Abi, Cookies, LockFlags, LockRequest, LockStatus, MAX_RESULT_LEN, Mode, Request};
+use dlm_proto::{Abi, LockFlags, LockRequest, LockStatus, MAX_RESULT_LEN, Mode, Request};
 use dlm_tests::process::{self, Role};
-use dlm_tests::{Lockspace, Outcome, PATIENCE, Task, cookies, encode};
+use dlm_tests::{Lockspace, Outcome, PATIENCE, cookies, encode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 const NONE: LockFlags = LockFlags::empty();
@@ -113,51 +112,4 @@ fn a_second_process_takes_the_results_of_the_first() {
     child.kill();
     child.await_end();
     session.unlocked(lock, 1);
-}
-
-extern "C" fn ignore(_: libc::c_int) {}
-
-/// Shows #reader-keeps-the-device-open.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_thread_in_read_keeps_the_locks_of_a_closed_device() {
-    use nix::sys::pthread::{pthread_kill, pthread_self};
-    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-    let action = SigAction::new(SigHandler::Handler(ignore), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler does nothing, and no other test of this program uses the signal.
-    unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
-
-    let space = Lockspace::new("close");
-    let waiter = space.open();
-    let mut device = File::options().read(true).write(true).open(space.path()).unwrap();
-    // Without notices, which would wake the reader.
-    let words = Cookies { blocking_addr: 0, ..cookies(1) };
-    let request = Request::Lock(LockRequest::new(b"r", Mode::Ex, words));
-    assert!(device.write(&encode(&request)).unwrap() > 0);
-    let mut buffer = [0; MAX_RESULT_LEN];
-    assert_eq!(nix::unistd::read(&device, &mut buffer), Ok(72));
-
-    let number = device.into_raw_fd();
-    let (started, reader) = channel();
-    let thread = thread::spawn(move || {
-        started.send((Task::current(), pthread_self())).unwrap();
-        let mut buffer = [0; MAX_RESULT_LEN];
-        // SAFETY: the buffer is this thread's, as long as told. The number is that of an open
-        // device when the call begins; the test closes it only when the call has begun.
-        let read = unsafe { libc::read(number, buffer.as_mut_ptr().cast(), buffer.len()) };
-        (read, std::io::Error::last_os_error().raw_os_error())
-    });
-    let (task, pthread) = reader.recv_timeout(PATIENCE).unwrap();
-    task.await_read();
-    waiter.waiting("r", Mode::Ex, NONE, 2);
-    {
-        let _none = process::Forks::none();
-        // SAFETY: the number came from `into_raw_fd`, so it is owned by nobody else.
-        drop(unsafe { OwnedFd::from_raw_fd(number) });
-    }
-    waiter.none();
-    assert!(task.sleeps_in_read());
-    pthread_kill(pthread, Signal::SIGUSR1).unwrap();
-    assert_eq!(thread.join().unwrap(), (-1, Some(libc::EINTR)));
-    waiter.next().completes(2, LockStatus::Granted);
 }

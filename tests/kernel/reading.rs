@@ -1,19 +1,10 @@
-//! Reading results: sizes, bad buffers, blocking, signals.
+//! Reading results: bad buffers, and byte by byte.
 
-use std::ffi::{c_int, c_void};
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::ffi::c_void;
 use std::os::fd::AsRawFd;
-use std::os::unix::thread::JoinHandleExt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::{self, JoinHandle};
 
-use dlm_proto::{Abi, LockFlags, LockRequest, LockStatus, Mode, Request};
-use dlm_tests::{Lockspace, Outcome, PATIENCE, Session, Task, block, cookies, encode, eventually};
-use nix::sys::pthread::pthread_kill;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use dlm_proto::{LockFlags, LockRequest, LockStatus, Mode, Request};
+use dlm_tests::{Lockspace, Session, block, cookies};
 
 const NONE: LockFlags = LockFlags::empty();
 
@@ -46,92 +37,6 @@ fn a_result_that_cannot_be_stored_is_lost() {
     assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EFAULT));
     session.next().completes(2, LockStatus::Granted);
     session.none();
-}
-
-/// The device, open so that reading waits.
-fn blocking(space: &Lockspace) -> Arc<File> {
-    Arc::new(File::options().read(true).write(true).open(space.path()).unwrap())
-}
-
-struct Reader {
-    thread: JoinHandle<()>,
-    task: Task,
-}
-
-/// A thread that reads so many times, and what each read returned.
-fn read_in_a_thread(
-    device: &Arc<File>,
-    times: usize,
-) -> (Reader, Receiver<Result<Outcome, ErrorKind>>) {
-    let (sender, answers) = channel();
-    let (started, task) = channel();
-    let device = Arc::clone(device);
-    let thread = thread::spawn(move || {
-        started.send(Task::current()).unwrap();
-        for _ in 0..times {
-            let mut buffer = [0; 104];
-            let answer = (&*device).read(&mut buffer).map_err(|error| error.kind());
-            let outcome = answer.map(|read| Outcome::decode(Abi::V6_64, &buffer[..read]));
-            sender.send(outcome).unwrap();
-        }
-    });
-    (Reader { thread, task: task.recv_timeout(PATIENCE).unwrap() }, answers)
-}
-
-fn lock(mut device: &File, name: &str, n: u8) {
-    let request = Request::Lock(LockRequest::new(name.as_bytes(), Mode::Ex, cookies(n)));
-    assert!(device.write(&encode(&request)).unwrap() > 0);
-}
-
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_blocking_read_waits_for_the_next_result() {
-    let space = Lockspace::new("wait");
-    let device = blocking(&space);
-    let (reader, answers) = read_in_a_thread(&device, 1);
-    reader.task.await_read();
-    lock(&device, "r", 1);
-    answers.recv_timeout(PATIENCE).unwrap().unwrap().completes(1, LockStatus::Granted);
-    reader.thread.join().unwrap();
-}
-
-static SIGNALS: AtomicU32 = AtomicU32::new(0);
-
-extern "C" fn count_signal(_: c_int) {
-    SIGNALS.fetch_add(1, SeqCst);
-}
-
-fn on(signal: Signal, flags: SaFlags) {
-    let action = SigAction::new(SigHandler::Handler(count_signal), flags, SigSet::empty());
-    // SAFETY: the handler does nothing but add to an atomic number, which is allowed in one, and no
-    // other test of this program uses the signal.
-    unsafe { sigaction(signal, &action) }.unwrap();
-}
-
-/// Shows #signals-and-read.
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn a_signal_ends_a_blocking_read_unless_system_calls_are_restarted() {
-    on(Signal::SIGUSR1, SaFlags::empty());
-    on(Signal::SIGUSR2, SaFlags::SA_RESTART);
-    let space = Lockspace::new("reading");
-    let device = blocking(&space);
-    let (reader, answers) = read_in_a_thread(&device, 2);
-    let signal = |signal| {
-        let before = SIGNALS.load(SeqCst);
-        reader.task.await_read();
-        pthread_kill(reader.thread.as_pthread_t(), signal).unwrap();
-        eventually("the signal is handled", || SIGNALS.load(SeqCst) > before);
-    };
-    signal(Signal::SIGUSR1);
-    let answer = answers.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(answer, Err(ErrorKind::Interrupted));
-    signal(Signal::SIGUSR2);
-    reader.task.await_read();
-    assert!(answers.try_recv().is_err(), "the restarted read has returned");
-    lock(&device, "r", 1);
-    answers.recv_timeout(PATIENCE).unwrap().unwrap().completes(1, LockStatus::Granted);
-    reader.thread.join().unwrap();
 }
 
 #[test]

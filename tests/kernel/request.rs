@@ -1,9 +1,7 @@
-//! New lock requests, as no scenario can say it: byte by byte, and each mode beside each.
+//! New lock requests, as no scenario can say it: byte by byte.
 
-use dlm_proto::{Cookies, LockFlags, LockRequest, LockStatus, Mode, Request};
+use dlm_proto::{Cookies, LockRequest, Mode, Request};
 use dlm_tests::Lockspace;
-
-const NONE: LockFlags = LockFlags::empty();
 
 /// Shows #free-resource-is-granted.
 #[test]
@@ -27,24 +25,4 @@ fn words_of_64_bits_come_back_whole_and_no_pointer_with_them() {
     assert_eq!(word(32), words.lksb);
     assert_eq!(word(56), 0, "sb_lvbptr");
     assert_eq!(buffer[72..], [0xa5; 32], "nothing is written behind the result");
-}
-
-#[test]
-#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
-fn modes_are_granted_beside_each_other_as_the_table_says() {
-    let space = Lockspace::new("modes");
-    let (holder, other) = (space.open(), space.open());
-    for held in Mode::ALL {
-        let lock = holder.granted("r", held, NONE, 1);
-        for wanted in Mode::ALL {
-            let id = other.lock("r", wanted, LockFlags::NOQUEUE, 2);
-            if wanted.is_compatible_with(held) {
-                other.next().completes(2, LockStatus::Granted);
-                other.unlocked(id, 2);
-            } else {
-                other.next().completes(2, LockStatus::Again);
-            }
-        }
-        holder.unlocked(lock, 1);
-    }
 }

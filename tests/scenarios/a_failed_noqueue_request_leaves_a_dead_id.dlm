@@ -14,5 +14,10 @@ b lock C "r" PR noqueue
 b unlock C words=9 -> ENOENT
 on 6.1 b gets C again param=0xcb000009 lksb=0x5b000009
 on 6.12 b gets C again
+# 6.1 still knows it.
+b lock D "r" PR noqueue
+on 6.1 b convert D NL -> EBUSY
+on 6.12 b convert D NL -> ENOENT
+b gets D again
 a gets nothing
 queues "r" granted A:EX

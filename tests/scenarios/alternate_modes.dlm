@@ -14,6 +14,11 @@ b unlock C
 b gets C unlocked
 b lock D "r" EX altcw noqueue
 b gets D again
+b lock I "r" EX altpr altcw
+b gets I granted altmode
+queues "r" granted I:PR A:PR
+b unlock I
+b gets I unlocked
 a unlock A
 a gets A unlocked
 # What is asked for is preferred.

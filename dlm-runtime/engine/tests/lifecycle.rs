@@ -1,4 +1,5 @@
 //! Sessions, orphans, purges and lockspaces: what outlives what.
+//! What the kernel does, too, is in `tests/scenarios`.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,9 +12,7 @@
 mod support;
 
 use dlm_engine::{Config, Engine, Errno, Profile};
-use dlm_proto::{
-    LockFlags, LockStatus, LockspaceFlags, Minor, Mode, RemoveFlags, Request, StatusFlags,
-};
+use dlm_proto::{LockFlags, LockStatus, LockspaceFlags, Minor, Mode, RemoveFlags, Request};
 use support::{NODE, NONE, World, create, encode, remove};
 
 #[test]
@@ -26,27 +25,6 @@ fn a_close_ends_locks_and_grants_waiters() {
         other.next().completes(2, LockStatus::Granted);
         assert_eq!(holder.write(&[0; 104]), Err(Errno::EBADF));
         other.close();
-        assert_eq!(world.engine.borrow().size(), 1);
-    });
-}
-
-#[test]
-fn a_persistent_lock_is_adopted_by_name_and_mode() {
-    World::each(|world| {
-        let holder = world.open();
-        let lock = holder.granted("r", Mode::Pw, LockFlags::PERSISTENT, 1);
-        let dropped = holder.granted("s", Mode::Pw, LockFlags::PERSISTENT, 1);
-        holder.converted(dropped, Mode::Pw, NONE, 1);
-        holder.close();
-        let heir = world.open();
-        assert_eq!(heir.adopt("r", Mode::Ex, NONE, 2), Err(Errno::EAGAIN));
-        assert_eq!(heir.adopt("q", Mode::Pw, NONE, 2), Err(Errno::ENOENT));
-        assert_eq!(heir.adopt("s", Mode::Pw, NONE, 2), Err(Errno::ENOENT));
-        assert_eq!(heir.adopt("r", Mode::Pw, NONE, 2), Ok(lock));
-        heir.none();
-        assert_eq!(heir.adopt("r", Mode::Pw, NONE, 2), Err(Errno::ENOENT));
-        heir.converted(lock, Mode::Nl, NONE, 2);
-        heir.close();
         assert_eq!(world.engine.borrow().size(), 1);
     });
 }
@@ -66,68 +44,6 @@ fn an_orphans_conversion_is_taken_back_and_a_waiting_one_counts_as_another_mode(
         assert_eq!(other.purge(0, 0), Ok(0));
         other.close();
         assert_eq!(world.engine.borrow().size(), 1);
-    });
-}
-
-#[test]
-fn a_purge_takes_the_orphans_of_a_thread_or_of_all() {
-    World::each(|world| {
-        let (one, two, judge) = (world.open(), world.open(), world.open());
-        for (session, task) in [(&one, 100), (&two, 200)] {
-            session.set_task(task);
-            session.granted("r", Mode::Cr, LockFlags::PERSISTENT, 1);
-            session.close();
-        }
-        assert_eq!(judge.purge(0, 300), Ok(0));
-        assert_eq!(world.dump().resources[0].granted.len(), 2);
-        assert_eq!(judge.purge(1, 100), Ok(0));
-        assert_eq!(world.dump().resources[0].granted[0].task, 200);
-        assert_eq!(judge.purge(0, 0), Ok(0));
-        assert_eq!(world.dump().resources, []);
-    });
-}
-
-#[test]
-fn a_purge_of_the_own_thread_drops_live_locks_without_results() {
-    World::each(|world| {
-        let (one, other) = (world.open(), world.open());
-        one.set_task(100);
-        one.lock("r", Mode::Ex, NONE, 1);
-        other.waiting("r", Mode::Ex, NONE, 2);
-        assert_eq!(one.purge(0, 99), Ok(0));
-        other.none();
-        assert_eq!(one.purge(0, 100), Ok(0));
-        other.next().completes(2, LockStatus::Granted);
-        one.none();
-        assert!(!world.engine.borrow().is_readable(one.id));
-    });
-}
-
-#[test]
-fn results_of_a_lock_go_to_its_session_whoever_asks() {
-    World::each(|world| {
-        let (owner, foreign) = (world.open(), world.open());
-        let lock = owner.granted("r", Mode::Ex, NONE, 1);
-        foreign.convert(lock, Mode::Nl, NONE, 2);
-        foreign.none();
-        owner.next().completes(2, LockStatus::Granted);
-        foreign.unlock(lock, 3);
-        assert_eq!(owner.next().status, LockStatus::Unlocked);
-        foreign.none();
-    });
-}
-
-#[test]
-fn closing_a_protected_write_lock_makes_the_block_invalid_for_others() {
-    World::each(|world| {
-        let (holder, other) = (world.open(), world.open());
-        let keeper = other.granted("r", Mode::Nl, LockFlags::VALBLK, 1);
-        other.convert_block(keeper, Mode::Ex, 1, &dlm_proto::ValueBlock::ZERO);
-        other.convert_block(keeper, Mode::Nl, 1, &dlm_proto::ValueBlock::ZERO);
-        holder.granted("r", Mode::Pw, NONE, 2);
-        holder.close();
-        let read = other.convert_block(keeper, Mode::Pr, 1, &dlm_proto::ValueBlock::ZERO);
-        assert_eq!(read.flags, StatusFlags::VALNOTVALID);
     });
 }
 
