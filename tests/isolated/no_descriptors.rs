@@ -78,6 +78,7 @@ fn without_descriptors(place: &Place) {
     third.close().unwrap();
     drop(third);
     waits_need_none(&ls, &other);
+    polling_tells_of_it(&other);
     let (delivery, _) = step(|| ls.start_delivery(), || ());
     let (sender, ended) = channel();
     let lock = with_room_for(0, || {
@@ -88,7 +89,6 @@ fn without_descriptors(place: &Place) {
     });
     lock.unlock().wait().unwrap();
     delivery.stop(PATIENCE).unwrap();
-    polling_tells_of_it(&other);
     other.close().unwrap();
     drop(other);
     // There is one reference.
