@@ -40,34 +40,56 @@ impl Package {
     }
 }
 
-/// The packages, with those programs that have the last part of this text in a source or its path.
+/// The packages, with those programs that may have such a test: its last part is in a source or the
+/// path of one, and each part before it is a package, a program, a file, a folder or a module.
 pub(super) fn packages_with(text: &str) -> Result<Vec<Package>> {
-    let part = text.trim_end_matches(':').rsplit("::").next().unwrap_or(text);
+    let (before, last) = text.rsplit_once("::").unwrap_or(("", text));
+    let before: Vec<_> = before.split("::").filter(|part| !part.is_empty()).collect();
     let mut packages = all()?;
     let folders: Vec<_> = packages.iter().map(|it| it.folder.clone()).collect();
     for package in &mut packages {
-        if package.name.contains(part) {
-            continue;
-        }
-        let mut found = Vec::new();
+        let (mut files, mut found, mut modules) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_in_macro = false;
         walk(&package.folder, &folders, &mut |path| {
-            let relative = path.strip_prefix(&package.folder).unwrap_or(path).to_string_lossy();
-            let ending = path.extension().and_then(|it| it.to_str()).unwrap_or_default();
-            let in_text = || fs::read_to_string(path).is_ok_and(|source| source.contains(part));
-            if relative.contains(part) || ending == "rs" && in_text() {
+            let is_source = path.extension().is_some_and(|it| it == "rs");
+            let source = if is_source { fs::read_to_string(path).ok() } else { None };
+            let source = source.unwrap_or_default();
+            let relative = path.strip_prefix(&package.folder).unwrap_or(path).to_owned();
+            if relative.to_string_lossy().contains(last) || source.contains(last) {
                 found.push(path.to_owned());
             }
+            // A macro may make modules and tests in any program of its package.
+            is_in_macro |= source.contains("macro_rules!") && source.contains(last);
+            let made = before.iter().filter(|part| source.contains(&format!("mod {part} {{")));
+            modules.extend(made.copied());
+            files.push(path.to_owned());
         });
+        let (name, folder) = (package.name.as_str(), package.folder.as_path());
         package.targets.retain(|target| {
-            let has = |path: &PathBuf| path.starts_with(&target.sources);
+            let own = |path: &&PathBuf| path.starts_with(&target.sources);
+            let is_place = |part: &&str| {
+                let file = |path: &PathBuf| has_component(path, folder, part);
+                [name, target.name.as_str()].contains(part)
+                    || modules.contains(part)
+                    || files.iter().filter(own).any(file)
+            };
             // The scenarios are tests of programs that do not have their names.
             let scenario = |path: &PathBuf| path.extension().is_some_and(|it| it == "dlm");
-            target.name.contains(part)
-                || found.iter().any(|path| has(path) || scenario(path) && !target.is_library)
+            let has_last = is_in_macro
+                || name.contains(last)
+                || target.name.contains(last)
+                || found.iter().any(|it| own(&it) || scenario(it) && !target.is_library);
+            has_last && before.iter().all(is_place)
         });
     }
     packages.retain(|package| !package.targets.is_empty());
     Ok(packages)
+}
+
+/// Whether a file of a package, or a folder that it is in, is called so.
+fn has_component(path: &Path, package: &Path, name: &str) -> bool {
+    let relative = path.strip_prefix(package).unwrap_or(path);
+    relative.iter().any(|part| Path::new(part).file_stem().is_some_and(|stem| stem == name))
 }
 
 /// The names of all functions and scenarios in the packages.
@@ -128,5 +150,32 @@ fn walk(folder: &Path, packages: &[PathBuf], show: &mut dyn FnMut(&Path)) {
         } else {
             show(&path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programs(text: &str) -> Vec<String> {
+        let all = packages_with(text).unwrap();
+        let names = |it: &Package| {
+            it.targets.iter().map(|target| format!("{}::{}", it.name, target.name)).collect()
+        };
+        all.iter().flat_map(|it| -> Vec<String> { names(it) }).collect()
+    }
+
+    #[test]
+    fn only_programs_that_may_have_the_test_are_found() {
+        assert_eq!(programs("dlm-tests::isolated::sign"), ["dlm-tests::isolated"]);
+        assert_eq!(programs("isolated::signals::a_blocking_read"), ["dlm-tests::isolated"]);
+        let name = ["waiters_are_granted_in", "order"].join("_");
+        for program in ["engine", "kernel", "isolated"] {
+            assert!(programs(&name).contains(&format!("dlm-tests::{program}")), "{program}");
+        }
+        assert!(!programs("isolated::").contains(&"dlm-tests::runtime".to_owned()));
+        assert!(programs("on_ker").contains(&"dlm-tests::runtime".to_owned()));
+        assert!(programs("on_kernel::").contains(&"dlm-tests::runtime".to_owned()));
+        assert_eq!(programs(&["no", "such", "thing"].join("::")), [""; 0]);
     }
 }
