@@ -10,7 +10,7 @@ use crate::follow::Failure;
 use crate::index::{Index, hash_bytes, hash_number};
 
 use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
-use crate::submission::What;
+use crate::submission::{Ticket, What};
 use crate::table::Table;
 
 /// The set of rules for what may be asked for.
@@ -467,6 +467,7 @@ impl<O, L: Default> Core<O, L> {
         for (token, entry) in self.table.iter_mut() {
             let is_new = entry.is_writing && entry.state.id() == LockId(0);
             entry.is_writing = false;
+            entry.relied_on = 0;
             entry.is_backing_off = false;
             entry.state.forget_wanted_cancel();
             if is_new || entry.is_unwanted() {
@@ -524,11 +525,38 @@ impl<O, L: Default> Core<O, L> {
     /// (#two-resources-of-one-name). Needs [`Options::has_names`].
     #[must_use]
     pub fn knows_resource(&self, name: &[u8]) -> bool {
+        self.keeper(name).is_some()
+    }
+
+    #[inline]
+    fn keeper(&self, name: &[u8]) -> Option<Token> {
         let is_it = |slot| self.table.at(slot).is_some_and(|(_, entry)| *entry.name == *name);
-        self.indices
-            .names
-            .as_ref()
-            .is_some_and(|names| names.find(hash_bytes(name), is_it).is_some())
+        let slot = self.indices.names.as_ref()?.find(hash_bytes(name), is_it)?;
+        self.table.at(slot).map(|(token, _)| token)
+    }
+
+    /// Has a lock of which [`Core::knows_resource`] speaks kept until the write of this request has
+    /// returned, so that the resource is there all that time. To be called just before that write.
+    /// `false`: there is none, and the request may be the one that makes the resource.
+    #[inline]
+    pub fn rely(&mut self, ticket: &mut Ticket) -> bool {
+        let Some(name) = self.name(ticket.token) else { return false };
+        let Some(keeper) = self.keeper(name) else { return false };
+        if let Some(entry) = self.table.get_mut(keeper) {
+            entry.relied_on += 1;
+            ticket.keeper = Some(keeper);
+        }
+        true
+    }
+
+    /// The write of a request has returned. Returns the lock that has kept its resource there, if
+    /// [`Core::follow`] has something to do for that now.
+    #[inline]
+    pub(crate) fn let_go(&mut self, ticket: &Ticket) -> Option<Token> {
+        let keeper = ticket.keeper?;
+        let entry = self.table.get_mut(keeper)?;
+        entry.relied_on = entry.relied_on.saturating_sub(1);
+        entry.has_follow().then_some(keeper)
     }
 
     /// A lock has learned its id.

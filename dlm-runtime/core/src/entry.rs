@@ -80,6 +80,8 @@ pub(crate) struct Entry<O, L> {
     pub(crate) has_id: bool,
     /// It is in the index of granted resources.
     pub(crate) is_listed: bool,
+    /// Requests that are being written and rely on it for their resource: until then it does not end.
+    pub(crate) relied_on: u32,
 }
 
 impl<O, L: Default> Default for Entry<O, L> {
@@ -108,6 +110,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             retry: Duration::ZERO,
             has_id: false,
             is_listed: false,
+            relied_on: 0,
         }
     }
 }
@@ -160,6 +163,12 @@ impl<O, L> Entry<O, L> {
     #[inline]
     pub(crate) const fn held(&self) -> Option<Mode> {
         if self.is_unwanted() { None } else { self.state.granted() }
+    }
+
+    /// Whether nothing that can end it may be written now.
+    #[inline]
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_writing || self.relied_on != 0
     }
 
     /// Whether the lock is to end.

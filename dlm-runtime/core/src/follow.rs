@@ -69,12 +69,32 @@ pub struct Refused<O> {
     pub lost: [Option<O>; 2],
     /// [`Core::follow`] has something to do.
     pub follow: bool,
+    /// It has something to do for this other lock, on which a request has relied ([`Core::rely`]).
+    pub freed: Option<Token>,
+}
+
+/// What is to be done next, after the kernel has accepted a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "something may have to be written"]
+pub struct Accepted {
+    /// [`Core::follow`] has something to do.
+    pub follow: bool,
+    /// It has something to do for this other lock, on which a request has relied ([`Core::rely`]).
+    pub freed: Option<Token>,
+}
+
+impl<O> Refused<O> {
+    const NOTHING: Self = Self { user: None, lost: [None, None], follow: false, freed: None };
 }
 
 impl<O, L: Default> Core<O, L> {
-    /// The kernel has accepted a submission, as a lock of this id if it is a new one. Tells whether
-    /// [`Core::follow`] has something to do; the caller does it.
-    pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
+    /// The kernel has accepted a submission, as a lock of this id if it is a new one.
+    pub fn accepted(&mut self, ticket: &Ticket, id: Option<LockId>) -> Accepted {
+        let follow = self.take_in(ticket, id);
+        Accepted { follow, freed: self.let_go(ticket) }
+    }
+
+    fn take_in(&mut self, ticket: &Ticket, id: Option<LockId>) -> bool {
         let Ticket { token, what, .. } = *ticket;
         self.counts.count(what);
         let Some(entry) = self.table.get_mut(token) else { return false };
@@ -104,9 +124,13 @@ impl<O, L: Default> Core<O, L> {
 
     /// The kernel has refused a submission: everything is as before, unless the lock is gone.
     pub fn refused(&mut self, ticket: &Ticket, refusal: Refusal, now: Time) -> Refused<O> {
-        let Ticket { token, serial, what } = *ticket;
-        let nothing = Refused { user: None, lost: [None, None], follow: false };
-        let Some(entry) = self.table.get_mut(token) else { return nothing };
+        let refused = self.turn_down(ticket, refusal, now);
+        Refused { freed: self.let_go(ticket), ..refused }
+    }
+
+    fn turn_down(&mut self, ticket: &Ticket, refusal: Refusal, now: Time) -> Refused<O> {
+        let Ticket { token, serial, what, .. } = *ticket;
+        let Some(entry) = self.table.get_mut(token) else { return Refused::NOTHING };
         entry.is_writing = false;
         let is_gone = matches!(refusal, Refusal::NoLock | Refusal::Ended);
         let mut refused = match what {
@@ -120,12 +144,12 @@ impl<O, L: Default> Core<O, L> {
                 if is_gone {
                     // What it was written over has ended, too.
                     let Refused { user: over, lost: [under, queued], .. } = self.lose(token);
-                    Refused { user, lost: [over.or(under), queued], follow: false }
+                    Refused { user, lost: [over.or(under), queued], ..Refused::NOTHING }
                 } else {
                     if what == What::Release {
                         self.back_off(token, now);
                     }
-                    Refused { user, ..nothing }
+                    Refused { user, ..Refused::NOTHING }
                 }
             }
         };
@@ -141,8 +165,7 @@ impl<O, L: Default> Core<O, L> {
         refusal: Refusal,
         now: Time,
     ) -> Refused<O> {
-        let nothing = Refused { user: None, lost: [None, None], follow: false };
-        let Some(entry) = self.table.get_mut(token) else { return nothing };
+        let Some(entry) = self.table.get_mut(token) else { return Refused::NOTHING };
         let is_over = entry.state.op().is_none();
         match refusal {
             Refusal::Ended => return self.lose(token),
@@ -152,6 +175,7 @@ impl<O, L: Default> Core<O, L> {
                 entry.state.set_lost();
                 self.forget_id(token);
                 self.unlist(token);
+                return Refused::NOTHING;
             }
             _ if is_over => entry.state.set_cancel(Cancel::None),
             Refusal::Later => {
@@ -164,7 +188,8 @@ impl<O, L: Default> Core<O, L> {
             // The kernel has had a cancel for it.
             Refusal::Never => {}
         }
-        nothing
+        self.list_new(token);
+        Refused::NOTHING
     }
 
     /// Takes back an operation that was begun and not accepted, and returns what was kept for it.
@@ -200,13 +225,13 @@ impl<O, L: Default> Core<O, L> {
         self.forget_id(token);
         self.unlist(token);
         let Some(entry) = self.table.get_mut(token) else {
-            return Refused { user: None, lost: [None, None], follow: false };
+            return Refused::NOTHING;
         };
         self.in_flight -= usize::from(entry.state.op().is_some());
         self.in_flight -= usize::from(entry.queued.is_some());
         entry.state.end();
         let [user, under, queued] = entry.take_users();
-        Refused { user, lost: [under, queued], follow: false }
+        Refused { user, lost: [under, queued], ..Refused::NOTHING }
     }
 
     /// Sets an alarm after which what was refused is written again.
@@ -228,7 +253,7 @@ impl<O, L: Default> Core<O, L> {
             let (user, serial) = (lost.user, lost.serial);
             return Follow::Failed { user, serial, failure: Failure::Lost };
         }
-        if entry.is_writing || entry.is_backing_off {
+        if entry.is_kept() || entry.is_backing_off {
             return Follow::Nothing;
         }
         if let Cancel::Wanted(kind) = entry.state.cancel() {
@@ -374,7 +399,7 @@ impl<O, L> Entry<O, L> {
         let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
             || self.is_unwanted()
             || self.queued.is_some();
-        is_due && !self.is_writing || self.lost.is_some()
+        is_due && !self.is_kept() || self.lost.is_some()
     }
 
     fn turn(&self, rules: Rules, is_shared: bool) -> Turn {

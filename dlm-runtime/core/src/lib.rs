@@ -59,7 +59,7 @@ mod validate;
 
 pub use crate::core::{Core, Counts, LockView, Options, Rules};
 pub use deadline::{Expired, Time};
-pub use follow::{Failure, Follow, Refused, Released};
+pub use follow::{Accepted, Failure, Follow, Refused, Released};
 pub use operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
 pub use plain::PlainUnlock;
 pub use receive::{Received, Report, Usual};

@@ -187,7 +187,7 @@ impl<O, L: Default> Core<O, L> {
         let mut is_new = kind == Kind::Request;
         if let Some((ticket, id)) = accepted {
             let is_its = ticket.token == token && ticket.serial == serial;
-            if !is_its || ticket.what.kind() != Some(kind) {
+            if !is_its || ticket.what.kind() != Some(kind) || ticket.keeper.is_some() {
                 return None;
             }
             self.counts.count(ticket.what);

@@ -14,6 +14,8 @@ pub struct Ticket {
     /// it is for.
     pub serial: u64,
     pub(crate) what: What,
+    /// The lock that keeps the resource of a request there: see [`Core::rely`](crate::Core::rely).
+    pub(crate) keeper: Option<Token>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,12 @@ impl Ticket {
     #[must_use]
     pub const fn plain(token: Token, serial: u64) -> Self {
         let what = if serial == 0 { What::Request } else { What::Unlock };
-        Self { token, serial, what }
+        Self::new(token, serial, what)
+    }
+
+    #[inline]
+    pub(crate) const fn new(token: Token, serial: u64, what: What) -> Self {
+        Self { token, serial, what, keeper: None }
     }
 
     /// Whether the submission makes a new lock, which a kernel may have to be asked for one at a
@@ -58,6 +65,12 @@ impl Ticket {
     #[must_use]
     pub const fn is_new_lock(&self) -> bool {
         matches!(self.what, What::Request)
+    }
+
+    /// The lock that keeps the resource of a request there: see [`Core::rely`](crate::Core::rely).
+    #[must_use]
+    pub const fn relies_on(&self) -> Option<Token> {
+        self.keeper
     }
 
     /// Whether the submission is a cancel.
@@ -89,7 +102,7 @@ impl Submission {
     #[inline]
     #[must_use]
     pub const fn new() -> Self {
-        let ticket = Ticket { token: Token::new(0, 0), serial: 0, what: What::Request };
+        let ticket = Ticket::new(Token::new(0, 0), 0, What::Request);
         Self { bytes: [0; MAX_REQUEST_LEN], len: 0, command: Command::Lock, ticket }
     }
 
@@ -105,6 +118,12 @@ impl Submission {
     #[must_use]
     pub const fn command(&self) -> Command {
         self.command
+    }
+
+    /// Its ticket, for [`Core::rely`](crate::Core::rely).
+    #[inline]
+    pub const fn ticket_mut(&mut self) -> &mut Ticket {
+        &mut self.ticket
     }
 
     /// Its ticket.

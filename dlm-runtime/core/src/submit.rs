@@ -129,7 +129,7 @@ impl<O, L: Default> Core<O, L> {
             return Err(error);
         }
         out.command = dlm_proto::Command::Lock;
-        out.ticket = Ticket { token, serial, what: What::Request };
+        out.ticket = Ticket::new(token, serial, What::Request);
         Ok(token)
     }
 
@@ -166,7 +166,7 @@ impl<O, L: Default> Core<O, L> {
             return Err(error);
         }
         out.command = dlm_proto::Command::Lock;
-        out.ticket = Ticket { token, serial: 0, what: What::Adopt };
+        out.ticket = Ticket::new(token, 0, What::Adopt);
         Ok(token)
     }
 
@@ -223,7 +223,7 @@ impl<O, L: Default> Core<O, L> {
         let request = LockRequest { flags, xid, lvb: &block, ..request };
         out.len = request.encode(abi, &mut out.bytes)?.len();
         out.command = dlm_proto::Command::Lock;
-        out.ticket = Ticket { token, serial, what: What::Convert };
+        out.ticket = Ticket::new(token, serial, What::Convert);
 
         let entry = self.table.get_mut(token).ok_or(Rejected::LockGone)?;
         let is_over = entry.state.op().is_some();
@@ -260,7 +260,8 @@ impl<O, L: Default> Core<O, L> {
             entry.state.check_unlock_lvb(unlock.lvb).map_err(Rejected::Illegal)?;
         }
         let is_cancelling = entry.is_converting() && entry.state.is_cancelling();
-        if entry.must_queue(rules) || is_cancelling && rules == Rules::AsAsked && !is_shared {
+        let must_queue = entry.must_queue(rules) || entry.relied_on != 0;
+        if must_queue || is_cancelling && rules == Rules::AsAsked && !is_shared {
             return self.queue(token, Call::Unlock(*unlock), user);
         }
         if let Some(op) = entry.state.op() {
@@ -330,7 +331,7 @@ impl<O, L: Default> Core<O, L> {
         let unlock = UnlockRequest { flags, lvb: block, ..UnlockRequest::new(id, cookies) };
         out.len = unlock.encode(abi, &mut out.bytes)?.len();
         out.command = dlm_proto::Command::Unlock;
-        out.ticket = Ticket { token, serial, what };
+        out.ticket = Ticket::new(token, serial, what);
 
         let is_over = entry.state.op().is_some();
         entry.state.begin_unlock(flags);
@@ -372,7 +373,9 @@ impl<O, L: Default> Core<O, L> {
         if op.kind == Kind::Request && op.contains(LockFlags::NOQUEUE) {
             return CancelStep::EndsByItself;
         }
-        if entry.is_writing || entry.is_backing_off {
+        let is_request = op.kind == Kind::Request;
+        let must_wait = entry.is_writing || is_request && entry.relied_on != 0;
+        if must_wait || entry.is_backing_off {
             entry.state.set_cancel(Cancel::Wanted(kind));
             return CancelStep::Left;
         }
@@ -417,11 +420,14 @@ impl<O, L: Default> Core<O, L> {
         };
         out.len = request.encode(abi, &mut out.bytes)?.len();
         out.command = request.command();
-        out.ticket = Ticket { token, serial, what: What::Cancel { kind, internal } };
+        out.ticket = Ticket::new(token, serial, What::Cancel { kind, internal });
         if let Some(entry) = self.table.get_mut(token) {
             entry.owner = owner;
             entry.state.set_cancel(Cancel::Sent);
             entry.is_writing = true;
+            if entry.state.ends_by_itself() {
+                self.unlist(token);
+            }
         }
         Ok(())
     }
@@ -485,6 +491,7 @@ impl<O, L: Default> Entry<O, L> {
         self.retry = core::time::Duration::ZERO;
         self.has_id = false;
         self.is_listed = false;
+        self.relied_on = 0;
     }
 
     /// A new operation begins, over the one in flight if there is one.
@@ -526,6 +533,7 @@ impl<O, L: Default> Entry<O, L> {
         let is_given_up = || self.is_converting() && self.user.is_none();
         self.is_writing
             || self.is_backing_off
+            || self.queued.is_some()
             || self.lost.is_some()
             || rules == Rules::Checked && is_given_up()
     }
@@ -576,7 +584,7 @@ impl<O, L: Default> Core<O, L> {
     ) -> Result<(), Rejected> {
         out.len = request.encode(self.abi, &mut out.bytes)?.len();
         out.command = request.command();
-        out.ticket = Ticket { token: Token::new(u32::MAX, 0), serial: 0, what: What::Adopt };
+        out.ticket = Ticket::new(Token::new(u32::MAX, 0), 0, What::Adopt);
         Ok(())
     }
 

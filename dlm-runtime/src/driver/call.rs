@@ -125,11 +125,13 @@ impl<F: Face> Driver<F> {
         Ok(write(device, command, bytes)?)
     }
 
-    /// Begins a lock. `face` is taken if that succeeds.
+    /// Begins a lock. `face` is taken if that succeeds. `writes`: the caller writes the request at once.
+    /// Tells whether it may make a new resource.
     #[inline]
     fn prepare_lock(
         &self,
         new: &NewLock<'_>,
+        writes: bool,
         user: &mut Option<Notify<F>>,
         face: &mut F::Lock,
         out: &mut Submission,
@@ -141,7 +143,9 @@ impl<F: Face> Driver<F> {
         let token = state.core.lock(new, user, face, out).map_err(|why| self.rejected(why))?;
         state.delivered += usize::from(is_delivered);
         state.clock.begin(Begun { token, serial: out.ticket().serial });
-        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(new.name);
+        // Of a request that others write this is found out when they do.
+        let is_first =
+            self.first_requests.is_wanted() && writes && !state.core.rely(out.ticket_mut());
         drop(state);
         if is_interesting && before == 0 {
             self.delivery.tell_of_interest();
@@ -202,7 +206,7 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let mut submission = Submission::new();
         let mut user = Some(Notify::Thread(None));
-        let (token, is_first) = self.prepare_lock(new, &mut user, face, &mut submission)?;
+        let (token, is_first) = self.prepare_lock(new, true, &mut user, face, &mut submission)?;
         let ticket = submission.ticket();
         let begun = Begun { token, serial: ticket.serial };
         match self.write_new(&device, &submission, is_first, deadline) {
@@ -238,22 +242,25 @@ impl<F: Face> Driver<F> {
         let device = self.slot.get()?;
         let is_task = matches!(user, Some(Notify::Task(_)));
         let mut submission = Submission::new();
-        let (token, is_first) = self.prepare_lock(new, user, face, &mut submission)?;
+        let writer = self.writer.as_ref().filter(|_| is_task);
+        let writer = writer.and_then(|writer| Some((writer, self.weak_self.upgrade()?)));
+        let writes = writer.is_none();
+        let (token, is_first) = self.prepare_lock(new, writes, user, face, &mut submission)?;
         let begun = Begun { token, serial: submission.ticket().serial };
         if let Some(at) = deadline {
             self.set_deadline(at, begun);
         }
         trace::requested(new.name, new.mode, new.flags);
-        if let (true, Some(writer)) = (is_task, &self.writer) {
-            if let Some(driver) = self.weak_self.upgrade() {
-                writer.push(move || {
-                    match driver.write_new(&device, &submission, is_first, deadline) {
-                        Ok(id) => driver.accepted(&mut submission, id),
-                        Err(kind) => driver.refused(&mut submission, &kind),
-                    }
-                });
-                return Ok(begun);
-            }
+        if let Some((writer, driver)) = writer {
+            writer.push(move || {
+                let is_wanted = driver.first_requests.is_wanted();
+                let is_first = is_wanted && !driver.state().core.rely(submission.ticket_mut());
+                match driver.write_new(&device, &submission, is_first, deadline) {
+                    Ok(id) => driver.accepted(&mut submission, id),
+                    Err(kind) => driver.refused(&mut submission, &kind),
+                }
+            });
+            return Ok(begun);
         }
         match self.write_new(&device, &submission, is_first, deadline) {
             Ok(id) => self.accepted(&mut submission, id),
@@ -540,7 +547,7 @@ impl<F: Face> Driver<F> {
         ticket: &Ticket,
         id: Option<LockId>,
     ) {
-        let follow = state.core.accepted(ticket, id);
+        let dlm_core::Accepted { follow, freed } = state.core.accepted(ticket, id);
         if let (false, Some(id)) = (F::HAS_HANDLES, id) {
             let user = state.core.user_mut(ticket.token, ticket.serial);
             if let Some(Notify::Callback(callback)) = user {
@@ -550,6 +557,15 @@ impl<F: Face> Driver<F> {
         drop(state);
         if follow {
             self.follow_up(ticket.token);
+        }
+        self.follow_freed(freed);
+    }
+
+    /// As [`Driver::follow_up`], for a lock on which a request has relied.
+    #[inline]
+    pub(crate) fn follow_freed(&self, freed: Option<Token>) {
+        if let Some(token) = freed {
+            self.follow_up(token);
         }
     }
 
@@ -605,6 +621,7 @@ impl<F: Face> Driver<F> {
         if refused.follow {
             self.follow_up(ticket.token);
         }
+        self.follow_freed(refused.freed);
         self.leave_to_calls();
         self.see_to_left_overs();
         self.set_alarms();
@@ -626,7 +643,7 @@ impl<F: Face> Driver<F> {
     /// its end already, as when its deadline has passed before the `write`, the caller is not told
     /// again.
     #[cold]
-    fn take_back_begun(
+    pub(crate) fn take_back_begun(
         &self,
         ticket: &Ticket,
         why: ErrorKind,
@@ -652,7 +669,7 @@ impl<F: Face> Driver<F> {
         let refused = self.core_refused(ticket, errno, None);
         let face = self.state().core.settle(ticket.token);
         self.guarded(move || drop(face));
-        let dlm_core::Refused { user, lost, follow } = refused;
+        let dlm_core::Refused { user, lost, follow, freed } = refused;
         // Its waker or callback: he knows.
         *given_back = user;
         for user in lost.into_iter().flatten() {
@@ -661,6 +678,7 @@ impl<F: Face> Driver<F> {
         if follow {
             self.follow_up(ticket.token);
         }
+        self.follow_freed(freed);
         // To those who wait for notices it may be gone.
         self.notice_waiters.wake(ticket.token, &self.waits);
         why

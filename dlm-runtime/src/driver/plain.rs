@@ -79,25 +79,29 @@ impl<F: Face> Driver<F> {
         let user = || Some(Notify::Thread(None));
         let (token, owner) = state.core.lock_plain(name, mode, flags, user, keep)?;
         let device = state.device.clone();
-        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(name);
+        let mut ticket = Ticket::plain(token, 0);
+        let is_first = self.first_requests.is_wanted() && !state.core.rely(&mut ticket);
         drop(state);
         let Some(device) = device else {
-            return Some((token, self.plain_refused(token, 0, self.gone())));
+            return Some((token, self.plain_refused(&ticket, self.gone())));
         };
         let request = LockBytes::new(name, mode, flags, (token, owner));
         let id = if is_first {
             match self.write_first(&device, Command::Lock, request.bytes(), None) {
                 Ok(id) => id,
-                Err(kind) => return Some((token, self.plain_refused(token, 0, kind))),
+                Err(kind) => return Some((token, self.plain_refused(&ticket, kind))),
             }
         } else {
             match device.submit(Command::Lock, request.bytes()) {
                 Ok(Accepted::Lock(id)) => Some(id),
                 Ok(Accepted::Done) => None,
-                Err(error) => return Some((token, self.plain_refused(token, 0, error.into()))),
+                Err(error) => return Some((token, self.plain_refused(&ticket, error.into()))),
             }
         };
         id.map(told);
+        if ticket.relies_on().is_some() {
+            return Some((token, self.end_relying(&ticket, id)));
+        }
         Some((token, self.end_plain(token, 0, id)))
     }
 
@@ -120,12 +124,12 @@ impl<F: Face> Driver<F> {
         let device = state.device.clone();
         drop(state);
         let Some(device) = device else {
-            return Some(self.plain_refused(token, serial, self.gone()));
+            return Some(self.plain_refused(&Ticket::plain(token, serial), self.gone()));
         };
         let request = UnlockBytes::new(id, (token, owner));
         Some(match device.submit(Command::Unlock, request.bytes()) {
             Ok(_) => self.end_plain(token, serial, None),
-            Err(error) => self.plain_refused(token, serial, error.into()),
+            Err(error) => self.plain_refused(&Ticket::plain(token, serial), error.into()),
         })
     }
 
@@ -148,13 +152,14 @@ impl<F: Face> Driver<F> {
         let (token, owner) = state.core.lock_plain(name, mode, flags, || user.take(), keep)?;
         state.delivered += 1;
         let device = state.device.clone();
-        let is_first = self.first_requests.is_wanted() && !state.core.knows_resource(name);
+        let mut ticket = Ticket::plain(token, 0);
+        let is_first = self.first_requests.is_wanted() && !state.core.rely(&mut ticket);
         drop(state);
         if before == 0 {
             self.delivery.tell_of_interest();
         }
         let Some(device) = device else {
-            return Some(Err(self.start_refused(token, 0, self.gone(), user)));
+            return Some(self.take_back_begun(&ticket, self.gone(), user).map(|()| token));
         };
         let request = LockBytes::new(name, mode, flags, (token, owner));
         let answer = if is_first {
@@ -167,11 +172,15 @@ impl<F: Face> Driver<F> {
             }
         };
         Some(match answer {
+            Ok(id) if ticket.relies_on().is_some() => {
+                self.accepted_with(self.state(), &ticket, id);
+                Ok(token)
+            }
             Ok(id) => {
                 self.accepted_plain(token, 0, id);
                 Ok(token)
             }
-            Err(kind) => Err(self.start_refused(token, 0, kind, user)),
+            Err(kind) => self.take_back_begun(&ticket, kind, user).map(|()| token),
         })
     }
 
@@ -199,7 +208,9 @@ impl<F: Face> Driver<F> {
             self.delivery.tell_of_interest();
         }
         let Some(device) = device else {
-            return Some(Err(self.start_refused(token, serial, self.gone(), user)));
+            let ticket = Ticket::plain(token, serial);
+            let begun = Begun { token, serial };
+            return Some(self.take_back_begun(&ticket, self.gone(), user).map(|()| begun));
         };
         let request = UnlockBytes::new(id, (token, owner));
         Some(match device.submit(Command::Unlock, request.bytes()) {
@@ -207,7 +218,11 @@ impl<F: Face> Driver<F> {
                 self.accepted_plain(token, serial, None);
                 Ok(Begun { token, serial })
             }
-            Err(error) => Err(self.start_refused(token, serial, error.into(), user)),
+            Err(error) => {
+                let ticket = Ticket::plain(token, serial);
+                let begun = Begun { token, serial };
+                self.take_back_begun(&ticket, error.into(), user).map(|()| begun)
+            }
         })
     }
 
@@ -245,18 +260,6 @@ impl<F: Face> Driver<F> {
         self.accepted_with(state, &Ticket::plain(token, serial), id);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn start_refused(
-        &self,
-        token: Token,
-        serial: u64,
-        why: ErrorKind,
-        user: &mut Option<Notify<F>>,
-    ) -> ErrorKind {
-        self.take_back_for(&Ticket::plain(token, serial), why, user)
-    }
-
     /// The lockspace has ended, and the core has not been told yet.
     #[cold]
     fn gone(&self) -> ErrorKind {
@@ -292,7 +295,16 @@ impl<F: Face> Driver<F> {
                 return Ok(status);
             }
         }
-        self.end_otherwise(state, gate, (len, &buffer), (token, serial, id))
+        self.end_otherwise(state, gate, (len, &buffer), &Ticket::plain(token, serial), id)
+    }
+
+    /// As above, for a request that has relied on another lock.
+    #[inline(never)]
+    fn end_relying(&self, ticket: &Ticket, id: Option<LockId>) -> PlainEnd<F> {
+        let mut buffer = [0; MAX_RESULT_LEN];
+        let gate = lock(&self.gate);
+        let len = read_gate(&gate, &mut buffer);
+        self.end_otherwise(self.state(), gate, (len, &buffer), ticket, id)
     }
 
     /// The end of it makes a callback due, too.
@@ -316,18 +328,19 @@ impl<F: Face> Driver<F> {
         state: MutexGuard<'_, super::State<F>>,
         gate: MutexGuard<'_, Gate>,
         (len, buffer): (Result<Option<usize>, dlm_sys::Error>, &[u8; MAX_RESULT_LEN]),
-        (token, serial, id): (Token, u64, Option<LockId>),
+        ticket: &Ticket,
+        id: Option<LockId>,
     ) -> PlainEnd<F> {
-        let ticket = Ticket::plain(token, serial);
+        let Ticket { token, serial, .. } = *ticket;
         let role = Role::Waiter(token, serial);
-        let first = self.read_rest(state, gate, len, buffer, role, Some((&ticket, id)));
+        let first = self.read_rest(state, gate, len, buffer, role, Some((ticket, id)));
         Err(Box::new(Rest::Read(Begun { token, serial }, first)))
     }
 
     #[cold]
     #[inline(never)]
-    fn plain_refused(&self, token: Token, serial: u64, why: ErrorKind) -> PlainEnd<F> {
-        let kind = self.take_back_for(&Ticket::plain(token, serial), why, &mut None);
+    fn plain_refused(&self, ticket: &Ticket, why: ErrorKind) -> PlainEnd<F> {
+        let kind = self.take_back_for(ticket, why, &mut None);
         Err(Box::new(Rest::Refused(kind)))
     }
 }

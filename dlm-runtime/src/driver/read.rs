@@ -278,17 +278,18 @@ impl<F: Face> Driver<F> {
                 return Ok(self.routed(&mut state, routed));
             }
         }
-        let mut follow = None;
+        let (mut follow, mut freed) = (None, None);
         if let Some((ticket, id)) = accepted {
-            if state.core.accepted(ticket, id) {
-                follow = Some(ticket.token);
-            }
+            let accepted = state.core.accepted(ticket, id);
+            follow = accepted.follow.then_some(ticket.token);
+            freed = accepted.freed;
         }
         let len = match len {
             Ok(Some(len)) => len,
             nothing => {
                 drop(state);
                 drop(gate);
+                self.follow_freed(freed);
                 return self.read_nothing(nothing.map(|_| ()), follow);
             }
         };
@@ -300,6 +301,8 @@ impl<F: Face> Driver<F> {
         };
         drop(state);
         drop(gate);
+        // The thread that has just written has no place yet that others wait for.
+        self.follow_freed(freed);
         match follow {
             None => Ok(read),
             Some(token) => Ok(self.with_follow(read, token)),
@@ -317,7 +320,6 @@ impl<F: Face> Driver<F> {
                 let effects = Effects { follow: Some(token), ..Effects::default() };
                 Read::Effects(Box::new(effects))
             }
-            // The thread that has just written has no place yet that others wait for.
             read => {
                 self.follow_up(token);
                 read

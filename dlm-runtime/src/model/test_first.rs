@@ -1,5 +1,6 @@
 //! Turns of requests for new locks: one at a time among threads and open devices.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use dlm_proto::{LockStatus, LockspaceName};
 use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
-use super::stage::{Dispatcher, Stage, block_on, check, finish_writer, is_timeout};
+use super::stage::{Dispatcher, Stage, block_on, check, finish_writer, is_timeout, poll_once};
 use super::test_late::while_time_passes;
 use crate::driver::device::{Device, LockspaceDevice};
 use crate::driver::first::{FirstRequests, KeepApart};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::now;
-use crate::{ErrorKind, LockspaceOptions, Mode};
+use crate::{ErrorKind, Lockspace, LockspaceOptions, Mode};
 
 fn open(name: &LockspaceName) -> (Device, FirstRequests) {
     let device = LockspaceDevice::open_within(name, None, Duration::ZERO).unwrap();
@@ -79,7 +80,6 @@ fn first_requests_of_an_open_lockspace_are_kept_apart() {
                 sender.send(block_on(future).unwrap()).unwrap();
             });
         });
-        // Not before: a lock that goes while a request relies on it leaves that without a turn.
         drop(sender);
         kept.iter().for_each(drop);
         finish_writer(&lockspace);
@@ -121,6 +121,55 @@ fn who_was_told_of_a_time_out_before_his_turn_is_told_once() {
             });
         });
         stage.space.node_is_locked.store(false, Ordering::SeqCst);
+        dispatcher.stop().unwrap();
+        stage.finish(&[&lockspace]);
+    });
+}
+
+/// Opens a lockspace whose first requests the monitor wants apart.
+fn open_watched(stage: &Stage, options: LockspaceOptions) -> Arc<Lockspace> {
+    stage.space.watch_first_requests();
+    Arc::new(options.serialize_new_requests().open("model").unwrap())
+}
+
+/// The one that finds the lock of another, and writes its request without a turn, is overtaken by the
+/// unlock of that and by the first request of a third.
+#[test]
+fn a_lock_on_which_a_request_relies_is_not_unlocked_before_that_is_written() {
+    check(|| {
+        let stage = Stage::new();
+        let lockspace = open_watched(&stage, LockspaceOptions::new());
+        thread::scope(|scope| {
+            for mode in [Mode::Pr, Mode::Pr, Mode::Cr] {
+                let lockspace = &lockspace;
+                scope.spawn(move || {
+                    lockspace.lock("a", mode).wait().unwrap().unlock().wait().unwrap();
+                });
+            }
+        });
+        stage.finish(&[&lockspace]);
+    });
+}
+
+#[test]
+fn nor_is_it_dropped_or_cancelled() {
+    check(|| {
+        let stage = Stage::new();
+        let lockspace = open_watched(&stage, LockspaceOptions::new().background_writes());
+        let dispatcher = Dispatcher::start(&lockspace);
+        thread::scope(|scope| {
+            scope.spawn(|| drop(lockspace.lock("a", Mode::Ex).wait().unwrap()));
+            scope.spawn(|| {
+                let lock = lockspace.lock("a", Mode::Ex).start(|_| {}).unwrap();
+                let _ = lock.cancel();
+            });
+            scope.spawn(|| {
+                let mut future = pin!(lockspace.lock("a", Mode::Pr).into_future());
+                let _ = poll_once(future.as_mut());
+            });
+            scope.spawn(|| lockspace.lock("a", Mode::Nl).wait().unwrap().unlock().wait().unwrap());
+        });
+        finish_writer(&lockspace);
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace]);
     });

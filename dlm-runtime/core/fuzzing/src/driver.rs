@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dlm_core::{
-    CancelKind, CancelStep, Conversion, Core, Expired, Failure, Follow, NewLock, Options,
-    PlainUnlock, Queueing, Rejected, Rules, Submission, Ticket, Time, UnlockLvb, Unlocking,
+    CancelKind, CancelStep, Conversion, Core, Expired, Failure, Follow, Kind as Op, NewLock,
+    Options, PlainUnlock, Queueing, Rejected, Rules, Submission, Ticket, Time, UnlockLvb,
+    Unlocking,
 };
 use dlm_proto::{
     Abi, Command, LockFlags, LvbTransfer, Mode, ResourceName, Token, ValueBlock, plain,
@@ -176,6 +177,9 @@ impl Driver {
         match made {
             Ok(token) => {
                 self.handles.push(token);
+                let knows = self.core.knows_resource(action.name.as_bytes());
+                let relies = self.call(|core, out| core.rely(out.ticket_mut()));
+                assert_eq!((relies, self.out.ticket().relies_on().is_some()), (knows, knows));
                 self.begun(action, token, 0, number);
                 self.submit();
             }
@@ -307,6 +311,12 @@ impl Driver {
         let keeps_block = is_unlock && !self.stores.contains(&(ticket.token, ticket.serial));
         let busy = self.writes.iter().find(|write| write.ticket.token == ticket.token);
         assert!(busy.is_none(), "two writes for a lock: {busy:?}, {ticket:?}");
+        let is_relied_on =
+            self.writes.iter().any(|write| write.ticket.relies_on() == Some(ticket.token));
+        let is_request = self.core.view(ticket.token).and_then(|view| view.op);
+        let is_request = is_request.is_some_and(|op| op.kind == Op::Request);
+        let can_end = is_unlock || ticket.is_cancel() && is_request;
+        assert!(!(is_relied_on && can_end), "a request relies on the lock: {ticket:?}");
         let watched = self.watch.begin(&bytes, ticket.token, &self.book, self.knows());
         self.writes.push(Write { ticket, bytes, watched, answer: None, keeps_block });
     }

@@ -91,6 +91,9 @@ impl Driver {
                 if refused.follow {
                     self.follow(token);
                 }
+                if let Some(freed) = refused.freed {
+                    self.follow(freed);
+                }
                 if refusal == Refusal::Ended {
                     self.end();
                 }
@@ -99,12 +102,16 @@ impl Driver {
             None => panic!("it has not been answered"),
         };
         // Either way may be the one that a driver goes.
-        let is_plain = token.index() % 2 == 0;
+        let is_plain = token.index() % 2 == 0 && ticket.relies_on().is_none();
         if is_plain && self.call(|core, _| core.accepted_plain(token, ticket.serial, id)) {
             return;
         }
-        if self.call(|core, _| core.accepted(&ticket, id)) {
+        let accepted = self.call(|core, _| core.accepted(&ticket, id));
+        if accepted.follow {
             self.follow(token);
+        }
+        if let Some(freed) = accepted.freed {
+            self.follow(freed);
         }
     }
 
@@ -119,16 +126,20 @@ impl Driver {
         self.watch.returned(token, write.watched, Ok(id));
         let id = u32::try_from(id).ok().filter(|&id| id > 0).map(LockId);
         let own = (token, ticket.serial, id);
-        if !ticket.is_cancel() && self.take_end(|core| core.receive_plain(Some(own), bytes)) {
+        let is_plain = !ticket.is_cancel() && ticket.relies_on().is_none();
+        if is_plain && self.take_end(|core| core.receive_plain(Some(own), bytes)) {
             return true;
         }
         if self.take_end(|core| core.receive_usual(Some((&ticket, id)), bytes)) {
             return true;
         }
-        let follow = self.call(|core, _| core.accepted(&ticket, id));
+        let accepted = self.call(|core, _| core.accepted(&ticket, id));
         self.take_in(bytes);
-        if follow {
+        if accepted.follow {
             self.follow(token);
+        }
+        if let Some(freed) = accepted.freed {
+            self.follow(freed);
         }
         true
     }

@@ -12,7 +12,7 @@ fn a_cancel_that_comes_too_early_is_written_behind_its_operation() {
         let ticket = rig.out.ticket();
         assert_eq!(rig.cancel(token, false), CancelStep::Left);
         rig.follow_does_nothing(token);
-        assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(5)))));
+        assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(5))).follow));
         rig.follow_writes(token);
         rig.assert_writes(5, LockFlags::CANCEL);
         // One thread writes it, the next one finds nothing to do.

@@ -6,6 +6,7 @@ mod deadline;
 mod follow;
 mod kept;
 mod receive;
+mod rely;
 mod shared;
 mod submit;
 mod table;
@@ -146,7 +147,7 @@ impl Rig {
 
     /// The kernel has accepted what was filled in last.
     fn accept(&mut self, id: Option<u32>) -> bool {
-        self.call(|core, out| core.accepted(&out.ticket(), id.map(LockId)))
+        self.call(|core, out| core.accepted(&out.ticket(), id.map(LockId)).follow)
     }
 
     /// The kernel has refused what was filled in last.

@@ -164,7 +164,7 @@ fn a_result_may_come_before_its_write_has_returned() {
         // Its slot, and its id, may be another lock's by then.
         let other = rig.waiting(5);
         assert_eq!(other.index(), token.index());
-        assert!(!rig.call(|core, _| core.accepted(&ticket, Some(LockId(7)))));
+        assert!(!rig.call(|core, _| core.accepted(&ticket, Some(LockId(7))).follow));
         assert_eq!(rig.core.id(other), LockId(5));
         let now = rig.now;
         let refused = rig.call(|core, _| core.refused(&ticket, Refusal::Later, now));

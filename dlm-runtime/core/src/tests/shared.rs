@@ -87,7 +87,7 @@ fn an_unlock_goes_over_a_request_whose_end_is_not_known() {
     let token = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
     let request = rig.out.ticket();
     assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
-    assert!(rig.call(|core, _| core.accepted(&request, Some(LockId(6)))));
+    assert!(rig.call(|core, _| core.accepted(&request, Some(LockId(6))).follow));
     rig.follow_writes(token);
     rig.assert_writes(6, NONE);
     assert_eq!(rig.unlock(token), Err(Rejected::LockGone));

@@ -93,7 +93,7 @@ fn nothing_is_written_for_a_lock_before_its_request_has_returned() {
         assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
         rig.follow_does_nothing(token);
         assert_eq!(rig.core.expected(), 2);
-        let follow = rig.call(|core, _| core.accepted(&ticket, Some(LockId(1))));
+        let follow = rig.call(|core, _| core.accepted(&ticket, Some(LockId(1))).follow);
         assert!(follow);
         // The cancel came too late: it would hit what the lock does next.
         rig.follow_writes(token);
@@ -120,7 +120,7 @@ fn a_handle_that_is_dropped_while_the_request_is_written_leaves_the_unlock_to_th
             assert!(matches!(released.follow, Follow::Nothing));
             assert_eq!(numbers(&released.users), [(!is_read).then_some(1), None, None]);
             assert_eq!((released.face, rig.core.left_over()), (Face(Some(1)), 1));
-            assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(1)))));
+            assert!(rig.call(|core, _| core.accepted(&ticket, Some(LockId(1))).follow));
             rig.follow_writes(token);
             rig.assert_writes(1, if is_read { NONE } else { LockFlags::FORCEUNLOCK });
             rig.accept(None);
@@ -244,7 +244,7 @@ fn an_orphan_is_held_when_its_adoption_is_accepted() {
         assert_eq!(face, Face(None));
         assert_eq!((rig.core.expected(), rig.core.knows_resource(b"disk0")), (1, false));
         assert_eq!(rig.unlock(token), Ok(Queueing::Queued { serial: 1 }));
-        assert!(rig.call(|core, _| core.accepted(&core_ticket(token), Some(LockId(8)))));
+        assert!(rig.call(|core, _| core.accepted(&core_ticket(token), Some(LockId(8))).follow));
         assert_eq!(rig.core.mode(token), Some(Mode::Ex));
         assert!(rig.core.knows_resource(b"disk0") && rig.core.by_id(LockId(8)) == Some(token));
         rig.follow_writes(token);
@@ -275,7 +275,7 @@ fn an_orphan_is_held_when_its_adoption_is_accepted() {
 
 /// The ticket of an adoption.
 fn core_ticket(token: Token) -> crate::Ticket {
-    crate::Ticket { token, serial: 0, what: crate::submission::What::Adopt }
+    crate::Ticket::new(token, 0, crate::submission::What::Adopt)
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn an_id_passes_to_the_next_lock_that_has_it() {
     let first = rig.lock_with(Mode::Ex, LockFlags::NOQUEUE);
     let request = rig.out.ticket();
     let second = rig.held(5);
-    assert!(!rig.call(|core, _| core.accepted(&request, Some(LockId(5)))));
+    assert!(!rig.call(|core, _| core.accepted(&request, Some(LockId(5))).follow));
     assert_eq!(rig.core.by_id(LockId(5)), Some(second));
     rig.ended(first, LockStatus::Again);
     assert_eq!(rig.core.by_id(LockId(5)), Some(second));
@@ -44,7 +44,7 @@ fn an_id_passes_to_the_next_lock_that_has_it() {
     rig.unlock(first).unwrap();
     rig.ended(first, LockStatus::Again);
     let second = rig.waiting(5);
-    assert!(rig.call(|core, _| core.accepted(&request, Some(LockId(5)))));
+    assert!(rig.call(|core, _| core.accepted(&request, Some(LockId(5))).follow));
     assert_eq!(rig.core.by_id(LockId(5)), Some(second));
 }
 
@@ -195,7 +195,7 @@ fn the_end_of_the_lockspace_is_everybodys() {
     assert!(rig.call(|core, _| core.end()).is_empty());
 
     // A write that returns late changes nothing.
-    assert!(!rig.call(|core, _| core.accepted(&request, Some(LockId(10)))));
+    assert!(!rig.call(|core, _| core.accepted(&request, Some(LockId(10))).follow));
     assert_eq!(rig.core.by_id(LockId(10)), None);
     rig.follow_does_nothing(held);
     rig.follow_removes(left);
