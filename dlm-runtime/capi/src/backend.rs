@@ -1,8 +1,7 @@
 //! The choice of the lock manager: the kernel's, or one in this process.
 //!
-//! The variable `DLM_BACKEND` chooses. A program that has more privileges than who started it
-//! (set-uid and set-gid programs, those with file capabilities) is on the kernel whatever the
-//! variable says: with a lock manager of its own it would be alone with its locks.
+//! The variable `DLM_BACKEND` chooses, unless the program has more privileges than who started it: with
+//! a lock manager of its own it would be alone with its locks.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,6 +10,7 @@ use dlm_runtime::driver::Manager;
 use dlm_runtime::engine::Cluster;
 use libc::ENOTSUP;
 
+use crate::environment::trusted;
 use crate::errno::Errno;
 
 const VARIABLE: &str = "DLM_BACKEND";
@@ -33,13 +33,7 @@ impl Choice {
 
     /// The choice of the environment, if it is to be trusted.
     fn of_environment() -> Option<Self> {
-        // SAFETY: reads a word that the kernel has given to the process at its start.
-        let is_privileged = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-        if is_privileged {
-            return Some(Self::Kernel);
-        }
-        std::env::var_os(VARIABLE)
-            .map_or(Some(Self::Kernel), |value| Self::named(value.as_encoded_bytes()))
+        trusted(VARIABLE).map_or(Some(Self::Kernel), |value| Self::named(value.as_encoded_bytes()))
     }
 }
 

@@ -12,6 +12,7 @@
 //! * `border`, `task`, `semaphore`: where threads may be left, and what sleeps or runs ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
+//! * `environment`: the variables that are read.
 //! * `handles`: open lockspaces by handle and by descriptor.
 //! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status
 //!   blocks.
@@ -22,6 +23,7 @@ mod backend;
 mod border;
 #[doc(hidden)]
 pub mod entry;
+mod environment;
 mod errno;
 mod export;
 mod face;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use dlm_core::{CancelKind, Kind, Rules};
 use dlm_proto::LockspaceFlags;
 use dlm_runtime::ErrorKind;
-use dlm_runtime::driver::{Begun, DriverOptions, KeepApart, OthersEnd};
+use dlm_runtime::driver::{Begun, DriverOptions, OthersEnd};
 
 use crate::Flavour;
 use crate::backend::manager;
 use crate::border::AstThread;
+use crate::environment::keep_apart;
 use crate::errno::Errno;
 use crate::face::Session;
 
@@ -22,19 +23,19 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(10);
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The options with which a lockspace is opened.
-const fn options(flavour: Flavour) -> DriverOptions {
-    DriverOptions {
+fn options(flavour: Flavour) -> Result<DriverOptions, Errno> {
+    Ok(DriverOptions {
         background_writes: false,
-        keep_apart: KeepApart::AsNeeded,
+        keep_apart: keep_apart()?,
         rules: Rules::AsAsked,
         has_ids: true,
         // A program that was built for the library without threads may not stand any.
         has_threads: matches!(flavour, Flavour::Threaded),
-    }
+    })
 }
 
 pub(crate) fn open(flavour: Flavour, name: &[u8]) -> Result<Arc<Session>, Errno> {
-    Ok(Session::open(manager()?, name, &options(flavour))?)
+    Ok(Session::open(manager()?, name, &options(flavour)?)?)
 }
 
 pub(crate) fn create(
@@ -43,7 +44,7 @@ pub(crate) fn create(
     permissions: u32,
     flags: LockspaceFlags,
 ) -> Result<Arc<Session>, Errno> {
-    Ok(Session::create(manager()?, name, flags, permissions, &options(flavour))?)
+    Ok(Session::create(manager()?, name, flags, permissions, &options(flavour)?)?)
 }
 
 /// Closes the lockspace for all of its users. `false`: a call has not returned from the kernel.
