@@ -15,11 +15,13 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use dlm_runtime::{Lock, Lockspace, Mode};
-use dlm_tests::{PATIENCE, Place};
+use dlm_tests::{PATIENCE, Place, eventually};
 
 dlm_tests::everywhere! {
     a_blocking_callback_unlocks_what_was_just_granted,
     a_completion_callback_unlocks_what_was_just_granted,
+    completion_callbacks_unlock_many_at_a_time,
+    futures_unlock_many_at_a_time,
     a_future_unlocks_what_the_background_thread_is_still_writing,
     a_future_drops_what_the_background_thread_is_still_writing,
 }
@@ -48,8 +50,9 @@ fn contend(place: &Place, ls: Lockspace, work: impl Fn(&Lockspace) + Sync) {
         }
     });
     ls.flush_drops().wait(Some(PATIENCE)).unwrap();
+    eventually("the last unlocks end", || ls.lock_count() == 0);
     eprintln!("{all} locks in {:?}", start.elapsed());
-    assert_eq!((ls.lock_count(), delivery.callback_panics()), (0, 0));
+    assert_eq!(delivery.callback_panics(), 0);
     delivery.stop(PATIENCE).unwrap();
     assert_eq!(place.locks_of(ls.name()), [""; 0]);
     ls.release().unwrap();
@@ -108,6 +111,55 @@ fn a_completion_callback_unlocks_what_was_just_granted(place: &Place) {
         // The callback ran before the call returned.
         mine.into_iter().for_each(unlock);
         assert_eq!(unlocked.recv_timeout(PATIENCE), Ok(None));
+    });
+}
+
+/// As fast as the machine can, with locks that nobody waits for: 512 in flight, on ten resources.
+/// Guards against #ended-before-its-write-returned.
+fn completion_callbacks_unlock_many_at_a_time(place: &Place) {
+    let ls = place.create("early-many").unwrap();
+    let (sender, unlocked) = channel();
+    let unlocked = Mutex::new(unlocked);
+    (0..512).for_each(|_| sender.send(None).unwrap());
+    let number = AtomicUsize::new(0);
+    contend(place, ls, |ls| {
+        assert_eq!(unlocked.lock().unwrap().recv_timeout(PATIENCE), Ok(None));
+        let sender = sender.clone();
+        let slot = Arc::new(Mutex::new((false, None::<Lock>)));
+        let theirs = Arc::clone(&slot);
+        let unlock = move |lock: Lock| {
+            let sender = sender.clone();
+            lock.unlock().start(move |end| _ = sender.send(end.mode)).unwrap();
+        };
+        let at_once = unlock.clone();
+        let granted = move |_| {
+            let mut slot = theirs.lock().unwrap();
+            slot.0 = true;
+            let lock = slot.1.take();
+            drop(slot);
+            lock.into_iter().for_each(&at_once);
+        };
+        let name = format!("r{}", number.fetch_add(1, SeqCst) % 10);
+        let lock = ls.lock(name, Mode::Cr).start(granted).unwrap();
+        let mut slot = slot.lock().unwrap();
+        if slot.0 {
+            drop(slot);
+            unlock(lock);
+        } else {
+            slot.1 = Some(lock);
+        }
+    });
+}
+
+/// The background thread is still in the `write` of the request when the task is woken.
+/// Guards against #ended-before-its-write-returned.
+fn futures_unlock_many_at_a_time(place: &Place) {
+    let ls = place.options().background_writes().create("early-tasks").unwrap();
+    let number = AtomicUsize::new(0);
+    contend(place, ls, |ls| {
+        let name = format!("r{}", number.fetch_add(1, SeqCst) % 10);
+        let lock = block_on(ls.lock(name, Mode::Cr).into_future()).unwrap();
+        block_on(lock.unlock().into_future()).unwrap();
     });
 }
 
