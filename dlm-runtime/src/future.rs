@@ -299,7 +299,7 @@ impl Driver<Native> {
         let mut new = None;
         loop {
             let mut state = self.state();
-            if state.core.has_outcome(begun.token) {
+            if state.core.has_outcome(begun.token, begun.serial) {
                 return Registered::Ended;
             }
             let Some(user) = state.core.user_mut(begun.token, begun.serial) else {

@@ -371,7 +371,7 @@ impl<O, L: Default> Core<O, L> {
     #[inline]
     pub fn keep(&mut self, token: Token, serial: u64, outcome: Result<Ended, Failure>) {
         if let Some(entry) = self.table.get_mut(token) {
-            entry.outcome = Some((serial, outcome));
+            entry.keep(serial, outcome);
         }
     }
 
@@ -382,27 +382,20 @@ impl<O, L: Default> Core<O, L> {
         self.table.get(token).is_some_and(|entry| entry.is_in_flight(serial))
     }
 
-    /// Whether an end was kept.
-    #[inline]
+    /// Whether the end of this operation was kept.
     #[must_use]
-    pub fn has_outcome(&self, token: Token) -> bool {
-        self.table.get(token).is_some_and(|entry| entry.outcome.is_some())
+    pub fn has_outcome(&self, token: Token, serial: u64) -> bool {
+        self.table.get(token).is_some_and(|entry| entry.has_outcome(serial))
     }
 
     /// Takes the end that was kept, and the value block if the operation moved it. [`Core::settle`]
-    /// follows if the lock is gone, and [`Core::follow`] if [`LockView::has_queued`]: nothing else
-    /// begins before.
+    /// follows if the lock is gone.
     pub fn take_outcome(
         &mut self,
         token: Token,
         serial: u64,
     ) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
-        let entry = self.table.get_mut(token)?;
-        let (_, outcome) = entry.outcome.take_if(|(of, _)| *of == serial)?;
-        Some(outcome.map(|ended| {
-            let moved = ended.moved != crate::Moved::Nothing;
-            (ended, entry.state.known_lvb().filter(|_| moved))
-        }))
+        self.table.get_mut(token)?.take_outcome(serial)
     }
 
     /// Removes a lock that is gone, when everybody was told. What was kept for it is handed out to

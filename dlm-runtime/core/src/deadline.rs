@@ -18,6 +18,9 @@ pub(crate) const FIRST_RETRY: Duration = Duration::from_millis(2);
 /// The longest wait between two attempts.
 pub(crate) const SLOWEST_RETRY: Duration = Duration::from_secs(1);
 
+/// How long a conversion is written again that the kernel finds a lock too busy for.
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Alarms that are kept although they have no purpose any more, before they are cleared out.
 const SLACK: usize = 64;
 

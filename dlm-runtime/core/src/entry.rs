@@ -1,13 +1,14 @@
 //! A lock in the table.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use dlm_proto::{Mode, ResourceName};
 
 use crate::follow::Failure;
 use crate::lock_state::LockState;
-use crate::operation::{Ended, Kind};
+use crate::operation::{Ended, Kind, Lvb, Moved};
 use crate::submit::{Conversion, Unlocking};
 
 /// An operation that waits until the write for its lock has returned, or until what was given up
@@ -24,6 +25,9 @@ pub(crate) enum Call {
     Convert(Conversion),
     Unlock(Unlocking),
 }
+
+/// The end of an operation, and the value block if that moved it.
+pub(crate) type Outcome = Result<(Ended, Option<Lvb>), Failure>;
 
 /// An operation that another one was written over.
 #[derive(Debug)]
@@ -52,8 +56,10 @@ pub(crate) struct Entry<O, L> {
     /// Its owner is to be told; until then nothing is written over another operation.
     pub(crate) lost: Option<Box<Under<O>>>,
     pub(crate) queued: Option<Box<Queued<O>>>,
-    /// The end of an operation that its waiter has not taken yet. No other one begins before.
-    pub(crate) outcome: Option<(u64, Result<Ended, Failure>)>,
+    /// The end of an operation that its waiter has not taken yet.
+    pub(crate) outcome: Option<(u64, Outcome)>,
+    /// Those of others that ended before it, and whose waiters are slower still. None without it.
+    pub(crate) earlier: Vec<(u64, Outcome)>,
     /// The driver's data for the lock.
     pub(crate) face: L,
     /// A write for this lock has not returned.
@@ -76,6 +82,8 @@ pub(crate) struct Entry<O, L> {
     /// Something was refused for now, and an alarm is set.
     pub(crate) is_backing_off: bool,
     pub(crate) retry: Duration,
+    /// Until when a conversion that the kernel finds the lock too busy for is written again.
+    pub(crate) busy_until: Option<Duration>,
     /// It is in the index of ids.
     pub(crate) has_id: bool,
     /// It is in the index of granted resources.
@@ -97,6 +105,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             lost: None,
             queued: None,
             outcome: None,
+            earlier: Vec::new(),
             face: L::default(),
             is_writing: false,
             has_notices: false,
@@ -108,6 +117,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             timed_out: None,
             is_backing_off: false,
             retry: Duration::ZERO,
+            busy_until: None,
             has_id: false,
             is_listed: false,
             relied_on: 0,
@@ -121,6 +131,33 @@ impl<O, L> Entry<O, L> {
         self.serial == serial && self.state.op().is_some()
             || self.under.as_ref().is_some_and(|under| under.serial == serial)
             || self.queued.as_ref().is_some_and(|queued| queued.serial == serial)
+    }
+
+    /// Keeps the end of an operation for whoever waits for it.
+    #[inline]
+    pub(crate) fn keep(&mut self, serial: u64, outcome: Result<Ended, Failure>) {
+        let known = self.state.known_lvb();
+        let outcome = outcome.map(|ended| {
+            let is_moved = ended.moved != Moved::Nothing;
+            (ended, known.filter(|_| is_moved))
+        });
+        self.earlier.extend(self.outcome.replace((serial, outcome)));
+    }
+
+    /// Takes that end.
+    #[inline]
+    pub(crate) fn take_outcome(&mut self, serial: u64) -> Option<Outcome> {
+        if let Some((_, outcome)) = self.outcome.take_if(|(of, _)| *of == serial) {
+            self.outcome = self.earlier.pop();
+            return Some(outcome);
+        }
+        let place = self.earlier.iter().position(|(of, _)| *of == serial)?;
+        Some(self.earlier.swap_remove(place).1)
+    }
+
+    /// Whether that end is kept.
+    pub(crate) fn has_outcome(&self, serial: u64) -> bool {
+        self.outcome.iter().chain(&self.earlier).any(|(of, _)| *of == serial)
     }
 
     /// The data kept for operations that nobody is to be told of any more, or that all have ended:

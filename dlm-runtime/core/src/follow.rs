@@ -1,13 +1,16 @@
 //! The kernel's answer to a write: its effect on the lock, and the next write for it.
 
-use dlm_proto::{LockId, Token};
+use alloc::boxed::Box;
+
+use dlm_proto::{LockFlags, LockId, Token};
 
 use crate::core::Core;
-use crate::deadline::{FIRST_RETRY, SLOWEST_RETRY, Time};
+use crate::deadline::{BUSY_PATIENCE, FIRST_RETRY, SLOWEST_RETRY, Time};
 use crate::entry::{Call, Entry, Queued};
 use crate::lock_state::{Cancel, Release};
 use crate::operation::{Kind, Rejected};
 use crate::submission::{Refusal, Submission, Ticket, What};
+use crate::submit::Conversion;
 use crate::{CancelKind, Rules};
 
 /// The reason why an operation that had begun has failed without a result.
@@ -103,6 +106,7 @@ impl<O, L: Default> Core<O, L> {
             What::Request => entry.state.accepted(Kind::Request),
             What::Convert => {
                 entry.state.accepted(Kind::Convert);
+                entry.busy_until = None;
                 if entry.under.is_some() {
                     entry.lost = entry.under.take();
                 }
@@ -156,6 +160,36 @@ impl<O, L: Default> Core<O, L> {
         self.update_left_over(token);
         refused.follow = self.table.get_mut(token).is_some_and(|entry| entry.has_follow());
         refused
+    }
+
+    /// The kernel finds a lock too busy for a conversion (EBUSY), which is as yet neither accepted nor
+    /// refused. If that is because the cancel of an earlier operation is still to be answered by
+    /// another node, the conversion is written again in a while: [`Core::next_alarm`] and
+    /// [`Core::follow`]. `false`: it is refused.
+    pub fn put_off(&mut self, ticket: &Ticket, now: Time) -> bool {
+        let Ticket { token, serial, what, .. } = *ticket;
+        let rules = self.rules;
+        let Some(entry) = self.table.get_mut(token).filter(|_| what == What::Convert) else {
+            return false;
+        };
+        let is_wanted = entry.serial == serial && entry.user.is_some() && entry.queued.is_none();
+        if !is_wanted || entry.is_unwanted() || !entry.state.awaits_cancel() {
+            return false;
+        }
+        let until = *entry.busy_until.get_or_insert(now.saturating_add(BUSY_PATIENCE));
+        let Some(conversion) = entry.conversion(rules).filter(|_| now < until) else {
+            entry.busy_until = None;
+            return false;
+        };
+        entry.is_writing = false;
+        let user = self.take_back(token, serial, what, Refusal::Later);
+        if let Some(entry) = self.table.get_mut(token) {
+            let call = Call::Convert(conversion);
+            entry.queued = Some(Box::new(Queued { serial, call, user }));
+            self.in_flight += 1;
+        }
+        self.back_off(token, now);
+        true
     }
 
     fn refused_cancel(
@@ -332,6 +366,7 @@ impl<O, L: Default> Core<O, L> {
         self.released += usize::from(!entry.is_released);
         entry.is_released = true;
         entry.outcome = None;
+        entry.earlier.clear();
         self.in_flight -= usize::from(entry.queued.is_some());
         if entry.has_notices {
             self.noticed -= 1;
@@ -394,6 +429,23 @@ enum Turn {
 }
 
 impl<O, L> Entry<O, L> {
+    /// What was asked for by the conversion that is being written.
+    fn conversion(&self, rules: Rules) -> Option<Conversion> {
+        let op = self.state.op().filter(|op| op.kind == Kind::Convert)?;
+        let added = match rules {
+            Rules::Checked => LockFlags::CONVERT | LockFlags::PERSISTENT,
+            Rules::AsAsked => LockFlags::CONVERT,
+        };
+        Some(Conversion {
+            mode: op.mode,
+            flags: op.flags - added,
+            write: self.state.block_to_write(),
+            persistent: op.contains(LockFlags::PERSISTENT),
+            xid: Some(self.state.xid()),
+            notices: Some(self.has_notices),
+        })
+    }
+
     #[inline]
     pub(crate) fn has_follow(&self) -> bool {
         let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
@@ -421,7 +473,7 @@ impl<O, L> Entry<O, L> {
         };
         if self.is_unwanted() && !is_unlock {
             Turn::Fail
-        } else if is_due && self.outcome.is_none() {
+        } else if is_due {
             // The unlock that somebody asked for ends a lock that is released just as well.
             Turn::Start
         } else if self.is_unwanted() && !ends {

@@ -185,6 +185,16 @@ impl LockState {
         }
     }
 
+    /// Whether a cancel was written that the node of the master may not have answered.
+    pub(crate) const fn awaits_cancel(&self) -> bool {
+        self.cancel_unanswered && self.under.is_none()
+    }
+
+    /// What the conversion in flight writes.
+    pub(crate) const fn block_to_write(&self) -> Option<ValueBlock> {
+        self.lvb_to_write
+    }
+
     /// A cancel that was only asked for is not to be written.
     pub(crate) fn forget_wanted_cancel(&mut self) {
         if matches!(self.cancel, Cancel::Wanted(_)) {

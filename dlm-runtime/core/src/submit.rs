@@ -190,10 +190,6 @@ impl<O, L: Default> Core<O, L> {
         }
         if !(is_shared && rules == Rules::AsAsked && entry.may_be_granted()) {
             entry.state.idle_mode()?;
-            if entry.outcome.is_some() {
-                // Its thread or task has not been told yet, and would miss it.
-                return Err(Rejected::InFlight);
-            }
         }
         let serial = entry.next_serial();
         self.begin_convert(token, conversion, serial, user, out)?;
@@ -280,9 +276,6 @@ impl<O, L: Default> Core<O, L> {
             }
         } else {
             entry.state.idle_mode()?;
-            if entry.outcome.is_some() {
-                return Err(Rejected::InFlight);
-            }
         }
         let serial = entry.next_serial();
         let (flags, block) = entry.unlock_parts(unlock);
@@ -444,11 +437,10 @@ impl<O, L: Default> Core<O, L> {
         if entry.is_gone() || entry.state.op().is_some_and(|op| op.kind == Kind::Unlock) {
             return Err(Rejected::LockGone);
         }
-        // An owner that has not been told of the end of his operation is not passed over, unless by
-        // an unlock where the kernel allows that.
+        // An operation that somebody waits for is not passed over, unless by an unlock where the kernel
+        // allows that.
         let is_over = rules == Rules::AsAsked && matches!(call, Call::Unlock(_));
-        let is_owned = entry.user.is_some() || entry.outcome.is_some();
-        if entry.queued.is_some() || is_owned && !is_over {
+        if entry.queued.is_some() || entry.user.is_some() && !is_over {
             return Err(Rejected::InFlight);
         }
         let serial = entry.next_serial();
@@ -480,6 +472,8 @@ impl<O, L: Default> Entry<O, L> {
         self.last_serial = 0;
         core::mem::swap(&mut self.face, face);
         self.outcome = None;
+        self.earlier.clear();
+        self.busy_until = None;
         self.has_notices = notices;
         self.had_notices = notices;
         self.blocked = None;

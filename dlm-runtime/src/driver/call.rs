@@ -342,6 +342,7 @@ impl<F: Face> Driver<F> {
         let ticket = submission.ticket();
         match self.write(&device, &submission) {
             Ok(id) => Ok(self.finish(&ticket, id, false)),
+            Err(error) if self.is_put_off(&ticket, &error) => Ok(Err(Unfinished::queued(begun))),
             Err(error) => Err(self.take_back(&ticket, error, &mut None)),
         }
     }
@@ -386,6 +387,7 @@ impl<F: Face> Driver<F> {
         }
         match self.write(&device, &submission) {
             Ok(id) => self.accepted(&mut submission, id),
+            Err(error) if self.is_put_off(&submission.ticket(), &error) => {}
             Err(error) => {
                 self.take_back_begun(&submission.ticket(), ErrorKind::Device(error), user)?;
             }
@@ -531,6 +533,7 @@ impl<F: Face> Driver<F> {
     ) {
         match answer {
             Ok(id) => self.accepted(submission, id),
+            Err(error) if self.is_put_off(&submission.ticket(), &error) => {}
             Err(error) => self.refused(submission, &ErrorKind::Device(error)),
         }
     }
@@ -600,6 +603,18 @@ impl<F: Face> Driver<F> {
             }
         }
         self.dismiss_settler();
+    }
+
+    /// Whether what the kernel does not take now is written again by itself.
+    #[cold]
+    fn is_put_off(&self, ticket: &Ticket, error: &dlm_sys::Error) -> bool {
+        let now = self.time_now();
+        if error.errno() != Some(Errno::EBUSY) || !self.state().core.put_off(ticket, now) {
+            return false;
+        }
+        self.leave_to_calls();
+        self.set_alarms();
+        true
     }
 
     /// The kernel has refused a submission whose caller is not there to be told.

@@ -386,7 +386,12 @@ impl<F: Face> Driver<F> {
             return Err(ErrorKind::TimedOut("the unlock has not ended, and goes on by itself"));
         }
         self.cancel_overdue(begun);
-        match self.wait_on(host, &goal, false, now().checked_add(CANCEL_GRACE)).await? {
+        let end = self.wait_on(host, &goal, false, now().checked_add(CANCEL_GRACE)).await?;
+        if end.is_none() {
+            // It may have begun only now.
+            self.cancel_overdue(begun);
+        }
+        match end {
             Some(end) if end.status == LockStatus::TimedOut => {
                 Err(ErrorKind::TimedOut("it was not granted in time"))
             }

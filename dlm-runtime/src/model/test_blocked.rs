@@ -200,3 +200,35 @@ fn who_waits_for_a_notice_learns_that_the_callback_has_unlocked() {
         stage.finish(&[&lockspace, &other]);
     });
 }
+
+/// The lock is granted, also if the thread that waits for it has not woken.
+#[test]
+fn a_callback_gives_way_before_the_owner_has_woken() {
+    for unlocks in [false, true] {
+        check(move || {
+            let stage = Stage::new();
+            let (lockspace, other) = (stage.open(), stage.open());
+            let dispatcher = Dispatcher::start(&lockspace);
+            thread::scope(|scope| {
+                scope.spawn(|| want(&other));
+                scope.spawn(|| {
+                    let request = lockspace.lock("a", Mode::Ex).on_blocking_with(move |lock| {
+                        if unlocks {
+                            lock.unlock_wait().unwrap();
+                        } else if lock.mode() == Some(Mode::Ex) {
+                            lock.convert(Mode::Nl).wait().unwrap();
+                        }
+                    });
+                    let lock = request.wait().unwrap();
+                    // Until the other has had it.
+                    while lock.mode() == Some(Mode::Ex) && lock.blocked().is_some() {
+                        thread::yield_now();
+                    }
+                    drop(lock);
+                });
+            });
+            dispatcher.stop().unwrap();
+            stage.finish(&[&lockspace, &other]);
+        });
+    }
+}

@@ -1,7 +1,7 @@
 //! A driver without a thread: what it has written and not heard of, who waits, and what it does at
 //! each action.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dlm_core::{
@@ -52,7 +52,7 @@ pub(crate) struct Driver {
     /// Locks that are gone, or that nobody holds.
     pub(crate) former: Vec<Token>,
     /// Ends that were kept and not taken, and of which operations.
-    pub(crate) outcomes: BTreeMap<u64, u64>,
+    pub(crate) outcomes: BTreeSet<(u64, u64)>,
     /// Operations whose deadline has passed.
     pub(crate) overdue: Vec<(Token, u64)>,
     /// Whose an operation is.
@@ -94,7 +94,7 @@ impl Driver {
             writes: Vec::new(),
             handles: Vec::new(),
             former: Vec::new(),
-            outcomes: BTreeMap::new(),
+            outcomes: BTreeSet::new(),
             overdue: Vec::new(),
             owners: HashMap::new(),
             stores: HashSet::new(),
@@ -288,7 +288,7 @@ impl Driver {
     pub(crate) fn release(&mut self, token: Token) {
         self.forget_handle(token);
         let released = self.call(|core, out| core.release(token, out));
-        self.outcomes.remove(&key(token));
+        self.outcomes.retain(|(of, _)| *of != key(token));
         self.book.told(released.users.into_iter().flatten());
         self.book.dropped(&released.face);
         self.followed(token, released.follow);
@@ -355,11 +355,11 @@ impl Driver {
     }
 
     fn take_outcome(&mut self, which: u8) {
-        let waiting: Vec<_> = self.outcomes.iter().map(|(&word, &serial)| (word, serial)).collect();
+        let waiting: Vec<_> = self.outcomes.iter().copied().collect();
         let Some((word, serial)) = pick(&waiting, which) else { return };
-        self.outcomes.remove(&word);
+        self.outcomes.remove(&(word, serial));
         let token = crate::world::token_of(word).expect("it was one");
-        assert!(self.call(|core, _| core.take_outcome(token, serial + 1)).is_none());
+        assert!(self.call(|core, _| core.take_outcome(token, u64::MAX)).is_none());
         let taken = self.call(|core, _| core.take_outcome(token, serial));
         assert!(matches!(taken, Some(Ok(_))), "{taken:?}");
         self.remove(token);

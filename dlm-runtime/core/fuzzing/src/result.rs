@@ -12,6 +12,7 @@ use crate::kept::{Face, Owner};
 const MEMORY: usize = 8;
 
 const ENOMEM: i32 = 12;
+const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
 const ENOBUFS: i32 = 105;
 
@@ -82,8 +83,11 @@ impl Driver {
         let id = match write.answer {
             Some(Ok(id)) => u32::try_from(id).ok().filter(|&id| id > 0).map(LockId),
             Some(Err(errno)) => {
-                let refusal = Refusal::from_errno(errno);
                 let now = self.now;
+                if errno == EBUSY && self.call(|core, _| core.put_off(&ticket, now)) {
+                    return;
+                }
+                let refusal = Refusal::from_errno(errno);
                 let refused = self.call(|core, _| core.refused(&ticket, refusal, now));
                 self.book.told(refused.user);
                 self.book.told(refused.lost.into_iter().flatten());
@@ -210,7 +214,7 @@ impl Driver {
         if waits && is_last && !view.is_released {
             // A thread finds it when it wakes up.
             self.call(|core, _| core.keep(token, serial, Ok(ended)));
-            self.outcomes.insert(key(token), serial);
+            self.outcomes.insert((key(token), serial));
         } else {
             self.remove(token);
         }

@@ -1,6 +1,7 @@
 //! The core, call by call. What it writes and what it makes of results is compared with what the
 //! kernel needs; dlm-core-fuzzing holds it against an engine.
 
+mod busy;
 mod convert;
 mod deadline;
 mod follow;

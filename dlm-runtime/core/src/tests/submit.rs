@@ -163,18 +163,23 @@ fn one_operation_at_a_time() {
 }
 
 #[test]
-fn an_end_that_nobody_has_been_told_of_is_not_passed_over() {
+fn ends_are_kept_until_they_are_taken_whatever_begins_meanwhile() {
     Rig::each(|mut rig| {
         let token = rig.held(5);
         rig.converting(token, Mode::Pr);
         let report = rig.ended(token, LockStatus::Granted);
         rig.core.keep(token, report.serial, Ok(report.ended));
-        assert!(rig.core.has_outcome(token));
-        assert_eq!(rig.convert(token, Mode::Nl), Err(Rejected::InFlight));
-        assert_eq!(rig.unlock(token), Err(Rejected::InFlight));
+        assert!(rig.core.has_outcome(token, report.serial));
+        rig.converting(token, Mode::Nl);
+        let last = rig.ended(token, LockStatus::Granted);
+        rig.core.keep(token, last.serial, Ok(last.ended));
         let Some(Ok((ended, lvb))) = rig.core.take_outcome(token, report.serial) else { panic!() };
         assert_eq!((ended.mode, lvb), (Some(Mode::Pr), None));
         assert_eq!(rig.core.take_outcome(token, report.serial), None);
+        assert!(rig.core.view(token).unwrap().has_outcome);
+        let Some(Ok((ended, _))) = rig.core.take_outcome(token, last.serial) else { panic!() };
+        assert_eq!(ended.mode, Some(Mode::Nl));
+        assert!(!rig.core.view(token).unwrap().has_outcome);
         assert_eq!(rig.unlock(token), Ok(Queueing::Write));
         rig.accept(None);
         let report = rig.ended(token, LockStatus::Unlocked);
