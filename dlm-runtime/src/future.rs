@@ -4,7 +4,8 @@
 //! as most operations do, is ready at the first poll. Otherwise somebody must read the completion
 //! and wake the task: a [`DeliveryThread`](crate::DeliveryThread), calls of
 //! [`dispatch`](crate::Lockspace::dispatch), or a driver: `Lockspace::drive_tokio` with the feature
-//! `tokio`, `Lockspace::drive_async_io` with the feature `async-io`.
+//! `tokio`, `Lockspace::drive_async_io` with the feature `async-io`. A thread that waits in a call of
+//! its own leaves the waking to these, so that no waker holds up its own grant.
 //!
 //! A `write` blocks while the kernel has stopped the lockspace. With
 //! [`background_writes`](crate::LockspaceOptions::background_writes) it does so in a thread of its

@@ -138,6 +138,7 @@ fn run(driver: &Driver<Native>, due: Due<Native>) {
         Due::Now(token, due) => complete_now(driver, token, due),
         Due::Gone(due) => complete_gone(due),
         Due::Blocking(token, mode) => Running::run(driver, token, mode),
+        Due::Wake(waker) => driver.guarded(|| waker.wake()),
     }
 }
 

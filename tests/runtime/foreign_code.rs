@@ -4,13 +4,13 @@
 use std::future::{Future as _, IntoFuture as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
-use dlm_runtime::{Lock, Lockspace, Mode};
+use dlm_runtime::{Lock, LockInfo, Lockspace, Mode};
 use dlm_tests::{PATIENCE, Place, eventually};
 
 dlm_tests::everywhere! {
@@ -20,6 +20,7 @@ dlm_tests::everywhere! {
     a_dropped_value_may_wait_for_a_lock,
     a_lock_that_is_dropped_while_its_callback_unlocks_it_is_settled,
     a_slow_callback_delays_no_other_grant,
+    a_slow_waker_delays_no_thread_that_waits,
     a_waker_that_panics_loses_nobody_elses_wake_up,
     a_waker_that_panics_at_the_close_loses_nobody_elses_wake_up,
     a_panic_whose_payload_panics_when_dropped_ends_no_thread,
@@ -218,6 +219,41 @@ fn a_slow_callback_delays_no_other_grant(place: &Place) {
         ends.send(()).unwrap();
         assert_eq!(dispatching.join().unwrap().unwrap(), 1);
     });
+    lock.unlock().wait().unwrap();
+    ls.close().unwrap();
+    other.release().unwrap();
+}
+
+fn a_slow_waker_delays_no_thread_that_waits(place: &Place) {
+    let (other, ls) = place.open_twice("fc-waker-slow");
+    let [a, b] = ["a", "b"].map(|name| other.lock(name, Mode::Ex).wait().unwrap());
+    let (begins, begun) = channel();
+    let (ends, end) = channel::<()>();
+    let end = Mutex::new(end);
+    let slow = waker(move || {
+        begins.send(()).unwrap();
+        let _ = end.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    let mut future = pin!(ls.lock("b", Mode::Ex).into_future());
+    assert!(future.as_mut().poll(&mut Context::from_waker(&slow)).is_pending());
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| ls.lock("a", Mode::Ex).timeout(PATIENCE).wait());
+        eventually("it waits", || ls.lock_count() == 2);
+        b.unlock().wait().unwrap();
+        // The thread that waits reads that.
+        let is_granted = |it: &LockInfo| *it.resource == *b"b" && it.mode == Some(Mode::Ex);
+        eventually("the task's lock is granted", || ls.locks().iter().any(is_granted));
+        a.unlock().wait().unwrap();
+        eventually("the thread's lock is granted", || waiter.is_finished());
+        assert!(begun.try_recv().is_err(), "it has woken the task itself");
+        waiter.join().unwrap().unwrap().unlock().wait().unwrap();
+        let dispatching = scope.spawn(|| ls.dispatch());
+        begun.recv_timeout(PATIENCE).expect("the task is woken");
+        ends.send(()).unwrap();
+        assert_eq!(dispatching.join().unwrap().unwrap(), 0, "it is no callback");
+    });
+    let polled = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(lock)) = polled else { panic!("it is granted") };
     lock.unlock().wait().unwrap();
     ls.close().unwrap();
     other.release().unwrap();

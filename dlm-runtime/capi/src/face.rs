@@ -135,6 +135,8 @@ pub(crate) fn ast_of(driver: &Session, due: &Due<CFace>) -> Option<Ast> {
             let is_there = view.is_some_and(|view| view.mode.is_some() || view.op.is_some());
             state.core.face_mut(token).filter(|_| is_there).and_then(|lock| lock.bast)
         }
+        // There are no tasks in C.
+        Due::Wake(_) => None,
     }
 }
 

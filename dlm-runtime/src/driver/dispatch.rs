@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::Driver;
-use super::face::Face;
+use super::face::{Due, Face};
 use super::host::Host;
 use super::read::Read;
 use super::wait::earliest;
@@ -55,8 +55,8 @@ impl<F: Face> Driver<F> {
                 return Ok(ran);
             }
             if let Some(due) = self.due.pop() {
+                ran += usize::from(!matches!(due, Due::Wake(_)));
                 host.run(self, due).await;
-                ran += 1;
                 turn += 1;
                 continue;
             }

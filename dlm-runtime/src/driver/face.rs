@@ -114,4 +114,6 @@ pub enum Due<F: Face> {
 
     /// The blocking callback of a lock.
     Blocking(Token, Mode),
+    /// The waker of a task, read by a thread that waits for something else.
+    Wake(Waker),
 }

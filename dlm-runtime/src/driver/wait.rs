@@ -650,7 +650,17 @@ impl<F: Face> Driver<F> {
         if runs_callbacks { host.run(self, due).await } else { self.leave_due(due) }
     }
 
-    async fn apply_in_wait(&self, host: &impl Host<F>, effects: Effects<F>, runs_callbacks: bool) {
+    /// Others' wakers are left to those who run callbacks: one that takes its time would hold up what
+    /// this thread waits for.
+    async fn apply_in_wait(
+        &self,
+        host: &impl Host<F>,
+        mut effects: Effects<F>,
+        runs_callbacks: bool,
+    ) {
+        if let Some(waker) = effects.task.take() {
+            self.leave_due(Due::Wake(waker));
+        }
         if let Some(due) = self.apply(effects, runs_callbacks) {
             host.run(self, due).await;
         }

@@ -53,6 +53,8 @@ fn a_waker_waits_while_others_lead() {
         let mut future = pin!(lockspace.lock("a", Mode::Ex).into_future());
         let mut cx = Context::from_waker(&waker);
         assert!(future.as_mut().poll(&mut cx).is_pending());
+        // Those who wait leave it to who runs callbacks.
+        let dispatcher = Dispatcher::start(&lockspace);
         thread::scope(|scope| {
             scope.spawn(|| two_waiters(&lockspace));
             scope.spawn(|| {
@@ -65,6 +67,7 @@ fn a_waker_waits_while_others_lead() {
         });
         let Poll::Ready(lock) = future.as_mut().poll(&mut cx) else { panic!("woken too early") };
         lock.unwrap().unlock().wait().unwrap();
+        dispatcher.stop().unwrap();
         stage.finish(&[&lockspace, &other]);
     });
 }
