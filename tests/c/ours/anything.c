@@ -37,6 +37,7 @@ struct worker {
 	struct context context;
 };
 
+static const char *program;
 static long seed;
 static struct context main_context = { .is_main = 1 };
 static struct worker workers[WORKERS];
@@ -360,7 +361,7 @@ static void fork_amid(void)
 		is_crowded = 0;
 		for (int i = 0; i < 20; i++)
 			anything();
-		_exit(0);
+		end_child(program);
 	}
 	CHECK(waitpid(child, &status, 0) == child);
 	if (status)
@@ -390,11 +391,14 @@ static void crowd(long rounds)
 	CHECK(rounds < 10 || (cancelled > rounds / 10 && forks > 0));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	long operations = setting("DLM_OPERATIONS", 20000);
 	struct dlm_lksb a = { 0 };
 
+	program = argv[0];
+	if (argc > 1)
+		return 0;
 	limit();
 	seed = setting("DLM_SEED", 1);
 	fprintf(stderr, "DLM_SEED=%ld DLM_OPERATIONS=%ld\n", seed, operations);

@@ -30,6 +30,7 @@ static struct {
 	int (*dispatch)(int);
 } dlm;
 
+static const char *program;
 static void *library;
 static int ran, has_locked, may_end;
 
@@ -98,7 +99,7 @@ static void use_and_unload(void)
 	child = fork();
 	CHECK(child >= 0);
 	if (child == 0)
-		_exit(0);
+		end_child(program);
 	CHECK(waitpid(child, &status, 0) == child && status == 0);
 	load();
 	if (!dlm.start_thread)
@@ -109,8 +110,11 @@ static void use_and_unload(void)
 	unload();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	program = argv[0];
+	if (argc > 1)
+		return 0;
 	limit();
 	for (int i = 0; i < LOADS; i++) {
 		if (i % 50 == 0) {
