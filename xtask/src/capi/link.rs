@@ -21,6 +21,9 @@ pub(super) const LIBRARIES: [&str; 2] = ["libdlm", "libdlm_lt"];
 const SONAME: &str = "3";
 const FILE: &str = "3.0";
 
+/// A sanitizer wants to be told the target.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
 /// What the standard library needs of the system.
 const SYSTEM: [&str; 3] = ["-lpthread", "-ldl", "-lm"];
 
@@ -31,15 +34,22 @@ const SYSTEM: [&str; 3] = ["-lpthread", "-ldl", "-lm"];
 ///
 /// When a compiler or linker fails.
 pub fn build() -> Result<PathBuf> {
-    let folder = workspace_root().join("target/c");
+    build_for(false)
+}
+
+/// As [`build`]. `address`: with AddressSanitizer, into `target/c-address`, and without archives.
+pub(super) fn build_for(address: bool) -> Result<PathBuf> {
+    let folder = workspace_root().join(if address { "target/c-address" } else { "target/c" });
     remove_all(&folder)?;
     fs::create_dir_all(&folder)?;
-    for (name, archive) in LIBRARIES.into_iter().zip(archives()?) {
+    for (name, archive) in LIBRARIES.into_iter().zip(archives(address)?) {
         let script =
             workspace_root().join("dlm-runtime/capi").join(name).join(format!("{name}.map"));
         let exports = exports(&script)?;
-        shared(&folder, name, &archive, &script, &exports)?;
-        static_archive(&folder, name, &archive, &exports)?;
+        shared(&folder, (name, &archive), &script, &exports, address)?;
+        if !address {
+            static_archive(&folder, name, &archive, &exports)?;
+        }
     }
     Ok(folder)
 }
@@ -60,8 +70,14 @@ fn is_name(word: &str) -> bool {
 }
 
 /// Compiles the crates. Returns their archives, in the order of [`LIBRARIES`].
-fn archives() -> Result<Vec<PathBuf>> {
+fn archives(address: bool) -> Result<Vec<PathBuf>> {
     let mut command = cargo(&["build", "--quiet", "--profile", "capi"]);
+    if address {
+        // As for the tests: it is for the target alone, and the stable compiler keeps it back.
+        command.args(["--target", TRIPLE]);
+        command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+        command.env("CARGO_TARGET_DIR", workspace_root().join("target/sanitize/address"));
+    }
     command.arg("--message-format=json-render-diagnostics");
     for name in LIBRARIES {
         command.args(["-p", name]);
@@ -90,10 +106,10 @@ fn archives() -> Result<Vec<PathBuf>> {
 /// `NAME.so.3.0`, and the links to it.
 fn shared(
     folder: &Path,
-    name: &str,
-    archive: &Path,
+    (name, archive): (&str, &Path),
     script: &Path,
     exports: &[String],
+    address: bool,
 ) -> Result<()> {
     let file = format!("{name}.so.{FILE}");
     let soname = format!("{name}.so.{SONAME}");
@@ -101,12 +117,11 @@ fn shared(
     linker.args(["-shared", "-static-libgcc", "-o"]).arg(folder.join(&file));
     linker.arg(format!("-Wl,--version-script={}", script.display()));
     linker.arg(format!("-Wl,-soname,{soname}"));
-    linker.args([
-        "-Wl,--gc-sections",
-        "-Wl,-z,defs",
-        "-Wl,-z,relro,-z,now,-z,nodelete",
-        "-Wl,--strip-debug",
-    ]);
+    linker.args(["-Wl,--gc-sections", "-Wl,-z,relro,-z,now,-z,nodelete", "-Wl,--strip-debug"]);
+    if !address {
+        // The program brings the sanitizer.
+        linker.arg("-Wl,-z,defs");
+    }
     linker.args(exports.iter().map(|export| format!("-Wl,-u,{export}")));
     output(linker.arg(archive).args(SYSTEM))?;
     symlink(&file, folder.join(soname))?;

@@ -21,7 +21,7 @@ pub use link::build;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask capi [--build | --host | --kernel NAME] [--valgrind] [FILTER]
+usage: cargo xtask capi [--build | --host | --kernel NAME] [--valgrind | --address] [FILTER]
 
 Builds libdlm.so.3 and libdlm_lt.so.3, with their static archives, into target/c; compares what
 they export, their sonames, versions and structs with Debian's packages (libdlm3, libdlm-dev); and
@@ -38,6 +38,7 @@ programs:
     --host          only what runs on this machine
     --kernel NAME   only this kernel: 6.1 or 6.12
     --valgrind      on this machine, under valgrind, which must find no error and no leak
+    --address       on this machine, libraries and programs built with AddressSanitizer
     FILTER          only programs with this in their name
 ";
 
@@ -86,17 +87,22 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         print!("{row}");
         wrong += usize::from(row.complaint.is_some());
     };
-    let host = choice.kernel.is_none().then_some(Host { valgrind: choice.valgrind });
+    let host = choice.kernel.is_none().then_some(choice.host);
     check(host, &kernels, choice.filter.as_deref(), &mut report)?;
     println!("{wrong} wrong");
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How programs run on this machine.
-#[derive(Debug, Clone, Copy)]
-pub struct Host {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Host {
+    /// As they are.
+    #[default]
+    Plain,
     /// Under valgrind.
-    pub valgrind: bool,
+    Valgrind,
+    /// Built with AddressSanitizer, as the libraries.
+    Address,
 }
 
 /// The names of the C programs with this in them.
@@ -119,18 +125,19 @@ pub fn check(
     filter: Option<&str>,
     report: &mut dyn FnMut(&Row),
 ) -> Result<()> {
-    let ours = build()?;
+    let address = host == Some(Host::Address);
+    let ours = link::build_for(address)?;
     let debian = Debian::fetch()?;
-    let compiled = programs::compile(&ours, &debian, filter)?;
-    if let Some(Host { valgrind }) = host {
-        if valgrind {
+    let compiled = programs::compile(&ours, &debian, filter, address)?;
+    if let Some(host) = host {
+        if host == Host::Valgrind {
             provision::ensure_for_counting(&Store::open()?)?;
         }
         let differences = compare::differences(&ours, &debian)?;
         let complaint = (!differences.is_empty()).then(|| differences.join("\n"));
         let what = "exports, versions, sonames and structs".into();
         report(&Row { what, complaint, note: String::new() });
-        programs::run_on_engine(&compiled, valgrind, report)?;
+        programs::run_on_engine(&compiled, host, report)?;
     }
     if kernels.is_empty() {
         return Ok(());
@@ -149,7 +156,7 @@ struct Choice {
     build_only: bool,
     host_only: bool,
     kernel: Option<String>,
-    valgrind: bool,
+    host: Host,
     filter: Option<String>,
 }
 
@@ -164,15 +171,17 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("build") => choice.build_only = true,
             Long("host") => choice.host_only = true,
             Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
-            Long("valgrind") => choice.valgrind = true,
+            Long("valgrind") => choice.host = Host::Valgrind,
+            Long("address") => choice.host = Host::Address,
             Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),
             other => return Err(other.unexpected()),
         }
     }
-    if choice.valgrind && (choice.kernel.is_some() || choice.build_only) {
-        return Err("--valgrind is for what runs on this machine".into());
+    let is_plain = choice.host == Host::Plain;
+    if !is_plain && (choice.kernel.is_some() || choice.build_only) {
+        return Err("--valgrind and --address are for what runs on this machine".into());
     }
-    choice.host_only |= choice.valgrind;
+    choice.host_only |= !is_plain;
     Ok(Some(choice))
 }
 
@@ -193,7 +202,8 @@ mod tests {
         assert!(parse("--host").unwrap().unwrap().host_only);
         assert!(parse("-h").unwrap().is_none());
         let choice = parse("--valgrind many").unwrap().unwrap();
-        assert!(choice.valgrind && choice.host_only);
+        assert!(choice.host == Host::Valgrind && choice.host_only);
+        assert_eq!(parse("--address").unwrap().unwrap().host, Host::Address);
         for bad in ["--kernel 9", "a b", "--x", "--valgrind --kernel 6.1", "--valgrind --build"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

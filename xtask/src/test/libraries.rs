@@ -9,7 +9,7 @@ pub(super) fn run(on_host: bool, kernels: &[&str], filter: Option<&str>, tally: 
         print!("{row}");
         tally.check(&row.what, row.complaint.is_none());
     };
-    let host = on_host.then_some(Host { valgrind: false });
+    let host = on_host.then_some(Host::Plain);
     if let Err(error) = capi::check(host, kernels, filter, &mut report) {
         println!("{error:#}");
         tally.fail(format!("C libraries: {error}"));

@@ -57,7 +57,12 @@ pub(super) struct Programs {
 }
 
 /// Compiles the programs with Debian's header, for either library.
-pub(super) fn compile(ours: &Path, debian: &Debian, filter: Option<&str>) -> Result<Programs> {
+pub(super) fn compile(
+    ours: &Path,
+    debian: &Debian,
+    filter: Option<&str>,
+    address: bool,
+) -> Result<Programs> {
     let all = all(filter)?;
     if all.is_empty() {
         bail!("no such program in tests/c");
@@ -73,7 +78,7 @@ pub(super) fn compile(ours: &Path, debian: &Debian, filter: Option<&str>) -> Res
         }
     }
     for program in &all {
-        compile_one(program, debian, &their)?;
+        compile_one(program, debian, &their, address)?;
         fs::copy(their.join(&program.name), our.join(&program.name))?;
     }
     Ok(Programs { all, ours: our, theirs: their })
@@ -131,8 +136,11 @@ fn said(text: &str, what: &str) -> Option<String> {
     })
 }
 
-fn compile_one(program: &Program, debian: &Debian, folder: &Path) -> Result<()> {
+fn compile_one(program: &Program, debian: &Debian, folder: &Path, address: bool) -> Result<()> {
     let mut compiler = Command::new("cc");
+    if address {
+        compiler.arg("-fsanitize=address");
+    }
     compiler.args(["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror"]);
     if program.library == LIBRARIES[0] {
         compiler.args(["-D_REENTRANT", "-DTHREADED"]);
