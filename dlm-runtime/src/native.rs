@@ -116,18 +116,30 @@ impl Host<Native> for Guarded {
 impl Driver<Native> {
     /// Reads what is there and runs the callbacks that are due, as [`Driver::dispatch_on`].
     pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
-        at_once(self.dispatch_on(&Here))
+        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
+            Ok(ran) => Ok(ran),
+            Err(start) => at_once(self.dispatch_after(&Here, start)),
+        }
     }
 
     /// As [`Driver::dispatch`], once there is something to run.
     pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
-        at_once(self.dispatch_until_on(&Here, deadline))
+        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
+            Ok(ran) => Ok(ran),
+            Err(start) => at_once(self.dispatch_until_on(&Here, start, deadline)),
+        }
     }
 
     /// Starts the thread that runs callbacks.
     pub(crate) fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
         self.start_delivery_on(Guarded)
     }
+}
+
+/// Runs the callback that is due by the plain end of an operation. Nothing is locked meanwhile.
+#[inline(always)]
+fn run_plain(driver: &Driver<Native>, token: Token, due: <Native as Face>::Due, is_gone: bool) {
+    if is_gone { complete_gone(due) } else { complete_now(driver, token, due) }
 }
 
 /// Runs a callback. Nothing is locked meanwhile.

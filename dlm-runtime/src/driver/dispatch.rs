@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use dlm_proto::Token;
+
 use super::Driver;
 use super::face::{Due, Face};
 use super::host::Host;
@@ -24,15 +26,71 @@ impl<F: Face> Driver<F> {
     /// The end of the lockspace, or a read that failed.
     #[inline]
     pub async fn dispatch_on(&self, host: &impl Host<F>) -> Result<usize, ErrorKind> {
+        self.dispatch_after(host, Start::default()).await
+    }
+
+    /// The same, after a start of the turn.
+    pub(crate) async fn dispatch_after(
+        &self,
+        host: &impl Host<F>,
+        start: Start<F>,
+    ) -> Result<usize, ErrorKind> {
         let turn = Turn(self);
-        let ran = self.turn(host).await;
+        let ran = self.turn(host, start).await;
         std::mem::forget(turn);
         ran
     }
 
-    #[inline]
-    async fn turn(&self, host: &impl Host<F>) -> Result<usize, ErrorKind> {
+    /// The start of a turn in a thread that runs callbacks where it is: those that are due by the plain
+    /// ends of operations, as long as there is nothing else to do. Most turns need no more, and returns
+    /// how many ran; otherwise [`Driver::dispatch_after`] goes on.
+    #[inline(always)]
+    pub(crate) fn start_turn(
+        &self,
+        mut run: impl FnMut(Token, F::Due, bool),
+    ) -> Result<usize, Start<F>> {
+        if self.readiness.is_busy() || self.has_chores() || !self.due.is_empty() {
+            return Err(Start::default());
+        }
+        let (next, mut expected) = {
+            let state = self.state();
+            (state.core.next_alarm(), state.core.expected())
+        };
+        if next.is_some() {
+            return Err(Start::default());
+        }
+        let turn = Turn(self);
+        let budget = READ_BUDGET.max(expected.saturating_mul(2));
         let mut ran = 0;
+        let first = loop {
+            if ran == budget || ran > 0 && expected == 0 {
+                break None;
+            }
+            let mut plain = None;
+            let read = self.read_to_run(&mut expected, &mut plain);
+            let Some((token, due, is_gone)) = plain else { break Some(read) };
+            run(token, due, is_gone);
+            ran += 1;
+            if self.check_fork().is_err() {
+                // The callback has forked, and this is the child.
+                std::mem::forget(turn);
+                return Ok(ran);
+            }
+        };
+        std::mem::forget(turn);
+        match first {
+            Some(read) => Err(Start { ran, first: Some(read) }),
+            None if expected == 0 => Ok(self.end_turn(ran)),
+            None => {
+                self.readiness.raise_again();
+                Ok(ran)
+            }
+        }
+    }
+
+    #[inline]
+    async fn turn(&self, host: &impl Host<F>, start: Start<F>) -> Result<usize, ErrorKind> {
+        let Start { mut ran, mut first } = start;
         if let Err(kind) = self.readiness.check() {
             // It may be that there is nothing left to watch.
             self.check_removed()?;
@@ -48,26 +106,39 @@ impl<F: Face> Driver<F> {
         }
         self.do_chores();
         let budget = READ_BUDGET.max(expected.saturating_mul(2));
-        let mut turn = 0;
-        while turn < budget {
+        let mut turn = ran;
+        while turn < budget || first.is_some() {
             if self.check_fork().is_err() {
                 // A callback has forked, and this is the child.
                 return Ok(ran);
             }
-            if let Some(due) = self.due.pop() {
-                ran += usize::from(!matches!(due, Due::Wake(_)));
-                host.run(self, due).await;
-                turn += 1;
-                continue;
+            if first.is_none() {
+                if let Some(due) = self.due.pop() {
+                    ran += usize::from(!matches!(due, Due::Wake(_)));
+                    host.run(self, due).await;
+                    turn += 1;
+                    continue;
+                }
             }
             if turn > 0 && expected == usize::MAX {
                 expected = self.state().core.expected();
             }
-            if turn > 0 && expected == 0 {
+            if turn > 0 && expected == 0 && first.is_none() {
                 // Saves the read that would only say that nothing is left.
                 return Ok(self.end_turn(ran));
             }
-            match self.read_to_run(&mut expected) {
+            let read = match first.take() {
+                Some(read) => read,
+                None => {
+                    let mut plain = None;
+                    let read = self.read_to_run(&mut expected, &mut plain);
+                    plain.map_or(read, |(token, due, is_gone)| {
+                        let due = if is_gone { Due::Gone(due) } else { Due::Now(token, due) };
+                        Ok(Read::Due(due))
+                    })
+                }
+            };
+            match read {
                 Ok(Read::Due(due)) => {
                     host.run(self, due).await;
                     ran += 1;
@@ -110,10 +181,11 @@ impl<F: Face> Driver<F> {
     pub(crate) async fn dispatch_until_on(
         &self,
         host: &impl Host<F>,
+        mut start: Start<F>,
         deadline: Option<Instant>,
     ) -> Result<usize, ErrorKind> {
         loop {
-            let ran = self.dispatch_on(host).await?;
+            let ran = self.dispatch_after(host, std::mem::take(&mut start)).await?;
             if ran > 0 || deadline.is_some_and(|at| time_left(at).is_zero()) {
                 return Ok(ran);
             }
@@ -127,6 +199,20 @@ impl<F: Face> Driver<F> {
             self.readiness.sleepers.fetch_sub(1, Ordering::SeqCst);
             slept?;
         }
+    }
+}
+
+/// The start of a turn.
+pub(crate) struct Start<F: Face> {
+    /// Callbacks that ran.
+    ran: usize,
+    /// A result that was read after these, and is still to be seen to.
+    first: Option<Result<Read<F>, ErrorKind>>,
+}
+
+impl<F: Face> Default for Start<F> {
+    fn default() -> Self {
+        Self { ran: 0, first: None }
     }
 }
 

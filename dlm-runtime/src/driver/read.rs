@@ -178,9 +178,13 @@ impl<F: Face> Driver<F> {
 
     /// The same, for who runs callbacks at once. `expected`: what
     /// [`Core::expected`](dlm_core::Core::expected) said behind a plain result, otherwise as much as can
-    /// be.
+    /// be. `plain`: the callback that is due by one, with its lock and whether that has left the table.
     #[inline(always)]
-    pub(crate) fn read_to_run(&self, expected: &mut usize) -> Result<Read<F>, ErrorKind> {
+    pub(crate) fn read_to_run(
+        &self,
+        expected: &mut usize,
+        plain: &mut Option<(Token, F::Due, bool)>,
+    ) -> Result<Read<F>, ErrorKind> {
         *expected = usize::MAX;
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
@@ -207,11 +211,8 @@ impl<F: Face> Driver<F> {
                 *expected = core.expected();
                 drop(state);
                 drop(gate);
-                return Ok(match due {
-                    Some(due) if is_unlock => Read::Due(Due::Gone(due)),
-                    Some(due) => Read::Due(Due::Now(token, due)),
-                    None => Read::Handled,
-                });
+                *plain = due.map(|due| (token, due, is_unlock));
+                return Ok(Read::Handled);
             }
         }
         self.read_rest(state, gate, len, &buffer, Role::Other, None)
@@ -342,7 +343,8 @@ impl<F: Face> Driver<F> {
                 self.is_read_short.store(true, crate::sync::atomic::Ordering::Relaxed);
                 Ok(Read::Empty)
             }
-            Err(error) => Err(error.into()),
+            // A device that was taken away says what it likes.
+            Err(error) => Err(self.slot.get().err().map_or(error.into(), ErrorKind::from)),
         }
     }
 

@@ -247,6 +247,12 @@ impl Readiness {
         }
     }
 
+    /// Whether there is work, an alarm or a failure.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::SeqCst)
+    }
+
     /// Whether the descriptor shows what it should. An error is told once.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), ErrorKind> {

@@ -124,9 +124,15 @@ impl<F: Face> Driver<F> {
         }
     }
 
+    /// Whether something is to be written for locks that were handed over.
+    #[inline]
+    pub(crate) fn has_chores(&self) -> bool {
+        self.settler.has_chores.load(Ordering::SeqCst)
+    }
+
     /// Writes what is to be written for locks that were handed over.
     pub(crate) fn do_chores(&self) {
-        while self.settler.has_chores.load(Ordering::SeqCst) {
+        while self.has_chores() {
             let token = {
                 let mut settler = lock(&self.settler.state);
                 let token = settler.chores.pop();
