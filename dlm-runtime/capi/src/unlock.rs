@@ -190,8 +190,10 @@ fn unlock_ended(
     call: &UnlockCall,
 ) -> Result<c_int, Errno> {
     match (end, former) {
-        (Err(kind), Some(former)) => {
-            former.put_back(&mut session.state(), &call.lksb);
+        (Err(kind), former) => {
+            if let Some(former) = former {
+                former.put_back(&mut session.state(), &call.lksb);
+            }
             Err(kind.into())
         }
         (end, _) => tell(end, (Kind::Unlock, LockId(call.id)), &call.lksb.without_lvb(), 0),
