@@ -215,6 +215,17 @@ impl<F: Face> super::State<F> {
         Some(end)
     }
 
+    /// Takes the end of an operation of a thread or task, if it has come. Tells whether the lock is held
+    /// since.
+    fn take_held(&mut self, begun: Begun) -> bool {
+        let Begun { token, serial } = begun;
+        let outcome = self.core.take_outcome(token, serial);
+        let end = self.take_end(token, serial, 0);
+        let is_granted = |(ended, _): (dlm_core::Ended, _)| ended.mode.is_some();
+        outcome.is_some_and(|outcome| outcome.is_ok_and(is_granted))
+            || end.is_some_and(|end| end.mode.is_some())
+    }
+
     /// Watches the operation of this number, for [`Driver::await_others`], which must follow.
     #[must_use]
     pub fn observe(&mut self, begun: Begun) -> OthersEnd {
@@ -332,7 +343,8 @@ impl<F: Face> Driver<F> {
         let end = self.await_begun(host, begun, first.map(|first| *first), deadline).await;
         std::mem::forget(wanted);
         if end.is_err() && self.check_fork().is_ok() {
-            self.abandon(begun);
+            let is_held = self.abandon(begun);
+            self.release_unknown(begun, is_request && is_held && !F::HAS_HANDLES);
         }
         end
     }
@@ -445,40 +457,32 @@ impl<F: Face> Driver<F> {
     /// granted without being told of that: nobody knows of the lock. So is a conversion that waits.
     fn take_back_wait(&self, begun: Begun, is_request: bool) {
         let Begun { token, serial } = begun;
-        let is_unknown = is_request && {
-            let mut state = self.state();
-            let end = state.take_end(token, serial, 0);
-            let end = end.or_else(|| {
-                let (ended, _) = state.core.take_outcome(token, serial)?.ok()?;
-                Some(state.completion(token, &ended))
-            });
-            end.is_some_and(|end| end.mode.is_some())
-        };
+        let is_unknown = is_request && self.state().take_held(begun);
         if is_unknown {
-            self.release(token);
+            self.release_unknown(begun, true);
         } else {
             if !self.is_unlock(begun) {
                 self.state().core.want_cancel(token, serial, CancelKind::Plain);
                 self.follow_up(token);
             }
-            self.abandon(begun);
+            let is_held = self.abandon(begun);
+            self.release_unknown(begun, is_request && is_held);
         }
         // It may have ended by this. An error is the next call's.
         let _ = self.read_all();
     }
 
     /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
-    /// that is granted after all, the lock is unlocked.
-    pub(crate) fn abandon(&self, begun: Begun) {
+    /// that is granted after all, the lock is unlocked. Tells whether it had ended with the lock held,
+    /// of which nobody was told.
+    pub(crate) fn abandon(&self, begun: Begun) -> bool {
         let Begun { token, serial } = begun;
-        let user = {
+        let (user, is_held) = {
             let mut state = self.state();
             let user = state.core.give_up(token, serial);
             state.handed_out(user.as_ref());
             // The end may have come meanwhile.
-            let _ = state.core.take_outcome(token, serial);
-            let _ = state.take_end(token, serial, 0);
-            user
+            (user, state.take_held(begun))
         };
         if user.is_some() {
             self.tell_given_up(begun);
@@ -486,6 +490,15 @@ impl<F: Face> Driver<F> {
         self.guarded(move || drop(user));
         self.release_given_up(token);
         self.see_to_left_overs();
+        is_held
+    }
+
+    /// Lets go of a lock that nobody knows of, if it is one.
+    fn release_unknown(&self, begun: Begun, is_unknown: bool) {
+        if is_unknown {
+            self.release(begun.token);
+            self.see_to_left_overs();
+        }
     }
 
     /// Tells the observers of an operation that its owner has given it up.
