@@ -68,7 +68,12 @@ impl<F: Face> Driver<F> {
             }
             let mut plain = None;
             let read = self.read_to_run(&mut expected, &mut plain);
-            let Some((token, due, is_gone)) = plain else { break Some(read) };
+            let Some(plain) = plain else { break Some(read) };
+            if !self.due.is_empty() {
+                // Others that were read before come first.
+                break Some(Ok(Read::Due(due_of_plain(plain))));
+            }
+            let (token, due, is_gone) = plain;
             run(token, due, is_gone);
             ran += 1;
             if self.check_fork().is_err() {
@@ -132,17 +137,16 @@ impl<F: Face> Driver<F> {
                 None => {
                     let mut plain = None;
                     let read = self.read_to_run(&mut expected, &mut plain);
-                    plain.map_or(read, |(token, due, is_gone)| {
-                        let due = if is_gone { Due::Gone(due) } else { Due::Now(token, due) };
-                        Ok(Read::Due(due))
-                    })
+                    plain.map_or(read, |plain| Ok(Read::Due(due_of_plain(plain))))
                 }
             };
             match read {
-                Ok(Read::Due(due)) => {
+                Ok(Read::Due(due)) if self.due.is_empty() => {
                     host.run(self, due).await;
                     ran += 1;
                 }
+                // Others that were read before come first.
+                Ok(Read::Due(due)) => self.leave_due(due),
                 Ok(Read::Effects(effects)) => {
                     if let Some(due) = self.apply(*effects, true) {
                         host.run(self, due).await;
@@ -200,6 +204,11 @@ impl<F: Face> Driver<F> {
             slept?;
         }
     }
+}
+
+/// What is due by a plain end.
+fn due_of_plain<F: Face>((token, due, is_gone): (Token, F::Due, bool)) -> Due<F> {
+    if is_gone { Due::Gone(due) } else { Due::Now(token, due) }
 }
 
 /// The start of a turn.

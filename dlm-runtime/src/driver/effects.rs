@@ -87,7 +87,8 @@ impl<F: Face> Driver<F> {
         if let Some(token) = is_noticed {
             self.notice_waiters.wake(token, &self.waits);
         }
-        let runs_callbacks = runs_callbacks && overtaken.is_none();
+        // Those that were read before come first.
+        let runs_callbacks = runs_callbacks && overtaken.is_none() && self.due.is_empty();
         if let Some(due) = overtaken {
             self.leave_due(due);
         }
@@ -119,7 +120,7 @@ impl<F: Face> Driver<F> {
 
     /// Leaves a callback to those who run callbacks.
     pub(crate) fn leave_due(&self, due: Due<F>) {
-        if self.due.push(due) {
+        if self.due.push(due.put_off()) {
             self.readiness.raise();
             if F::RUNS_IN_WAITS {
                 self.waits.stir();

@@ -117,3 +117,13 @@ pub enum Due<F: Face> {
     /// The waker of a task, read by a thread that waits for something else.
     Wake(Waker),
 }
+
+impl<F: Face> Due<F> {
+    /// The same, to be run later.
+    pub(crate) fn put_off(self) -> Self {
+        match self {
+            Self::Now(token, due) => Self::Completion(token, due),
+            due => due,
+        }
+    }
+}

@@ -660,7 +660,12 @@ impl<F: Face> Driver<F> {
     }
 
     async fn run_or_leave(&self, host: &impl Host<F>, due: Due<F>, runs_callbacks: bool) {
-        if runs_callbacks { host.run(self, due).await } else { self.leave_due(due) }
+        if runs_callbacks && self.due.is_empty() {
+            host.run(self, due).await;
+        } else {
+            // Those that were read before come first.
+            self.leave_due(due);
+        }
     }
 
     /// Others' wakers are left to those who run callbacks: one that takes its time would hold up what
