@@ -65,6 +65,8 @@ fn cancel_persistent(session: &Session) {
     let mut waiting: Vec<(Begun, OthersEnd)> = Vec::new();
     {
         let mut state = session.state();
+        // Another thread may be about to make one.
+        state.core.begin_end();
         for token in state.core.tokens() {
             let Some(view) = state.core.view(token) else { continue };
             let waits = view.op.is_some_and(|op| op.kind == Kind::Request);

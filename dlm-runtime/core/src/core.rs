@@ -99,6 +99,8 @@ pub struct Core<O, L> {
     pub(crate) released: usize,
     pub(crate) is_shared: bool,
     pub(crate) has_ended: bool,
+    /// It is about to end: see [`Core::begin_end`].
+    pub(crate) is_ending: bool,
     /// Plain operations can be begun: see [`Core::lock_plain`].
     pub(crate) may_be_plain: bool,
 }
@@ -218,6 +220,7 @@ impl<O, L: Default> Core<O, L> {
             released: 0,
             is_shared: false,
             has_ended: false,
+            is_ending: false,
             may_be_plain: abi == Abi::V6_64,
         }
     }
@@ -482,6 +485,13 @@ impl<O, L: Default> Core<O, L> {
         for (_, entry) in self.table.iter_mut() {
             entry.users_mut().for_each(&mut call);
         }
+    }
+
+    /// The lockspace is about to be closed. Persistent requests are begun no more: one that is left
+    /// behind crashes the kernel (#waiting-persistent-orphan), and those that wait are to be cancelled
+    /// first.
+    pub fn begin_end(&mut self) {
+        self.is_ending = true;
     }
 
     /// The lockspace has ended: every lock is gone. Returns what was kept for operations in flight,

@@ -100,7 +100,7 @@ impl<O, L: Default> Core<O, L> {
         out: &mut Submission,
     ) -> Result<Token, Rejected> {
         let NewLock { name, mode, flags, xid, notices } = *new;
-        if self.has_ended {
+        if self.has_ended || self.is_ending && flags.contains(LockFlags::PERSISTENT) {
             return Err(Rejected::Ended);
         }
         match self.rules {

@@ -78,6 +78,17 @@ fn what_makes_no_sense_is_refused_and_nothing_is_taken() {
     }
 }
 
+#[test]
+fn a_lockspace_that_is_about_to_be_closed_takes_no_persistent_requests() {
+    let name = &name("disk0");
+    let with = |flags| NewLock { name, mode: Mode::Ex, flags, xid: 0, notices: true };
+    let mut rig = Rig::new(Rules::AsAsked);
+    rig.call(|core, _| core.begin_end());
+    assert_eq!(rig.try_lock(&with(LockFlags::PERSISTENT)), Err(Rejected::Ended));
+    rig.assert_empty();
+    assert!(rig.try_lock(&with(NONE)).is_ok());
+}
+
 /// #ended-before-its-write-returned: a lock that ends before the write of its request has returned
 /// crashes the kernel.
 #[test]
