@@ -87,6 +87,7 @@ pub struct Strict {
     abi: Abi,
     node: Option<NodeId>,
     first_requests_apart: bool,
+    allows_overlap: bool,
     locks: Locks,
     serial: u64,
     /// The writes in progress, by their number.
@@ -115,6 +116,7 @@ impl Strict {
             abi,
             node: None,
             first_requests_apart: false,
+            allows_overlap: false,
             locks: Locks::default(),
             serial: 0,
             writes: BTreeMap::new(),
@@ -136,6 +138,14 @@ impl Strict {
     #[must_use]
     pub fn first_requests_apart(mut self) -> Self {
         self.first_requests_apart = true;
+        self
+    }
+
+    /// Allows a plain UNLOCK while an operation of the lock is in flight, for a program that wants the
+    /// kernel to decide. The words that it replaces are the same in all requests for a lock.
+    #[must_use]
+    pub fn overlaps_allowed(mut self) -> Self {
+        self.allows_overlap = true;
         self
     }
 

@@ -64,6 +64,13 @@ impl Session {
         self
     }
 
+    /// Allows unlocks over what is in flight: see [`Strict::overlaps_allowed`].
+    #[must_use]
+    pub fn overlaps_allowed(mut self) -> Self {
+        self.strict = self.strict.overlaps_allowed();
+        self
+    }
+
     /// The engine's name for it.
     #[must_use]
     pub const fn id(&self) -> SessionId {

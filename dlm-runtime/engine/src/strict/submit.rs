@@ -207,6 +207,7 @@ impl Strict {
 
     fn unlock(&mut self, request: &UnlockRequest<'_>) -> Result<Written, Violation> {
         let UnlockRequest { lock, flags, cookies, lvb } = *request;
+        let allows_overlap = self.allows_overlap;
         let record = self.locks.named(lock, cookies.completion_param, true)?;
         let by_force = flags.contains(LockFlags::FORCEUNLOCK);
         if record.may_have_ended() {
@@ -215,7 +216,7 @@ impl Strict {
         if by_force && record.is_forced {
             return Err(Violation::SecondForce(lock));
         }
-        if !by_force && record.operation.is_some() {
+        if !by_force && record.operation.is_some() && !allows_overlap {
             return Err(Violation::Overlap(lock));
         }
         if record.is_being_written() {
@@ -229,7 +230,7 @@ impl Strict {
             return Err(Violation::NoBlock(lock));
         }
         let counts = record.flags.contains(LockFlags::VALBLK);
-        let is_own = if by_force {
+        let is_own = if by_force || record.operation.is_some() {
             record.block.may_carry_in_flight(lvb, flags, counts)
         } else {
             record.block.may_carry(lvb, flags, counts)

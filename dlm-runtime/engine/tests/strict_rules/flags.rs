@@ -162,6 +162,18 @@ fn one_operation_at_a_time() {
 }
 
 #[test]
+fn an_unlock_over_what_is_in_flight_if_that_is_allowed() {
+    let mut it = Program::new();
+    it.0 = it.0.overlaps_allowed();
+    it.granted(1, Mode::Pr, NONE);
+    it.convert(1, Mode::Ex, NONE).unwrap();
+    it.whole(&unlock(1, NONE), Err(Errno::EBUSY)).unwrap();
+    it.begin(&convert(1, Mode::Nl, NONE)).unwrap_err();
+    it.reported(Violation::Overlap(id(1)), "#words-are-stored-before-checks");
+    it.unlock(1, NONE).unwrap();
+}
+
+#[test]
 fn a_cancel_that_took_effect_is_answered() {
     let mut it = Program::new();
     it.granted(1, Mode::Pr, NONE);
