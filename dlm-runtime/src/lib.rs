@@ -64,7 +64,8 @@ mod lock;
 mod lockspace;
 pub mod manual;
 #[cfg(dlm_model)]
-mod model;
+#[doc(hidden)]
+pub mod model;
 mod native;
 mod notices;
 mod options;

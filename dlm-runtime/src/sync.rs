@@ -16,8 +16,10 @@ pub(crate) use {
 };
 
 #[cfg(dlm_model)]
+pub use crate::model::clock::now;
+#[cfg(dlm_model)]
 pub(crate) use {
-    crate::model::clock::{Condvar, lock, now, wait_until},
+    crate::model::clock::{Condvar, lock, wait_until},
     shuttle::{
         sync::{Mutex, MutexGuard, atomic, mpsc},
         thread, thread_local,
@@ -26,7 +28,7 @@ pub(crate) use {
 
 /// The time.
 #[cfg(not(dlm_model))]
-pub(crate) fn now() -> Instant {
+pub fn now() -> Instant {
     Instant::now()
 }
 

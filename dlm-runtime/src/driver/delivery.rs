@@ -142,7 +142,6 @@ impl Delivery {
     }
 
     /// The thread, taken by who stops it.
-    #[cfg(not(dlm_model))]
     pub(crate) fn take(&self) -> Option<Arc<Control>> {
         lock(&self.running).clone()
     }

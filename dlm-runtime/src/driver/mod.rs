@@ -33,7 +33,6 @@ pub(crate) mod flush;
 mod fork;
 pub(crate) mod host;
 mod lazy_signal;
-#[cfg(not(dlm_model))]
 mod open;
 mod plain;
 pub(crate) mod read;
@@ -68,7 +67,7 @@ use crate::blocking::NoticeWaiters;
 use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
 use crate::sync::atomic::AtomicBool;
-use crate::sync::{Mutex, MutexGuard, lock, now};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::trace::Clock;
 
 pub use self::call::{Begun, Prepare, Prepared};
@@ -80,10 +79,12 @@ pub use self::fork::Frozen;
 pub use self::host::{Host, Quiet};
 pub(crate) use self::plain::Rest;
 #[cfg(not(dlm_model))]
-pub use self::signal::{Ready, poll_millis};
+pub use self::signal::poll_millis;
+pub use self::signal::{Ready, Source};
 pub use self::wait::{OthersEnd, Unfinished};
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
+pub use crate::sync::now;
 
 /// The core, and what the driver counts under the same lock.
 pub struct State<F: Face> {

@@ -1,5 +1,6 @@
 //! Opening and closing a lockspace for a face.
 
+#[cfg(not(dlm_model))]
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,12 +95,14 @@ impl<F: Face> Driver<F> {
     /// # Errors
     ///
     /// No descriptor is left.
+    #[cfg(not(dlm_model))]
     pub fn descriptor(&self) -> Result<RawFd, ErrorKind> {
         let source = self.readiness.source(&self.slot, || self.next_alarm())?;
         Ok(source.as_raw_fd())
     }
 
     /// The same, if it was made.
+    #[cfg(not(dlm_model))]
     pub fn made_descriptor(&self) -> Option<RawFd> {
         self.readiness.made().map(|source| source.as_raw_fd())
     }

@@ -15,7 +15,7 @@ use crate::sync::time_left;
 pub(crate) use std::os::fd::AsFd;
 
 /// Something to wait for.
-pub(crate) type Source<'a> = BorrowedFd<'a>;
+pub type Source<'a> = BorrowedFd<'a>;
 
 /// The most sources that one thread waits for.
 const MOST: usize = 8;

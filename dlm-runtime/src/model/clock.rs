@@ -1,6 +1,7 @@
 //! Time that passes when a schedule says so, and what sleeps on it.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ pub(super) struct World {
     /// Those that wait on a condition variable, and until when. No schedule turns on this mutex.
     sleepers: std::sync::Mutex<Vec<(Duration, Arc<sync::Condvar>)>>,
     pub(super) space: OnceLock<Arc<Space>>,
-    /// What the library did that would harm a kernel.
-    pub(super) violations: std::sync::Mutex<Vec<String>>,
+    /// What the library did that would harm a kernel, and other failures.
+    pub(super) failures: std::sync::Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -60,12 +61,15 @@ impl World {
     #[track_caller]
     pub(super) fn violation(what: &str) -> ! {
         // Noted, as a panic alone may be caught by whoever guards against those of callbacks.
-        let world = Self::current();
-        let mut violations = world.violations.lock().unwrap_or_else(PoisonError::into_inner);
-        violations.push(what.to_owned());
-        drop(violations);
+        note_failure(what);
         panic!("{what}");
     }
+}
+
+/// Fails the scenario at its end, where a panic would go nowhere.
+pub fn note_failure(what: &str) {
+    let world = World::current();
+    world.failures.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
 }
 
 impl State {
@@ -99,12 +103,13 @@ pub(super) fn epoch() -> Instant {
 }
 
 /// The time.
-pub(crate) fn now() -> Instant {
+#[must_use]
+pub fn now() -> Instant {
     epoch() + lock(&World::current().state).now
 }
 
 /// Lets time pass, until all who waited for that have seen it.
-pub(super) fn advance(by: Duration) {
+pub fn advance(by: Duration) {
     let world = World::current();
     let now = {
         let mut state = lock(&world.state);
@@ -124,6 +129,21 @@ pub(super) fn advance(by: Duration) {
         overdue.iter().for_each(|condvar| condvar.notify_all());
         thread::yield_now();
     }
+}
+
+/// Lets time pass until something has been done.
+pub fn while_time_passes(work: impl FnOnce() + Send) {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            work();
+            is_done.store(true, Ordering::Relaxed);
+        });
+        while !is_done.load(Ordering::Relaxed) {
+            advance(Duration::from_millis(100));
+            thread::yield_now();
+        }
+    });
 }
 
 /// A condition variable whose waits can end because time has passed.

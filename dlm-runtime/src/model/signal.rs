@@ -10,10 +10,9 @@ use crate::sync::lock;
 const MOST: usize = 8;
 
 /// Which of them are readable.
-pub(crate) type Ready = [bool; MOST];
+pub type Ready = [bool; MOST];
 
 /// Something to wait for.
-#[allow(unreachable_pub, reason = "as the real one")]
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     index: usize,
@@ -24,8 +23,16 @@ pub(crate) trait AsFd {
     fn as_fd(&self) -> Source<'_>;
 }
 
+/// Readable from when it is set until it is cleared.
 #[derive(Debug)]
-pub(crate) struct Signal(usize);
+pub struct Signal(usize);
+
+/// Several sources.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources {
+    indices: [usize; MOST],
+    count: usize,
+}
 
 #[derive(Debug)]
 pub(crate) struct Timer(usize);
@@ -52,11 +59,17 @@ fn change(index: usize, to: Readable) {
 }
 
 impl Signal {
-    pub(crate) fn new() -> nix::Result<Self> {
+    /// One that is not set.
+    ///
+    /// # Errors
+    ///
+    /// None; the real one has some.
+    pub fn new() -> nix::Result<Self> {
         Ok(Self(new(Readable::Set(false))))
     }
 
-    pub(crate) fn set(&self) {
+    /// Sets it.
+    pub fn set(&self) {
         change(self.0, Readable::Set(true));
     }
 
@@ -68,6 +81,32 @@ impl Signal {
     /// Sleeps until it is set.
     pub(super) fn wait(&self) {
         let _ = wait_any(&[self.as_fd()], None);
+    }
+
+    /// Sleeps until it is set, or until the deadline, and clears it.
+    pub fn take(&self, deadline: Option<Instant>) {
+        let _ = wait_any(&[self.as_fd()], deadline);
+        self.clear();
+    }
+}
+
+impl Sources {
+    /// These.
+    #[must_use]
+    pub fn new(sources: &[Source<'_>]) -> Self {
+        let mut indices = [0; MOST];
+        indices.iter_mut().zip(sources).for_each(|(index, source)| *index = source.index);
+        Self { indices, count: sources.len() }
+    }
+
+    /// Sleeps until one of them is readable, or the deadline passes.
+    ///
+    /// # Errors
+    ///
+    /// None; the real one has some.
+    pub fn wait(&self, deadline: Option<Instant>) -> nix::Result<Ready> {
+        let sources = self.indices.map(|index| Source { index, owner: PhantomData });
+        wait_any(&sources[..self.count], deadline)
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Open {
 }
 
 /// A lockspace of two nodes.
-pub(super) struct Space {
+pub struct Space {
     state: Mutex<State>,
     /// The lockspace goes on.
     goes_on: Condvar,
@@ -64,6 +64,7 @@ struct State {
     names: Vec<Vec<u8>>,
     refusals: Vec<Refusal>,
     watches_first_requests: bool,
+    allows_overlap: bool,
     is_removed: bool,
 }
 
@@ -105,6 +106,9 @@ impl Space {
         if state.watches_first_requests {
             session = session.first_requests_apart();
         }
+        if state.allows_overlap {
+            session = session.overlaps_allowed();
+        }
         let id = session.id();
         let is_shown = AtomicBool::new(false);
         let open = Arc::new(Open { id, readable: signal(), is_shown, node_changed: signal() });
@@ -127,7 +131,7 @@ impl Space {
 
     /// Somebody removes the lockspace by force: its node is gone, and the rest is done when the last
     /// device is closed.
-    pub(super) fn remove(&self) {
+    pub fn remove(&self) {
         let mut state = lock(&self.state);
         state.is_removed = true;
         state.opens.iter().for_each(|(open, _)| open.node_changed.set());
@@ -138,12 +142,12 @@ impl Space {
     }
 
     /// The master of a resource that had no request yet is on the other node.
-    pub(super) fn keep_elsewhere(&self, name: &str) {
+    pub fn keep_elsewhere(&self, name: &str) {
         lock(&self.state).keep(name.as_bytes());
     }
 
     /// The other node stands still, or goes on.
-    pub(super) fn freeze(&self, is_frozen: bool) {
+    pub fn freeze(&self, is_frozen: bool) {
         let mut state = lock(&self.state);
         if is_frozen {
             state.engine.freeze(THERE);
@@ -154,7 +158,7 @@ impl Space {
     }
 
     /// The lockspace of the program is stopped, or goes on.
-    pub(super) fn stop(&self, is_stopped: bool) {
+    pub fn stop(&self, is_stopped: bool) {
         let mut state = lock(&self.state);
         let minor = state.minor;
         if is_stopped {
@@ -167,18 +171,24 @@ impl Space {
     }
 
     /// The next requests of a kind are refused with this, as many as that.
-    pub(super) fn refuse(&self, count: usize, errno: Errno, concerns: fn(&Request<'_>) -> bool) {
+    pub fn refuse(&self, count: usize, errno: Errno, concerns: fn(&Request<'_>) -> bool) {
         lock(&self.state).refusals.push(Refusal { count, errno, concerns });
     }
 
     /// Requests are still to be refused.
-    pub(super) fn refuses(&self) -> bool {
+    #[must_use]
+    pub fn refuses(&self) -> bool {
         lock(&self.state).refusals.iter().any(|refusal| refusal.count > 0)
     }
 
     /// What is opened from now on may not have first requests at the same time.
     pub(super) fn watch_first_requests(&self) {
         lock(&self.state).watches_first_requests = true;
+    }
+
+    /// What is opened from now on may unlock over what is in flight, as C programs do.
+    pub fn allow_overlap(&self) {
+        lock(&self.state).allows_overlap = true;
     }
 
     pub(super) fn submit(
@@ -297,6 +307,7 @@ impl State {
             names: Vec::new(),
             refusals: Vec::new(),
             watches_first_requests: false,
+            allows_overlap: false,
             is_removed: false,
         };
         let create = Request::CreateLockspace { name: b"model", flags: LockspaceFlags::empty() };

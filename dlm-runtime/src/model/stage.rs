@@ -1,103 +1,45 @@
-//! The stage of the scenarios: one run under many schedules, and its cast.
+//! The stage of a scenario, and its cast.
 
+use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Instant, SystemTime};
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::thread::{self, JoinHandle};
-use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-use super::clock::World;
+#[cfg(test)]
+pub(super) use super::run::check;
 use super::signal::{AsFd, Signal, wait_any, wait_edge};
 use super::space::Space;
+use crate::driver::{Driver, Face};
 use crate::sync::lock;
 use crate::{Error, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
 
-/// Schedules of each kind for each scenario, unless `DLM_SCHEDULES` says otherwise.
-const SCHEDULES: usize = 2_000;
-
-/// More steps than any schedule of these scenarios takes, unless its threads run in circles.
-const MOST_STEPS: usize = 100_000;
-
-type Scenario = Arc<dyn Fn() + Send + Sync>;
-
-/// Runs a scenario under many schedules.
-pub(super) fn check(scenario: impl Fn() + Send + Sync + 'static) {
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/model/failed");
-    std::fs::create_dir_all(&folder).unwrap();
-    let scenario: Scenario = Arc::new(scenario);
-    if let Some(file) = std::env::var_os("DLM_SCHEDULE") {
-        run(ReplayScheduler::new_from_file(PathBuf::from(file)).unwrap(), &folder, &scenario);
-        return;
-    }
-    let count = std::env::var("DLM_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
-    let begin = (Instant::now(), SystemTime::now());
-    let all = || {
-        run(RandomScheduler::new(count), &folder, &scenario);
-        // Those with few changes between threads, at the places where it hurts.
-        run(PctScheduler::new(2, count), &folder, &scenario);
-        run(PctScheduler::new(4, count), &folder, &scenario);
-    };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
-        tell_how_to_repeat(&name, &folder, begin.1);
-        resume_unwind(panic);
-    }
-    let per_second = 3.0 * count as f64 / begin.0.elapsed().as_secs_f64();
-    println!("{} schedules, {per_second:.0} per second", 3 * count);
-}
-
-fn run(scheduler: impl Scheduler + 'static, folder: &Path, scenario: &Scenario) {
-    let scenario = Arc::clone(scenario);
-    let mut config = Config::new();
-    config.stack_size = 0x4_0000;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
-    config.failure_persistence = FailurePersistence::File(Some(folder.to_owned()));
-    config.silence_warnings = true;
-    Runner::new(scheduler, config).run(move || {
-        World::begin();
-        scenario();
-        let world = World::current();
-        let violations = world.violations.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(violations.is_empty(), "{violations:?}");
-    });
-}
-
-fn tell_how_to_repeat(name: &str, folder: &Path, begin: SystemTime) {
-    let written = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = files.map(|file| file.path()).filter(|path| written(path) >= Some(begin));
-    // Shuttle writes it twice, and other scenarios may have failed since.
-    let Some(file) = files.min_by_key(written).and_then(|path| path.canonicalize().ok()) else {
-        return;
-    };
-    eprintln!(
-        "\nTo repeat the schedule that failed:\n  DLM_SCHEDULE={} RUSTFLAGS='--cfg dlm_model' \
-         CARGO_TARGET_DIR=target/model CARGO_PROFILE_TEST_OPT_LEVEL=1 \
-         cargo test -p dlm-runtime --lib -- --exact {name}\n",
-        file.display()
-    );
-}
-
 /// A lockspace, and another node that decides about locks in its own time.
-pub(super) struct Stage {
+#[derive(Debug)]
+pub struct Stage {
     pub(super) space: Arc<Space>,
     /// Callbacks of this scenario that panic.
     pub(super) panics: u64,
     node: JoinHandle<()>,
 }
 
+#[allow(clippy::new_without_default, reason = "it starts a thread")]
 impl Stage {
-    pub(super) fn new() -> Self {
+    /// The stage of a schedule. The other node starts.
+    #[must_use]
+    pub fn new() -> Self {
         let space = Space::current();
         let theirs = Arc::clone(&space);
         Self { space, panics: 0, node: thread::spawn(move || theirs.run()) }
+    }
+
+    /// The lockspace as the kernel has it.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// An owner of locks.
@@ -112,29 +54,36 @@ impl Stage {
 
     /// Lets everything end that has begun, and checks that nothing is left.
     pub(super) fn finish(self, lockspaces: &[&Lockspace]) {
+        let drivers: Vec<_> = lockspaces.iter().map(|lockspace| lockspace.driver()).collect();
+        self.finish_on(&drivers, |driver| _ = driver.dispatch());
+    }
+
+    /// The same for any face of a driver.
+    pub fn finish_on<F: Face>(
+        self,
+        drivers: &[&Arc<Driver<F>>],
+        dispatch: impl Fn(&Arc<Driver<F>>),
+    ) {
         self.space.finish();
         self.node.join().unwrap();
         // What ends a lock may take another round, and a thread that writes takes its time.
         for _ in 0..1000 {
-            for lockspace in lockspaces {
-                let _ = lockspace.dispatch();
-            }
-            let is_done = lockspaces.iter().all(|lockspace| lockspace.lock_count() == 0);
+            drivers.iter().for_each(|driver| dispatch(driver));
+            let is_done = drivers.iter().all(|driver| driver.state().core.is_empty());
             if self.space.settle() && is_done {
                 break;
             }
             thread::yield_now();
         }
-        for lockspace in lockspaces {
-            assert_eq!(lockspace.locks(), [], "locks are left in the table");
-            let state = lockspace.driver().state();
+        for driver in drivers {
+            let state = driver.state();
+            assert_eq!(state.core.tokens(), [], "locks are left in the table");
             assert_eq!(state.interest(), 0, "interest");
             assert_eq!(state.core.expected(), 0, "expected");
             assert_eq!(state.core.released(), 0, "released");
             assert_eq!(state.observers.len(), 0, "observers");
             drop(state);
-            let panics = lockspace.counters().callback_panics;
-            assert_eq!(panics, self.panics, "callbacks panicked");
+            assert_eq!(driver.counters().callback_panics, self.panics, "callbacks panicked");
         }
         assert!(self.space.settle(), "something is left in the lockspace");
     }
@@ -142,24 +91,34 @@ impl Stage {
 
 /// A thread that waits for the descriptor of a lockspace and dispatches, until it is told to stop
 /// or the lockspace is gone.
-pub(super) struct Dispatcher {
+#[derive(Debug)]
+pub struct Dispatcher<E = Error> {
     stop: Arc<Signal>,
-    thread: JoinHandle<Result<(), Error>>,
+    thread: JoinHandle<Result<(), E>>,
 }
 
 impl Dispatcher {
     pub(super) fn start(lockspace: &Arc<Lockspace>) -> Self {
+        let lockspace = Arc::clone(lockspace);
+        let driver = Arc::clone(lockspace.driver());
+        Self::start_on(driver, move |_| lockspace.dispatch().map(drop))
+    }
+}
+
+impl<E: Send + fmt::Debug + 'static> Dispatcher<E> {
+    /// The same for any face of a driver.
+    pub fn start_on<F: Face>(
+        driver: Arc<Driver<F>>,
+        dispatch: impl Fn(&Driver<F>) -> Result<(), E> + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(Signal::new().unwrap());
-        let (lockspace, stopped) = (Arc::clone(lockspace), Arc::clone(&stop));
+        let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             loop {
-                let sources = [stopped.as_fd(), {
-                    let driver = lockspace.driver();
-                    driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap()
-                }];
-                let [stopped, readable, ..] = wait_any(&sources, None).unwrap();
+                let source = driver.readiness.source(&driver.slot, || driver.next_alarm()).unwrap();
+                let [stopped, readable, ..] = wait_any(&[stopped.as_fd(), source], None).unwrap();
                 if readable {
-                    lockspace.dispatch()?;
+                    dispatch(&driver)?;
                 } else if stopped {
                     return Ok(());
                 }
@@ -172,13 +131,22 @@ impl Dispatcher {
         self.thread.thread().id()
     }
 
-    pub(super) fn stop(self) -> Result<(), Error> {
+    /// Stops it when nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace.
+    pub fn stop(self) -> Result<(), E> {
         self.stop.set();
         self.join()
     }
 
     /// Waits until it ends by itself.
-    pub(super) fn join(self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// The end of the lockspace.
+    pub fn join(self) -> Result<(), E> {
         self.thread.join().unwrap()
     }
 }
@@ -202,7 +170,7 @@ pub(super) fn dispatch_at_edges(lockspace: &Arc<Lockspace>) -> JoinHandle<Error>
 
 /// Counts the holders of an exclusive lock.
 #[derive(Debug, Default)]
-pub(super) struct Exclusive(AtomicUsize);
+pub struct Exclusive(AtomicUsize);
 
 impl Exclusive {
     /// Locks, does something exclusive, and unlocks.
@@ -212,7 +180,8 @@ impl Exclusive {
         held.unlock().wait().unwrap();
     }
 
-    pub(super) fn work(&self) {
+    /// Does something that nobody else may do at the same time.
+    pub fn work(&self) {
         assert_eq!(self.0.fetch_add(1, Ordering::Relaxed), 0, "two hold an exclusive lock");
         thread::yield_now();
         self.0.fetch_sub(1, Ordering::Relaxed);

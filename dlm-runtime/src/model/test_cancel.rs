@@ -7,9 +7,8 @@ use dlm_proto::LockStatus;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
-use super::clock::advance;
+use super::clock::{advance, while_time_passes};
 use super::stage::{Dispatcher, Exclusive, Stage, block_on, check, is_timeout};
-use super::test_late::while_time_passes;
 use crate::sync::now;
 use crate::{ErrorKind, Mode};
 

@@ -8,8 +8,8 @@ use dlm_proto::{LockStatus, LockspaceName};
 use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
+use super::clock::while_time_passes;
 use super::stage::{Dispatcher, Stage, block_on, check, finish_writer, is_timeout, poll_once};
-use super::test_late::while_time_passes;
 use crate::driver::device::{Device, LockspaceDevice};
 use crate::driver::first::{FirstRequests, KeepApart};
 use crate::sync::atomic::{AtomicBool, Ordering};

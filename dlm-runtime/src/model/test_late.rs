@@ -1,33 +1,17 @@
 //! Deadlines when nobody answers: the call returns at its time, and what is left is seen to by others.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dlm_proto::LockStatus;
 use shuttle::sync::mpsc::channel;
 use shuttle::thread;
 
-use super::clock::advance;
+use super::clock::while_time_passes;
 use super::stage::{Dispatcher, Stage, block_on, check, is_timeout, poll_once};
 use crate::{Completion, Error, ErrorKind, Lock, Lockspace, Mode};
 
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Lets time pass until something has been done.
-pub(super) fn while_time_passes(work: impl FnOnce() + Send) {
-    let is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            work();
-            is_done.store(true, Ordering::Relaxed);
-        });
-        while !is_done.load(Ordering::Relaxed) {
-            advance(Duration::from_millis(100));
-            thread::yield_now();
-        }
-    });
-}
 
 fn is_late(error: &Error) -> bool {
     matches!(error.kind, ErrorKind::TimedOut(_))

@@ -6,8 +6,8 @@ use dlm_proto::{LockFlags, Request};
 use dlm_sys::Errno;
 use shuttle::thread;
 
+use super::clock::while_time_passes;
 use super::stage::{Stage, check, is_timeout};
-use super::test_late::while_time_passes;
 use crate::{Lockspace, Mode};
 
 const PATIENCE: Duration = Duration::from_secs(1);
