@@ -22,8 +22,9 @@ use libc::{nfds_t, pollfd, pthread_attr_t, pthread_t, timespec};
 
 use crate::errno::{Errno, Told};
 use crate::lksb::Ast;
+use crate::polled::Polled;
 use crate::semaphore::{self, Semaphore};
-use crate::task::{Ask, MOST, Progress, Task};
+use crate::task::{Ask, Progress, Task};
 
 /// `PTHREAD_CANCEL_DISABLE`, which is 1 in glibc and musl.
 const DISABLE: c_int = 1;
@@ -200,7 +201,7 @@ enum Step {
 /// frames from here up to the C program's are plain old ones.
 #[inline(never)]
 unsafe fn see_through(task: *mut Task, border: &mut Border) -> c_int {
-    let mut fds = [const { pollfd { fd: -1, events: 0, revents: 0 } }; MOST];
+    let mut fds = Polled::NONE;
     let mut polled = None;
     let mut cleanup =
         CleanupBuffer { routine: None, argument: null_mut(), kind: 0, previous: null_mut() };
@@ -257,24 +258,20 @@ unsafe extern "C" fn leave(task: *mut c_void) {
 ///
 /// A task that nobody else uses meanwhile.
 #[inline(never)]
-unsafe fn advance(
-    task: *mut Task,
-    fds: &mut [pollfd; MOST],
-    polled: Option<(c_int, c_int)>,
-) -> Step {
+unsafe fn advance(task: *mut Task, fds: &mut Polled, polled: Option<(c_int, c_int)>) -> Step {
     let step = || {
         // SAFETY: by this function's contract.
         let task = unsafe { &mut *task };
         if let Some((answer, number)) = polled {
-            task.polled(answer, number, fds);
+            task.polled(fds.ready(answer, number));
         }
         match task.advance() {
             Err(end) => Step::End(end),
             Ok(Ask::Call(ast)) => Step::Call(ast),
-            Ok(Ask::Poll(wanted, count, until)) => {
+            Ok(Ask::Poll(wanted, until)) => {
                 *fds = wanted;
-                let millis = dlm_runtime::driver::poll_millis(until);
-                Step::Poll(fds.as_mut_ptr(), count as nfds_t, millis)
+                let (place, count) = fds.place();
+                Step::Poll(place, count, dlm_runtime::driver::poll_millis(until))
             }
             Ok(Ask::Sleep(until)) => {
                 Step::Sleep(std::sync::Arc::as_ptr(task.semaphore()), until.map(clock_time))

@@ -72,6 +72,7 @@ impl<T> Told<T> {
 }
 
 #[cfg(test)]
+#[cfg(not(dlm_model))]
 mod tests {
     use super::*;
     use crate::border::guard;

@@ -9,7 +9,7 @@
 //! # Inside
 //!
 //! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
-//! * `border`, `task`, `semaphore`: where threads may be left, and what sleeps or runs ASTs.
+//! * `border`, `task`, `semaphore`, `polled`: where threads may be left, and what sleeps or runs ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `environment`: the variables that are read.
@@ -18,25 +18,44 @@
 //!   blocks.
 //! * `session`, `fork`: opening and closing, and forked children.
 //! * `lock`, `unlock`: the calls on locks.
+//! * `model`: schedules, which run `face`, `task`, `session`, `lock` and `unlock`.
 
+#![cfg_attr(
+    dlm_model,
+    allow(dead_code, unreachable_pub, reason = "schedules call what is behind the exports")
+)]
+
+#[cfg(not(dlm_model))]
 mod backend;
+#[cfg(not(dlm_model))]
 mod border;
+#[cfg(not(dlm_model))]
 #[doc(hidden)]
 pub mod entry;
 mod environment;
 mod errno;
+#[cfg(not(dlm_model))]
 mod export;
 mod face;
+#[cfg(not(dlm_model))]
 mod fork;
+#[cfg(not(dlm_model))]
 mod handles;
 mod lksb;
 mod lock;
+#[cfg(dlm_model)]
+mod model;
+#[cfg(not(dlm_model))]
+mod polled;
+#[cfg(not(dlm_model))]
 mod semaphore;
 mod session;
+#[cfg(not(dlm_model))]
 #[doc(hidden)]
 pub mod spaces;
 mod task;
 #[cfg(test)]
+#[cfg(not(dlm_model))]
 mod tests;
 mod unlock;
 
@@ -52,6 +71,7 @@ pub enum Flavour {
 }
 
 /// The functions that the export macros use.
+#[cfg(not(dlm_model))]
 #[doc(hidden)]
 pub mod ffi {
     pub use std::ffi::{c_char, c_int, c_uint, c_void};

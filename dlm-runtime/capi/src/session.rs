@@ -1,19 +1,23 @@
 //! Opening a lockspace, and closing it without leaving anything behind that harms the kernel.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dlm_core::{CancelKind, Kind, Rules};
 use dlm_proto::LockspaceFlags;
 use dlm_runtime::ErrorKind;
-use dlm_runtime::driver::{Begun, DriverOptions, OthersEnd};
+use dlm_runtime::driver::{Begun, DriverOptions, OthersEnd, now};
 
 use crate::Flavour;
+#[cfg(not(dlm_model))]
 use crate::backend::manager;
+#[cfg(not(dlm_model))]
 use crate::border::AstThread;
 use crate::environment::keep_apart;
 use crate::errno::Errno;
 use crate::face::Session;
+#[cfg(dlm_model)]
+use crate::model::manager;
 
 /// The longest time that closing waits for calls that have not returned from the kernel, and for an
 /// AST that is running.
@@ -49,12 +53,15 @@ pub(crate) fn create(
 
 /// Closes the lockspace for all of its users. `false`: a call has not returned from the kernel.
 pub(crate) fn close(session: &Session) -> bool {
-    if let Some(control) = session.stop_delivery(CLOSE_PATIENCE) {
+    let stopped = session.stop_delivery(CLOSE_PATIENCE);
+    #[cfg(not(dlm_model))]
+    if let Some(control) = &stopped {
         if let Some(thread) = AstThread::of_number(control.name()) {
             control.set_name(0);
             thread.dismiss(!control.is_running());
         }
     }
+    drop(stopped);
     cancel_persistent(session);
     session.close(CLOSE_PATIENCE)
 }
@@ -82,7 +89,7 @@ fn cancel_persistent(session: &Session) {
             Ok::<_, ErrorKind>(state.core.cancel(token, Some(serial), CancelKind::Plain, true, out))
         });
     }
-    let deadline = Instant::now().checked_add(CANCEL_PATIENCE);
+    let deadline = now().checked_add(CANCEL_PATIENCE);
     for (_, observed) in waiting {
         // The caller gives up his locks: nobody is to be told.
         let _ = session.await_others(observed, deadline);

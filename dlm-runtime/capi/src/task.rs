@@ -6,34 +6,33 @@
 //! module `border`. When the thread is left there, the future is dropped.
 
 use std::cell::Cell;
-use std::ffi::c_int;
 use std::future::{Future, poll_fn};
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use dlm_runtime::driver::{Due, Host, Ready, Waiter};
-use libc::pollfd;
+use dlm_runtime::driver::{Due, Host, Ready, Source, Waiter};
 use nix::errno::Errno as Number;
 
 use crate::errno::{Errno, Told};
 use crate::face::{self, CFace, Session};
 use crate::lksb::Ast;
+#[cfg(dlm_model)]
+use crate::model::{Polled, Semaphore};
+#[cfg(not(dlm_model))]
+use crate::polled::Polled;
+#[cfg(not(dlm_model))]
 use crate::semaphore::Semaphore;
-
-/// The most descriptors that a task polls.
-pub(crate) const MOST: usize = size_of::<Ready>();
 
 /// What a task has its outermost frame do.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask {
     /// Call an AST.
     Call(Ast),
-    /// Poll so many descriptors, until a time.
-    Poll([pollfd; MOST], usize, Option<Instant>),
+    /// Poll these descriptors, until a time.
+    Poll(Polled, Option<Instant>),
     /// Sleep until woken, or until a time.
     Sleep(Option<Instant>),
 }
@@ -69,17 +68,8 @@ impl Host<CFace> for OuterFrame {
         }
     }
 
-    async fn sleep(
-        &self,
-        sources: &[BorrowedFd<'_>],
-        until: Option<Instant>,
-    ) -> nix::Result<Ready> {
-        let fds = std::array::from_fn(|at| pollfd {
-            fd: sources.get(at).map_or(-1, AsRawFd::as_raw_fd),
-            events: libc::POLLIN,
-            revents: 0,
-        });
-        self.ask(Ask::Poll(fds, sources.len().min(MOST), until)).await;
+    async fn sleep(&self, sources: &[Source<'_>], until: Option<Instant>) -> nix::Result<Ready> {
+        self.ask(Ask::Poll(Polled::new(sources), until)).await;
         self.polled.get()
     }
 
@@ -128,15 +118,8 @@ impl<T: 'static> Task<T> {
     }
 
     /// Tells what `poll` has answered.
-    pub(crate) fn polled(&self, answer: c_int, number: c_int, fds: &[pollfd; MOST]) {
-        let mut ready = Ready::default();
-        if answer > 0 {
-            ready.iter_mut().zip(fds).for_each(|(ready, fd)| *ready = fd.revents != 0);
-        }
-        self.outer.polled.set(match Number::from_raw(number) {
-            number if answer < 0 && number != Number::EINTR => Err(number),
-            _ => Ok(ready),
-        });
+    pub(crate) fn polled(&self, answer: Result<Ready, Number>) {
+        self.outer.polled.set(answer);
     }
 
     /// Where its thread sleeps until it is woken.

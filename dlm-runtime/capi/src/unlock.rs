@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dlm_core::{CancelKind, CancelStep, Kind, Rejected, Submission, UnlockLvb, Unlocking};
 use dlm_proto::{LockFlags, LockId, NodeId, Request, Token};
-use dlm_runtime::driver::{Begun, Notify, OthersEnd, Prepared, State};
+use dlm_runtime::driver::{Begun, Notify, OthersEnd, Prepared, State, now};
 use dlm_runtime::{Completion, ErrorKind};
 use libc::{EINVAL, ENOENT};
 
@@ -248,7 +248,7 @@ fn await_shared(session: &Session, id: u32) -> Result<(), ErrorKind> {
         begun.map(|begun| state.observe(begun).quiet())
     };
     if let Some(observed) = observed {
-        let deadline = Instant::now().checked_add(SHARED_PATIENCE);
+        let deadline = now().checked_add(SHARED_PATIENCE);
         session.await_others(observed, deadline)?;
     }
     Ok(())

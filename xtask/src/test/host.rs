@@ -29,9 +29,11 @@ const TESTS: [(&str, &str); 3] = [
     ("what is for C", "test --quiet -p xtask --test dist -- --ignored --format=pretty"),
 ];
 
-/// The schedules of dlm-runtime (its module `model`), in a build of their own.
-const SCHEDULES_LINTS: &str = "clippy --quiet -p dlm-runtime --lib --profile test -- -D warnings";
-const SCHEDULES: &str = "test --quiet -p dlm-runtime --lib model:: -- --format=pretty";
+/// The schedules of dlm-runtime and dlm-capi (their modules `model`), in a build of their own.
+const SCHEDULES_LINTS: &str =
+    "clippy --quiet -p dlm-runtime -p dlm-capi --lib --profile test -- -D warnings";
+const SCHEDULES: &str = "test --quiet -p dlm-runtime -p dlm-capi --lib --no-fail-fast model:: \
+                         -- --format=pretty";
 
 pub(super) fn run(tally: &mut Tally) -> Result<()> {
     for (name, line) in CHECKS {
@@ -69,7 +71,7 @@ pub(super) fn schedules(filter: &str, tally: &mut Tally) -> Result<()> {
     test("schedules", &line, &mut with_model(&line), tally)
 }
 
-/// A cargo command that builds dlm-runtime with chosen schedules in place of real threads.
+/// A cargo command that builds both with chosen schedules in place of real threads.
 ///
 /// In a folder of its own, as all dependencies are built anew for other flags.
 fn with_model(line: &str) -> Command {

@@ -33,7 +33,7 @@ that was. A name is any part of
     PACKAGE::PROGRAM::MODULE::FUNCTION   of tests in Rust: dlm-tests::kernel::close::a_killed_pr...
     NAME of tests/scenarios/NAME.dlm     on the kernels and on dlm-engine
     LIBRARY-NAME of tests/c/*/NAME.c     on the kernels and on dlm-engine: libdlm_lt-lvb
-    model::NAME                          of the schedules of dlm-runtime, in a build of their own
+    model::NAME                          of the schedules, Rust and C, in a build of their own
 
 A NAME with :: begins where one of these parts does.
 
