@@ -177,6 +177,7 @@ impl Client {
         while_time_passes(|| {
             while let Err(errno) = self.lock_wait(block, &Ask::convert(mode)) {
                 assert_eq!(errno, Errno(EBUSY));
+                shuttle::thread::yield_now();
             }
         });
     }
