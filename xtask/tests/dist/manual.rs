@@ -37,10 +37,12 @@ fn each_function_has_one_page() {
 fn each_page_is_found_under_its_name_and_refers_to_pages_that_are_there() {
     let pages = ours();
     let about: BTreeSet<_> = pages.iter().flat_map(|page| page.about.iter().cloned()).collect();
-    let elsewhere = ["execve 2", "fcntl 2", "fork 2", "gettid 2", "poll 2", "read 2", "close 2"];
+    let elsewhere =
+        ["execve 2", "fcntl 2", "flock 2", "fork 2", "gettid 2", "poll 2", "read 2", "close 2"];
     let elsewhere = BTreeSet::from(elsewhere.map(String::from));
-    let more = ["umask 2", "pkg-config 1", "pthread_cancel 3", "pthread_exit 3", "udev 7"]
-        .map(String::from);
+    let more =
+        ["umask 2", "dlclose 3", "pthread_cancel 3", "pthread_exit 3", "pkg-config 1", "udev 7"]
+            .map(String::from);
     for page in &pages {
         assert!(page.about.contains(&page.name), "{}", page.name);
         assert!(page.text.contains(&format!("\n.Dt {} 3\n", page.name.to_uppercase())));
