@@ -135,8 +135,9 @@ impl<'a> Driver<'a> {
                     Accepted::Lock(id) => Some(id),
                     Accepted::Done => None,
                 };
-                self.core.accepted(&ticket, id);
-                Ok(())
+                let next = self.core.accepted(&ticket, id);
+                // With one thread nothing is left to whoever writes.
+                if next.follow || next.freed.is_some() { Err(Step::Rejected) } else { Ok(()) }
             }
             Err(error) => {
                 let refusal =
