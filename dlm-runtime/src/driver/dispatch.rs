@@ -17,6 +17,11 @@ use crate::sync::time_left;
 /// been there when the turn began; a flood of later ones leaves the caller time for other things.
 const READ_BUDGET: usize = if cfg!(dlm_model) { 2 } else { 256 };
 
+/// The most results that a turn reads which began with so many expected.
+fn budget(expected: usize) -> usize {
+    READ_BUDGET.max(expected.saturating_mul(2))
+}
+
 impl<F: Face> Driver<F> {
     /// Reads what is there and has the callbacks run that are due. Returns how many. If more has come
     /// meanwhile than it reads, the descriptor becomes readable again.
@@ -60,7 +65,7 @@ impl<F: Face> Driver<F> {
             return Err(Start::default());
         }
         let turn = Turn(self);
-        let budget = READ_BUDGET.max(expected.saturating_mul(2));
+        let budget = budget(expected);
         let mut ran = 0;
         let first = loop {
             if ran == budget || ran > 0 && expected == 0 {
@@ -96,21 +101,21 @@ impl<F: Face> Driver<F> {
     #[inline]
     async fn turn(&self, host: &impl Host<F>, start: Start<F>) -> Result<usize, ErrorKind> {
         let Start { mut ran, mut first } = start;
-        if let Err(kind) = self.readiness.check() {
-            // It may be that there is nothing left to watch.
-            self.check_removed()?;
-            return Err(kind);
+        if first.is_none() {
+            // Whatever fails here must not take a result with it that was read already. The start of
+            // the turn has looked for all of this, and so does the next turn.
+            if let Err(kind) = self.readiness.check() {
+                // It may be that there is nothing left to watch.
+                self.check_removed()?;
+                return Err(kind);
+            }
+            if self.has_overdue() {
+                self.serve_alarms()?;
+            }
+            self.do_chores();
         }
-        let (next, mut expected) = {
-            let state = self.state();
-            (state.core.next_alarm(), state.core.expected())
-        };
-        if next.is_some_and(|next| next <= self.time_now()) {
-            self.serve_alarms()?;
-            expected = self.state().core.expected();
-        }
-        self.do_chores();
-        let budget = READ_BUDGET.max(expected.saturating_mul(2));
+        let mut expected = self.state().core.expected();
+        let budget = budget(expected);
         let mut turn = ran;
         while turn < budget || first.is_some() {
             if self.check_fork().is_err() {
