@@ -283,8 +283,7 @@ impl Driver<Native> {
                     Registered::Waits => return Poll::Pending,
                     Registered::Ended => {}
                     Registered::Gone => {
-                        let why = self.slot.get().err();
-                        let why = why.map_or(ErrorKind::LockGone, ErrorKind::from);
+                        let why = self.end_or(ErrorKind::LockGone);
                         return Poll::Ready(self.take_end(begun).unwrap_or(Err(why)));
                     }
                 },

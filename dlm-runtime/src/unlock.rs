@@ -178,7 +178,7 @@ impl UnlockRequest {
             && self.deadline.is_none()
             && self.lock.driver().check_fork().is_ok()
         {
-            match self.lock.driver().start_unlock_plain(|_| Some(token), |_| {}, &mut user) {
+            match self.lock.driver().unlock_start_plain(|_| Some(token), |_| {}, &mut user) {
                 Some(Ok(begun)) => {
                     self.lock.set_released();
                     return Ok((self.lock, begun));

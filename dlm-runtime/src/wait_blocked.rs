@@ -92,9 +92,7 @@ impl Lock {
                 "wait_blocked() needs a granted lock: this one still waits itself",
             )),
             // Every lock goes with its lockspace.
-            (None, None) => {
-                Err(self.driver().slot.get().err().map_or(ErrorKind::LockGone, Into::into))
-            }
+            (None, None) => Err(self.driver().end_or(ErrorKind::LockGone)),
             (None, Some(_)) => Ok(None),
         }
     }

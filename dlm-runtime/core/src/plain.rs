@@ -176,9 +176,7 @@ impl<O, L: Default> Core<O, L> {
             can_settle: !is_granted,
         })
     }
-}
 
-impl<O, L: Default> Core<O, L> {
     /// Whether nothing but what is here has happened to this lock.
     #[inline]
     pub fn is_plain(&mut self, token: Token) -> bool {

@@ -96,33 +96,32 @@ impl<F: Face> Driver<F> {
         write(device, submission.command(), submission.bytes())
     }
 
-    /// As [`Driver::write`], for a request for a new lock. `is_first`: it may make a new resource,
-    /// and such requests are kept apart.
+    /// As [`Driver::write`], for the bytes of a request for a new lock. `is_first`: it may make a new
+    /// resource, and such requests are kept apart.
     #[inline(always)]
     pub(crate) fn write_new(
         &self,
         device: &Device,
-        submission: &Submission,
+        bytes: &[u8],
         is_first: bool,
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
         if is_first {
-            return self.write_first(device, submission.command(), submission.bytes(), deadline);
+            return self.write_first(device, bytes, deadline);
         }
-        Ok(self.write(device, submission)?)
+        Ok(write(device, Command::Lock, bytes)?)
     }
 
     #[inline(never)]
-    pub(crate) fn write_first(
+    fn write_first(
         &self,
         device: &Device,
-        command: Command,
         bytes: &[u8],
         deadline: Option<Instant>,
     ) -> Result<Option<LockId>, ErrorKind> {
         let is_open = || self.check_removed();
         let _turn = self.first_requests.enter(device, &self.name, deadline, is_open)?;
-        Ok(write(device, command, bytes)?)
+        Ok(write(device, Command::Lock, bytes)?)
     }
 
     /// Begins a lock. `face` is taken if that succeeds. `writes`: the caller writes the request at once.
@@ -209,7 +208,7 @@ impl<F: Face> Driver<F> {
         let (token, is_first) = self.prepare_lock(new, true, &mut user, face, &mut submission)?;
         let ticket = submission.ticket();
         let begun = Begun { token, serial: ticket.serial };
-        match self.write_new(&device, &submission, is_first, deadline) {
+        match self.write_new(&device, submission.bytes(), is_first, deadline) {
             Ok(id) => {
                 trace::requested(new.name, new.mode, new.flags);
                 id.map(told);
@@ -255,14 +254,14 @@ impl<F: Face> Driver<F> {
             writer.push(move || {
                 let is_wanted = driver.first_requests.is_wanted();
                 let is_first = is_wanted && !driver.state().core.rely(submission.ticket_mut());
-                match driver.write_new(&device, &submission, is_first, deadline) {
+                match driver.write_new(&device, submission.bytes(), is_first, deadline) {
                     Ok(id) => driver.accepted(&mut submission, id),
                     Err(kind) => driver.refused(&mut submission, &kind),
                 }
             });
             return Ok(begun);
         }
-        match self.write_new(&device, &submission, is_first, deadline) {
+        match self.write_new(&device, submission.bytes(), is_first, deadline) {
             Ok(id) => self.accepted(&mut submission, id),
             Err(kind) => self.take_back_begun(&submission.ticket(), kind, user)?,
         }
@@ -790,7 +789,7 @@ impl<F: Face> Driver<F> {
             Rejected::NothingToCancel => ErrorKind::NothingToCancel,
             Rejected::TooManyLocks => ErrorKind::TooManyLocks,
             // It has ended since the call began.
-            Rejected::Ended => self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from),
+            Rejected::Ended => self.end_or(ErrorKind::Closed),
             Rejected::Encode(error) => ErrorKind::Encode(error),
             _ => ErrorKind::LockGone,
         }

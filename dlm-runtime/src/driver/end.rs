@@ -29,6 +29,13 @@ impl EndWakers {
 }
 
 impl<F: Face> Driver<F> {
+    /// The error that tells of the end of the lockspace, or this one if it has not ended.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn end_or(&self, other: ErrorKind) -> ErrorKind {
+        self.slot.get().err().map_or(other, ErrorKind::from)
+    }
+
     /// Looks whether the lockspace was removed, after its watch became readable.
     pub(crate) fn check_removed(&self) -> Result<(), ErrorKind> {
         let removed = {

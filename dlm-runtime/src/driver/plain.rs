@@ -8,11 +8,10 @@ use dlm_proto::plain::{LockBytes, UnlockBytes};
 use dlm_proto::{
     Command, LockFlags, LockId, LockStatus, MAX_RESULT_LEN, Mode, ResourceName, StatusFlags, Token,
 };
-use dlm_sys::Accepted;
 
 use super::call::Begun;
 use super::face::{Face, Notify};
-use super::read::{Read, Role, Routed, completion, other, read_gate, usual_bytes};
+use super::read::{Read, ReadLen, Role, Routed, completion, other, read_gate, usual_bytes};
 use super::wait::Unfinished;
 use super::{Driver, Gate};
 use crate::error::ErrorKind;
@@ -50,17 +49,6 @@ impl<F: Face> Driver<F> {
         })
     }
 
-    /// As [`Driver::call_start`] in the same way. `user` is taken if that succeeds.
-    #[inline]
-    pub fn unlock_start_plain(
-        &self,
-        find: impl FnOnce(&super::State<F>) -> Option<Token>,
-        begun: impl FnOnce(&mut F::Lock),
-        user: &mut Option<Notify<F>>,
-    ) -> Option<Result<Begun, ErrorKind>> {
-        self.start_unlock_plain(find, begun, user)
-    }
-
     /// Requests a lock, and waits for the end without a deadline; `told` as in [`Driver::lock_wait`].
     /// `None`: nothing has happened, and the request is for that.
     #[inline(always)]
@@ -83,20 +71,12 @@ impl<F: Face> Driver<F> {
         let is_first = self.first_requests.is_wanted() && !state.core.rely(&mut ticket);
         drop(state);
         let Some(device) = device else {
-            return Some((token, self.plain_refused(&ticket, self.gone())));
+            return Some((token, self.plain_refused(&ticket, self.end_or(ErrorKind::Closed))));
         };
         let request = LockBytes::new(name, mode, flags, (token, owner));
-        let id = if is_first {
-            match self.write_first(&device, Command::Lock, request.bytes(), None) {
-                Ok(id) => id,
-                Err(kind) => return Some((token, self.plain_refused(&ticket, kind))),
-            }
-        } else {
-            match device.submit(Command::Lock, request.bytes()) {
-                Ok(Accepted::Lock(id)) => Some(id),
-                Ok(Accepted::Done) => None,
-                Err(error) => return Some((token, self.plain_refused(&ticket, error.into()))),
-            }
+        let id = match self.write_new(&device, request.bytes(), is_first, None) {
+            Ok(id) => id,
+            Err(kind) => return Some((token, self.plain_refused(&ticket, kind))),
         };
         id.map(told);
         if ticket.relies_on().is_some() {
@@ -124,7 +104,9 @@ impl<F: Face> Driver<F> {
         let device = state.device.clone();
         drop(state);
         let Some(device) = device else {
-            return Some(self.plain_refused(&Ticket::plain(token, serial), self.gone()));
+            return Some(
+                self.plain_refused(&Ticket::plain(token, serial), self.end_or(ErrorKind::Closed)),
+            );
         };
         let request = UnlockBytes::new(id, (token, owner));
         Some(match device.submit(Command::Unlock, request.bytes()) {
@@ -159,19 +141,12 @@ impl<F: Face> Driver<F> {
             self.delivery.tell_of_interest();
         }
         let Some(device) = device else {
-            return Some(self.take_back_begun(&ticket, self.gone(), user).map(|()| token));
+            return Some(
+                self.take_back_begun(&ticket, self.end_or(ErrorKind::Closed), user).map(|()| token),
+            );
         };
         let request = LockBytes::new(name, mode, flags, (token, owner));
-        let answer = if is_first {
-            self.write_first(&device, Command::Lock, request.bytes(), None)
-        } else {
-            match device.submit(Command::Lock, request.bytes()) {
-                Ok(Accepted::Lock(id)) => Ok(Some(id)),
-                Ok(Accepted::Done) => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        };
-        Some(match answer {
+        Some(match self.write_new(&device, request.bytes(), is_first, None) {
             Ok(id) if ticket.relies_on().is_some() => {
                 self.accepted_with(self.state(), &ticket, id);
                 Ok(token)
@@ -187,7 +162,7 @@ impl<F: Face> Driver<F> {
     /// Unlocks the lock that `find` finds for a callback or task, and returns at once; `begun` is told that
     /// it was begun. `user` is taken if that succeeds. `None`: nothing has happened.
     #[inline(always)]
-    pub(crate) fn start_unlock_plain(
+    pub fn unlock_start_plain(
         &self,
         find: impl FnOnce(&super::State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
@@ -210,7 +185,9 @@ impl<F: Face> Driver<F> {
         let Some(device) = device else {
             let ticket = Ticket::plain(token, serial);
             let begun = Begun { token, serial };
-            return Some(self.take_back_begun(&ticket, self.gone(), user).map(|()| begun));
+            return Some(
+                self.take_back_begun(&ticket, self.end_or(ErrorKind::Closed), user).map(|()| begun),
+            );
         };
         let request = UnlockBytes::new(id, (token, owner));
         Some(match device.submit(Command::Unlock, request.bytes()) {
@@ -260,12 +237,6 @@ impl<F: Face> Driver<F> {
         self.accepted_with(state, &Ticket::plain(token, serial), id);
     }
 
-    /// The lockspace has ended, and the core has not been told yet.
-    #[cold]
-    fn gone(&self) -> ErrorKind {
-        self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from)
-    }
-
     /// Reads the end of an operation that the kernel has just accepted.
     #[inline(always)]
     fn end_plain(&self, token: Token, serial: u64, id: Option<LockId>) -> PlainEnd<F> {
@@ -301,10 +272,8 @@ impl<F: Face> Driver<F> {
     /// As above, for a request that has relied on another lock.
     #[inline(never)]
     fn end_relying(&self, ticket: &Ticket, id: Option<LockId>) -> PlainEnd<F> {
-        let mut buffer = [0; MAX_RESULT_LEN];
-        let gate = lock(&self.gate);
-        let len = read_gate(&gate, &mut buffer);
-        self.end_otherwise(self.state(), gate, (len, &buffer), ticket, id)
+        let Ticket { token, serial, .. } = *ticket;
+        Err(Box::new(Rest::Read(Begun { token, serial }, self.read_own(ticket, id))))
     }
 
     /// The end of it makes a callback due, too.
@@ -327,7 +296,7 @@ impl<F: Face> Driver<F> {
         &self,
         state: MutexGuard<'_, super::State<F>>,
         gate: MutexGuard<'_, Gate>,
-        (len, buffer): (Result<Option<usize>, dlm_sys::Error>, &[u8; MAX_RESULT_LEN]),
+        (len, buffer): (ReadLen, &[u8; MAX_RESULT_LEN]),
         ticket: &Ticket,
         id: Option<LockId>,
     ) -> PlainEnd<F> {

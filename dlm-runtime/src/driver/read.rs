@@ -130,23 +130,11 @@ pub(crate) struct Left<F: Face> {
     lock: Option<Box<F::Lock>>,
 }
 
-/// Reads a result, for who has to tell the core something before the end of the lockspace.
-#[inline(always)]
-pub(crate) fn read_gate(
-    gate: &Gate,
-    buffer: &mut [u8; MAX_RESULT_LEN],
-) -> Result<Option<usize>, dlm_sys::Error> {
-    match gate {
-        Some(device) => device.read_result(buffer),
-        None => Err(dlm_sys::Error::os(Call::ReadResult, Errno::ENODEV)),
-    }
-}
-
 /// What was read, if nobody is to be told of it but its owner.
 #[inline(always)]
 pub(crate) fn usual_bytes<'a, F: Face>(
     state: &State<F>,
-    len: &Result<Option<usize>, dlm_sys::Error>,
+    len: &ReadLen,
     buffer: &'a [u8; MAX_RESULT_LEN],
 ) -> Option<&'a [u8]> {
     match *len {
@@ -157,14 +145,26 @@ pub(crate) fn usual_bytes<'a, F: Face>(
     }
 }
 
+/// The bytes that were read.
+pub(crate) type ReadLen = Result<Option<usize>, dlm_sys::Error>;
+
+/// Reads one result, if there is one. Behind the end of the lockspace this is an error, and
+/// [`Driver::read_rest`] says which.
+#[inline(always)]
+pub(crate) fn read_gate(gate: &Gate, buffer: &mut [u8; MAX_RESULT_LEN]) -> ReadLen {
+    match gate {
+        Some(device) => device.read_result(buffer),
+        None => Err(dlm_sys::Error::os(Call::ReadResult, Errno::ENODEV)),
+    }
+}
+
 impl<F: Face> Driver<F> {
     /// Reads one result, if there is one, and routes it.
     #[inline(never)]
     pub(crate) fn read(&self, role: Role) -> Result<Read<F>, ErrorKind> {
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
-        let Some(device) = &*gate else { return Err(self.no_device(gate)) };
-        let len = device.read_result(&mut buffer);
+        let len = read_gate(&gate, &mut buffer);
         let mut state = self.state();
         if let Some(bytes) = usual_bytes(&state, &len, &buffer) {
             let State { core, delivered, .. } = &mut *state;
@@ -188,18 +188,16 @@ impl<F: Face> Driver<F> {
         *expected = usize::MAX;
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
-        let Some(device) = &*gate else { return Err(self.no_device(gate)) };
-        let len = device.read_result(&mut buffer);
+        let len = read_gate(&gate, &mut buffer);
         let mut state = self.state();
         if let Some(bytes) = usual_bytes(&state, &len, &buffer) {
             let State { core, delivered, .. } = &mut *state;
             if let Some(end) = core.receive_plain(None, bytes) {
-                let Usual { token, kind, ended, id, user, face, .. } = end;
-                if !matches!(user, Some(Notify::Callback(_))) {
-                    let end = Usual { token, kind, ended, id, user, face, ..end };
+                if !matches!(end.user, Some(Notify::Callback(_))) {
                     let routed = route_end(end, Role::Other, delivered);
                     return Ok(self.routed(&mut state, routed));
                 }
+                let Usual { token, kind, ended, id, user, face, .. } = end;
                 *delivered -= 1;
                 let callback = user.take().and_then(Notify::into_callback);
                 let due = F::ended(face, kind, callback, &completion(&ended, None), id);
@@ -209,8 +207,6 @@ impl<F: Face> Driver<F> {
                     core.remove_plain(token);
                 }
                 *expected = core.expected();
-                drop(state);
-                drop(gate);
                 *plain = due.map(|due| (token, due, is_unlock));
                 return Ok(Read::Handled);
             }
@@ -231,14 +227,6 @@ impl<F: Face> Driver<F> {
         let state = self.state();
         let role = Role::Waiter(ticket.token, ticket.serial);
         self.read_rest(state, gate, len, &buffer, role, Some((ticket, id)))
-    }
-
-    /// The lockspace has ended.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn no_device(&self, gate: MutexGuard<'_, Gate>) -> ErrorKind {
-        drop(gate);
-        self.slot.get().err().map_or(ErrorKind::Closed, ErrorKind::from)
     }
 
     /// What a usual end comes to.
@@ -267,7 +255,7 @@ impl<F: Face> Driver<F> {
         &self,
         mut state: MutexGuard<'_, State<F>>,
         gate: MutexGuard<'_, Gate>,
-        len: Result<Option<usize>, dlm_sys::Error>,
+        len: ReadLen,
         buffer: &[u8; MAX_RESULT_LEN],
         role: Role,
         accepted: Option<(&Ticket, Option<LockId>)>,
@@ -344,7 +332,7 @@ impl<F: Face> Driver<F> {
                 Ok(Read::Empty)
             }
             // A device that was taken away says what it likes.
-            Err(error) => Err(self.slot.get().err().map_or(error.into(), ErrorKind::from)),
+            Err(error) => Err(self.end_or(error.into())),
         }
     }
 

@@ -140,7 +140,7 @@ impl<F: Face> Goal<F> for OwnEnd {
             return end.map(Some);
         }
         // Nobody will ever say more.
-        Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from))
+        Err(driver.end_or(ErrorKind::LockGone))
     }
 
     fn read(&self, completion: Completion) -> Option<Completion> {
@@ -181,7 +181,7 @@ impl<F: Face> Goal<F> for OthersEnd {
         if !state.core.is_in_flight(token, serial) {
             drop(state);
             // Nobody will ever say more.
-            return Err(driver.slot.get().err().map_or(ErrorKind::LockGone, ErrorKind::from));
+            return Err(driver.end_or(ErrorKind::LockGone));
         }
         if let (Some(waiter), Some(index)) = (waiter, state.observer(token, serial, self.number)) {
             if let Some(observer) = state.observers.get_mut(index) {
@@ -369,9 +369,7 @@ impl<F: Face> Driver<F> {
             None | Some(Ok(Read::Handled)) => {}
             Some(Err(kind)) => {
                 // Somebody else may have read it.
-                let end = self.take_end(begun);
-                let why = || self.slot.get().err().map_or(kind, ErrorKind::from);
-                return end.unwrap_or_else(|| Err(why()));
+                return self.take_end(begun).unwrap_or_else(|| Err(self.end_or(kind)));
             }
         }
         self.check_fork()?;
