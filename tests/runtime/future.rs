@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use dlm_runtime::{ErrorKind, LockStatus, Lvb, Mode, ValueBlock};
 use dlm_tests::{PATIENCE, Place, eventually, within};
 
+use super::{are_free, drop_locks};
+
 dlm_tests::everywhere! {
     the_end_of_dropped_locks_is_awaited,
     what_completes_at_once_is_ready_at_the_first_poll,
@@ -70,21 +72,10 @@ fn the_end_of_dropped_locks_is_awaited(place: &Place) {
     // It has no other reason to read.
     let delivery = ls.start_delivery().unwrap();
     for _ in 0..20 {
-        for n in 0..50_u32 {
-            drop(ls.lock(n.to_ne_bytes(), Mode::Ex).start(|_| {}).unwrap());
-        }
+        drop_locks(&ls, 50);
         block_on(ls.flush_drops()).unwrap();
         assert_eq!(ls.lock_count(), 0);
-        for n in 0..50_u32 {
-            other
-                .lock(n.to_ne_bytes(), Mode::Ex)
-                .no_queue()
-                .wait()
-                .unwrap()
-                .unlock()
-                .wait()
-                .unwrap();
-        }
+        are_free(&other, 50);
     }
     delivery.stop(PATIENCE).unwrap();
     other.close().unwrap();

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use dlm_runtime::{ErrorKind, Mode};
 use dlm_tests::{PATIENCE, Place, eventually};
 
+use super::{are_free, drop_locks};
+
 dlm_tests::everywhere! {
     a_notice_is_awaited_in_a_call_without_anybody_else,
     a_notice_is_awaited_beside_waiters_and_a_delivery_thread,
@@ -161,23 +163,10 @@ fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
     let (ls, other) = place.open_twice("no-settled");
     ls.flush_drops().wait(Some(Duration::ZERO)).unwrap();
     let kept = ls.lock("kept", Mode::Ex).wait().unwrap();
-    let drop_many = || {
-        for n in 0..100_u32 {
-            drop(ls.lock(n.to_ne_bytes(), Mode::Ex).start(|_| {}).unwrap());
-        }
-    };
+    let drop_many = || drop_locks(&ls, 100);
     let expect_free = || {
         assert_eq!(ls.lock_count(), 1);
-        for n in 0..100_u32 {
-            other
-                .lock(n.to_ne_bytes(), Mode::Ex)
-                .no_queue()
-                .wait()
-                .unwrap()
-                .unlock()
-                .wait()
-                .unwrap();
-        }
+        are_free(&other, 100);
     };
     drop_many();
     ls.flush_drops().wait(Some(PATIENCE)).unwrap();

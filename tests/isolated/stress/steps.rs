@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use dlm_runtime::{ErrorKind, LockFlags, LockStatus, Mode};
+use dlm_runtime::{Error, ErrorKind, Lock, LockFlags, LockStatus, Mode};
 
 use super::MARKER;
 use super::random;
 use super::resource::Resource;
+use super::ticket::Ticket;
 use super::worker::{Wish, Worker};
 use super::world::{Owner, add};
 
@@ -150,7 +151,7 @@ impl Worker<'_> {
     }
 
     /// Converts a lock that other threads convert at the same time.
-    fn shared_convert(&self, lock: &dlm_runtime::Lock, mode: Mode, timeout: Duration) {
+    fn shared_convert(&self, lock: &Lock, mode: Mode, timeout: Duration) {
         let timeout = timeout.min(Duration::from_millis(5));
         self.count();
         let tally = &self.world.tally;
@@ -192,17 +193,7 @@ impl Worker<'_> {
             }
         });
         add(&self.world.tally.nested);
-        match started {
-            Ok(lock) => {
-                self.await_callback(owner, &ticket);
-                ticket.excuse();
-                drop(lock);
-            }
-            Err(error) => {
-                ticket.excuse();
-                self.refusal(owner, wish, &error);
-            }
-        }
+        self.drop_when_called(owner, wish, &ticket, started);
     }
 
     /// A callback that panics.
@@ -218,9 +209,20 @@ impl Worker<'_> {
             stub.run(end);
             panic!("{MARKER}");
         });
+        self.drop_when_called(owner, wish, &ticket, started);
+    }
+
+    /// Waits until the callback of a request has run, and drops the lock.
+    fn drop_when_called(
+        &self,
+        owner: &Owner,
+        wish: Wish,
+        ticket: &Ticket,
+        started: Result<Lock, Error>,
+    ) {
         match started {
             Ok(lock) => {
-                self.await_callback(owner, &ticket);
+                self.await_callback(owner, ticket);
                 ticket.excuse();
                 drop(lock);
             }
