@@ -79,24 +79,15 @@ impl fmt::Display for Report {
         for (what, Sizes { file, text, data, bss, .. }) in &self.sizes {
             writeln!(f, "{what:24}{file:10}{text:9}{data:9}{bss:9}")?;
         }
-        writeln!(f, "\n{:24}{:>10}{:>9}", "code of the first", "named", "written")?;
         let mut shares: Vec<_> = self.shares.iter().collect();
-        shares.sort_by_key(|(_, share)| std::cmp::Reverse(share.written));
-        for (name, share) in &shares {
-            writeln!(f, "{name:24}{:10}{:9}", share.named, share.written)?;
+        shares.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+        writeln!(f, "\ncode of the first, by the crate of its source:")?;
+        for (name, bytes) in shares {
+            writeln!(f, "{name:24}{bytes:10}")?;
         }
         if let Some((_, rust)) = self.sizes.first() {
-            let named: u64 = shares.iter().map(|(_, share)| share.named).sum();
-            let written: u64 = shares.iter().map(|(_, share)| share.written).sum();
-            let between = |sum| rust.code.saturating_sub(sum);
-            writeln!(f, "{:24}{:10}{:9}", "between functions", between(named), between(written))?;
-            writeln!(f, "{:24}{:10}{:9}", "sum", rust.code, rust.code)?;
-            writeln!(
-                f,
-                "(named: in functions of the crate; written: from its source, inlined anywhere)\n\n\
-                 size: {} bytes, below {LIMIT} wanted",
-                rust.file
-            )?;
+            writeln!(f, "{:24}{:10}", "sum", rust.code)?;
+            writeln!(f, "\nsize: {} bytes, below {LIMIT} wanted", rust.file)?;
         }
         if self.forbidden.is_empty() {
             return writeln!(f, "panics, formatting, allocation, C library: none");

@@ -14,8 +14,9 @@ use super::build::Built;
 const OWN: [&str; 5] = ["_start", "memcpy", "memset", "memcmp", "bcmp"];
 
 /// What the names of functions hold that panic, format or allocate. All panics come together in
-/// `core::panicking`; the others tell where they come from.
-const FORBIDDEN: [&str; 9] = [
+/// `core::panicking`; the others tell where they come from. `alloc::` is the crate, and what core has
+/// for it.
+const FORBIDDEN: [&str; 13] = [
     "core::panicking",
     "core::panic::",
     "panic_handler",
@@ -25,25 +26,20 @@ const FORBIDDEN: [&str; 9] = [
     "core::fmt::",
     "__rust_alloc",
     "__rust_no_alloc",
+    "alloc::",
+    "std::",
+    "std_detect::",
+    "panic_",
 ];
 
-/// Crates of which nothing may be there.
-const FORBIDDEN_CRATES: [&str; 6] =
-    ["std", "alloc", "panic_abort", "panic_unwind", "unwind", "std_detect"];
+/// Code by crate, in bytes.
+pub type Shares = BTreeMap<String, u64>;
 
-/// Code of one crate.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Share {
-    /// Bytes of functions that are named after it.
-    pub named: u64,
-    /// Bytes that come from its source files, in functions of whatever crate.
-    pub written: u64,
-}
+/// What has no line: assembly, and what the linker puts between functions.
+const NO_LINE: &str = "no line";
 
-/// Code by crate. What the linker puts between functions belongs to none of them.
-pub type Shares = BTreeMap<String, Share>;
-
-/// Divides the code of the Rust program among crates.
+/// Divides the code of the Rust program among crates: by the source file that its line table names,
+/// wherever that was inlined.
 ///
 /// # Errors
 ///
@@ -54,23 +50,18 @@ pub fn shares(program: &Built) -> Result<Shares> {
     let elf = Elf::parse(&content).with_context(|| path.clone())?;
     let lines = Loader::new(&program.full).map_err(|error| anyhow!("{path}: {error}"))?;
     let mut shares = Shares::new();
-    for symbol in elf.syms.iter().filter(|symbol| symbol.is_function() && symbol.st_size > 0) {
-        let name = elf.strtab.get_at(symbol.st_name).unwrap_or_default();
-        let owner = crate_of_symbol(name);
-        shares.entry(owner.clone()).or_default().named += symbol.st_size;
-        let mut unknown = symbol.st_size;
-        let end = symbol.st_value.saturating_add(symbol.st_size);
+    for section in elf.section_headers.iter().filter(|section| section.is_executable()) {
+        let mut unknown = section.sh_size;
         let rows = lines
-            .find_location_range(symbol.st_value, end)
+            .find_location_range(section.sh_addr, section.sh_addr.saturating_add(section.sh_size))
             .map_err(|error| anyhow!("{path}: {error}"))?;
         for (_, len, location) in rows {
             if let Some(from) = location.file.and_then(crate_of_file) {
-                shares.entry(from).or_default().written += len;
+                *shares.entry(from).or_default() += len;
                 unknown = unknown.saturating_sub(len);
             }
         }
-        // Assembly has no lines: it is where its name says.
-        shares.entry(owner).or_default().written += unknown;
+        *shares.entry(NO_LINE.into()).or_default() += unknown;
     }
     Ok(shares)
 }
@@ -112,8 +103,7 @@ fn is_forbidden(name: &str) -> bool {
         // The linker marks places by names such as `__bss_start`, which are no code.
         return !name.is_empty() && !OWN.contains(&name) && !is_mark(name);
     };
-    let from = crate_of_path(&plain);
-    FORBIDDEN.iter().any(|part| plain.contains(part)) || FORBIDDEN_CRATES.contains(&from.as_str())
+    FORBIDDEN.iter().any(|part| plain.contains(part))
 }
 
 /// Names that the linker or the assembler makes up.
@@ -136,36 +126,6 @@ fn rust_name(name: &str) -> Option<String> {
     rustc_demangle::try_demangle(name).ok().map(|name| format!("{name:#}"))
 }
 
-fn crate_of_symbol(name: &str) -> String {
-    match rust_name(name) {
-        Some(path) => crate_of_path(&path),
-        None if OWN.contains(&name) => "dlm_static".into(),
-        None => format!("({name})"),
-    }
-}
-
-/// The crate that a path starts with: of the type for a method, and core for methods of types that
-/// the language has.
-fn crate_of_path(path: &str) -> String {
-    let mut rest = path;
-    loop {
-        let before = rest.len();
-        rest = rest.trim_start_matches(['<', '&', '*', '(', '[']);
-        for word in ["mut ", "const ", "dyn ", "impl "] {
-            rest = rest.strip_prefix(word).unwrap_or(rest);
-        }
-        if rest.len() == before {
-            break;
-        }
-    }
-    match rest.split_once("::") {
-        Some((name, _)) if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
-            name.to_owned()
-        }
-        _ => "core".to_owned(),
-    }
-}
-
 /// The crate of a source file, from the folder above its `src`.
 fn crate_of_file(path: &str) -> Option<String> {
     let (above, _) = path.rsplit_once("/src/")?;
@@ -184,22 +144,6 @@ fn crate_of_file(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_function_belongs_to_the_crate_its_path_starts_with() {
-        for (path, wanted) in [
-            ("dlm_sys::sys::open", "dlm_sys"),
-            ("<dlm_sys::sys::Fd as core::ops::drop::Drop>::drop", "dlm_sys"),
-            ("<&mut [dlm_proto::Mode] as core::fmt::Debug>::fmt", "dlm_proto"),
-            ("dlm_proto::request::encode::<impl dlm_proto::Request>::encode", "dlm_proto"),
-            ("<u32 as core::fmt::Display>::fmt", "core"),
-            ("<[T]>::copy_from_slice", "core"),
-        ] {
-            assert_eq!(crate_of_path(path), wanted, "{path}");
-        }
-        assert_eq!(crate_of_symbol("memcpy"), "dlm_static");
-        assert_eq!(crate_of_symbol("malloc"), "(malloc)");
-    }
 
     #[test]
     fn a_source_file_belongs_to_the_folder_above_src() {
