@@ -11,7 +11,7 @@ use super::samples::{Samples, fastest};
 use dlm_lab::vm::{Command, Vm};
 
 /// For one turn, which takes less than a second: a completion that is lost ends the benchmark.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// What is measured.
 #[derive(Debug)]
