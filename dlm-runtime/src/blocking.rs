@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::event::Blocking;
 use crate::lock::Lock;
 use crate::native::Native;
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::threads::atomic::{AtomicUsize, Ordering};
+use crate::threads::{Mutex, lock};
 
 /// A blocking callback of either kind.
 pub(crate) trait BlockingCall: Send {

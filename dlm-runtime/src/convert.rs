@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::lock::{CONVERT_WITH_LVB, Lock};
 use crate::native::Native;
-use crate::sync::now;
+use crate::threads::now;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
 #[must_use = "nothing is converted before wait() or start()"]

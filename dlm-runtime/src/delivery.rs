@@ -94,7 +94,7 @@ impl Drop for DeliveryThread {
 #[cfg(dlm_model)]
 impl DeliveryThread {
     /// The thread in which callbacks run.
-    pub(crate) fn thread_id(&self) -> Option<crate::sync::thread::ThreadId> {
+    pub(crate) fn thread_id(&self) -> Option<crate::threads::thread::ThreadId> {
         self.control.thread_id()
     }
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Completion;
 use crate::lockspace::Lockspace;
 use crate::native::Native;
-use crate::sync::now;
+use crate::threads::now;
 
 /// Results read in one poll.
 const READ_BUDGET: usize = 64;

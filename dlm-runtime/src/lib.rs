@@ -73,7 +73,7 @@ mod orphan;
 mod request;
 pub mod simple;
 mod status;
-mod sync;
+mod threads;
 mod trace;
 mod unlock;
 mod wait_blocked;

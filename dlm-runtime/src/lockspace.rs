@@ -24,7 +24,7 @@ use crate::native::Native;
 use crate::options::LockspaceOptions;
 use crate::request::LockRequest;
 use crate::status::Status;
-use crate::sync::now;
+use crate::threads::now;
 
 /// An open lockspace.
 ///

@@ -14,7 +14,7 @@ use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::future::Tried;
 use crate::lock::Lock;
 use crate::native::{LockData, Native};
-use crate::sync::now;
+use crate::threads::now;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
 ///

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Operation, UnlockError};
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
 use crate::options::LockspaceOptions;
-use crate::sync::{Mutex, lock};
+use crate::threads::{Mutex, lock};
 
 /// The name of the default lockspace, the same as that of C libdlm.
 pub const DEFAULT_LOCKSPACE: &str = "default";

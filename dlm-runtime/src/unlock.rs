@@ -12,7 +12,7 @@ use crate::event::{Completion, CompletionCallback, CompletionHandler};
 use crate::future::Tried;
 use crate::lock::Lock;
 use crate::native::Native;
-use crate::sync::now;
+use crate::threads::now;
 
 /// An unlock in the making, from [`Lock::unlock`].
 ///

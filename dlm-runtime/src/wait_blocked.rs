@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Completion;
 use crate::lock::Lock;
 use crate::native::Native;
-use crate::sync::now;
+use crate::threads::now;
 
 /// A blocking notice of a lock.
 struct NoticeOf<'a>(&'a Lock);

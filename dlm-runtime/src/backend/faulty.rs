@@ -14,7 +14,7 @@ use super::plan::{Plan, RequestFault, ResultFault};
 use super::{Backend, BackendDevice};
 use crate::driver::signal::{AsFd, PollSet, Signal, Timer};
 use crate::status::Status;
-use crate::sync::{Mutex, lock, now};
+use crate::threads::{Mutex, lock, now};
 
 /// A backend behind which another one works, and that lets requests and results come to harm.
 ///

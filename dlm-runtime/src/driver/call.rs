@@ -17,7 +17,7 @@ use super::read::{Read, Role};
 use super::wait::Unfinished;
 use super::{Driver, State};
 use crate::error::ErrorKind;
-use crate::sync::MutexGuard;
+use crate::threads::MutexGuard;
 use crate::trace;
 
 /// Results read for what is left over of a lock that was dropped.

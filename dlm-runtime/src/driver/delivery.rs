@@ -9,9 +9,9 @@ use super::face::Face;
 use super::host::{Host, at_once};
 use super::signal::{AsFd, Signal};
 use crate::error::ErrorKind;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::thread::{self, ThreadId};
-use crate::sync::{Condvar, Mutex, lock, now, time_left, wait_until};
+use crate::threads::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::threads::thread::{self, ThreadId};
+use crate::threads::{Condvar, Mutex, lock, now, time_left, wait_until};
 
 /// The name of the thread.
 pub const THREAD_NAME: &str = "dlm-delivery";

@@ -13,8 +13,8 @@ use super::signal::{AsFd, Source};
 use crate::backend::BackendDevice;
 use crate::error::ErrorKind;
 #[cfg(not(dlm_model))]
-use crate::sync::MutexGuard;
-use crate::sync::{Condvar, Mutex, lock, time_left, wait_until};
+use crate::threads::MutexGuard;
+use crate::threads::{Condvar, Mutex, lock, time_left, wait_until};
 
 #[cfg(dlm_model)]
 pub(crate) use crate::model::device::{LazyRemovalWatch, LockspaceDevice};

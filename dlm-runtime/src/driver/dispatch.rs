@@ -10,8 +10,8 @@ use super::host::Host;
 use super::read::Read;
 use super::wait::earliest;
 use crate::error::ErrorKind;
-use crate::sync::atomic::Ordering;
-use crate::sync::time_left;
+use crate::threads::atomic::Ordering;
+use crate::threads::time_left;
 
 /// The fewest results that one turn reads if they are there. More are read as long as they can have
 /// been there when the turn began; a flood of later ones leaves the caller time for other things.

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use super::face::{Due, Face};
 #[cfg(not(dlm_model))]
-use crate::sync::MutexGuard;
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::threads::MutexGuard;
+use crate::threads::atomic::{AtomicUsize, Ordering};
+use crate::threads::{Mutex, lock};
 
 /// Callbacks that are due but were read by a thread that must not run them, the oldest first.
 pub(crate) struct DueQueue<F: Face> {

@@ -6,7 +6,7 @@ use super::Driver;
 use super::device::CloseReason;
 use super::face::{Face, Notify};
 use crate::error::ErrorKind;
-use crate::sync::{Mutex, lock};
+use crate::threads::{Mutex, lock};
 
 /// The tasks that wait for the end.
 #[derive(Default)]

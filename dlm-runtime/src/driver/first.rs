@@ -14,7 +14,7 @@ use super::device::Device;
 use super::signal::wait_any;
 use crate::error::ErrorKind;
 use crate::status::{State, Status};
-use crate::sync::{Condvar, Mutex, lock, now, thread, wait_until};
+use crate::threads::{Condvar, Mutex, lock, now, thread, wait_until};
 
 /// How often the lock on the node is asked for before the thread sleeps. It is held for the time of
 /// one `write`, some microseconds.

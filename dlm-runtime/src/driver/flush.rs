@@ -7,8 +7,8 @@ use dlm_proto::Token;
 
 use super::face::Face;
 use super::{Driver, Waiter};
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::threads::atomic::{AtomicUsize, Ordering};
+use crate::threads::{Mutex, lock};
 
 /// Somebody who waits.
 pub(crate) enum Awaiting {

@@ -15,7 +15,7 @@ use super::device::{CloseReason, Device, Slot};
 use super::due::DueQueue;
 use super::face::{Due, Face, Notify};
 use super::{Driver, Parts, State};
-use crate::sync::MutexGuard;
+use crate::threads::MutexGuard;
 
 /// An open lockspace whose process is about to fork. Nobody else changes it meanwhile.
 pub struct Frozen<'a, F: Face> {

@@ -66,8 +66,8 @@ use self::writer::Writer;
 use crate::blocking::NoticeWaiters;
 use crate::counters::{Count, Counters};
 use crate::error::ErrorKind;
-use crate::sync::atomic::AtomicBool;
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::threads::atomic::AtomicBool;
+use crate::threads::{Mutex, MutexGuard, lock};
 use crate::trace::Clock;
 
 pub use self::call::{Begun, Prepare, Prepared};
@@ -84,7 +84,7 @@ pub use self::signal::{Ready, Source};
 pub use self::wait::{OthersEnd, Unfinished};
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
-pub use crate::sync::now;
+pub use crate::threads::now;
 
 /// The core, and what the driver counts under the same lock.
 pub struct State<F: Face> {

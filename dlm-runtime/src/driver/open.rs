@@ -13,7 +13,7 @@ use super::face::Face;
 use super::{Driver, DriverOptions};
 use crate::control::{self, Manager};
 use crate::error::ErrorKind;
-use crate::sync::now;
+use crate::threads::now;
 
 /// The longest time that a device node may take to appear.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use super::wait::Unfinished;
 use super::{Driver, Gate};
 use crate::error::ErrorKind;
 use crate::event::Completion;
-use crate::sync::{MutexGuard, lock};
+use crate::threads::{MutexGuard, lock};
 use crate::trace::IS_ON;
 
 /// The end of a plain operation.

@@ -12,7 +12,7 @@ use super::face::{Due, Face, Notice, Notify};
 use super::{Driver, Gate, State, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
-use crate::sync::{MutexGuard, lock};
+use crate::threads::{MutexGuard, lock};
 use crate::trace::{IS_ON, Note};
 
 /// The role of a reader, who takes at once what is meant for him.
@@ -328,7 +328,7 @@ impl<F: Face> Driver<F> {
         match answer {
             Ok(()) => Ok(Read::Empty),
             Err(error) if is_passing(&error) => {
-                self.is_read_short.store(true, crate::sync::atomic::Ordering::Relaxed);
+                self.is_read_short.store(true, crate::threads::atomic::Ordering::Relaxed);
                 Ok(Read::Empty)
             }
             // A device that was taken away says what it likes.

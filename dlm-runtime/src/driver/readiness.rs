@@ -8,8 +8,8 @@ use super::device::Slot;
 use super::lazy_signal::LazySignal;
 use super::signal::{AsFd, PollSet, Source, Timer};
 use crate::error::ErrorKind;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard, lock, time_left};
+use crate::threads::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::threads::{Mutex, MutexGuard, lock, time_left};
 
 #[derive(Debug, Default)]
 struct State {

@@ -12,8 +12,8 @@ use super::face::Face;
 use super::read::{Read, Role};
 use super::signal::{AsFd, Signal, wait_any};
 use super::wait::earliest;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, lock, now, thread};
+use crate::threads::atomic::{AtomicBool, Ordering};
+use crate::threads::{Mutex, lock, now, thread};
 
 /// The longest time that the thread sleeps when results cannot be read for want of memory.
 const SLICE: std::time::Duration = std::time::Duration::from_millis(20);

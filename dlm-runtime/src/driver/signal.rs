@@ -10,7 +10,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::sync::time_left;
+use crate::threads::time_left;
 
 pub(crate) use std::os::fd::AsFd;
 
@@ -142,7 +142,7 @@ pub(crate) fn wait_any(sources: &[Source<'_>], deadline: Option<Instant>) -> nix
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::now;
+    use crate::threads::now;
 
     #[test]
     fn a_wait_tells_which_sources_are_readable() {

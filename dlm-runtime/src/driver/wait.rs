@@ -19,7 +19,7 @@ use super::{Driver, Waiter};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::status::State as Condition;
-use crate::sync::{atomic::Ordering, now, time_left};
+use crate::threads::{atomic::Ordering, now, time_left};
 
 /// The longest time that a cancel may take to end an operation whose deadline has passed, before
 /// its caller is told that time ran out. One that has to go to another node can take longer; what

@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::lazy_signal::LazySignal;
-use crate::sync::{Condvar, Mutex, lock, thread_local, time_left, wait_until};
+use crate::threads::{Condvar, Mutex, lock, thread_local, time_left, wait_until};
 
 /// A thread that waits. There is one for each wait: a callback inside a wait may wait, too.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::sync::mpsc::{Sender, channel};
-use crate::sync::thread;
+use crate::threads::mpsc::{Sender, channel};
+use crate::threads::thread;
 
 type Job = Box<dyn FnOnce() + Send>;
 

@@ -8,7 +8,7 @@ use dlm_proto::{Minor, NodeId};
 
 use super::faults::Faults;
 use crate::driver::signal::Signal;
-use crate::sync::{Condvar, Mutex, MutexGuard, lock};
+use crate::threads::{Condvar, Mutex, MutexGuard, lock};
 
 pub(super) struct Hub {
     pub(super) config: Config,

@@ -15,7 +15,7 @@ use super::hub::{Hub, State};
 use super::session::Session;
 use crate::backend::{Backend, BackendDevice};
 use crate::status::{State as Progress, Status};
-use crate::sync::MutexGuard;
+use crate::threads::MutexGuard;
 
 /// A node of a [`Cluster`](super::Cluster). Clones are one and the same.
 #[derive(Clone)]

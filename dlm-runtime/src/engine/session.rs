@@ -12,7 +12,7 @@ use super::hub::{Hub, Open, Place, Signals, State};
 use super::node::refused;
 use crate::backend::BackendDevice;
 use crate::driver::signal::{AsFd, Signal};
-use crate::sync::MutexGuard;
+use crate::threads::MutexGuard;
 
 thread_local! {
     static TASK: u32 = nix::unistd::gettid().as_raw().try_into().unwrap_or(0);

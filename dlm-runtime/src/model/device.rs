@@ -8,7 +8,7 @@ use dlm_sys::{Accepted, Call, Errno, Error};
 
 use super::signal::{AsFd, Signal, Source};
 use super::space::{Open, Space};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::threads::atomic::{AtomicBool, Ordering};
 
 /// Stands for the device of `dlm-sys`.
 #[derive(Debug)]

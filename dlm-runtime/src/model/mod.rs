@@ -1,7 +1,7 @@
 //! Schedules: the code of this crate, run with its threads interleaved in chosen ways.
 //!
 //! A build with `--cfg dlm_model` takes mutexes, condition variables, atomics, threads and time
-//! from [shuttle](https://docs.rs/shuttle) instead of the standard library (`crate::sync`), and
+//! from [shuttle](https://docs.rs/shuttle) instead of the standard library (`crate::threads`), and
 //! descriptors and the device from here. Everything above those is the code that users get: table,
 //! hand-over, leadership, dispatch, deadlines, futures, delivery thread. Each test runs one
 //! scenario under thousands of schedules and checks what must hold in all of them. The scenarios in

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::time::Instant;
 
 use super::clock::{Readable, World, epoch};
-use crate::sync::lock;
+use crate::threads::lock;
 
 /// As many as the real one.
 const MOST: usize = 8;

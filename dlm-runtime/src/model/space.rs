@@ -20,8 +20,8 @@ use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 use super::clock::World;
 use super::signal::{AsFd, Signal, wait_any};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::lock;
+use crate::threads::atomic::{AtomicBool, Ordering};
+use crate::threads::lock;
 
 /// The layout of all requests and results.
 pub(super) const ABI: Abi = Abi::V6_64;

@@ -14,7 +14,7 @@ pub(super) use super::run::check;
 use super::signal::{AsFd, Signal, wait_any, wait_edge};
 use super::space::Space;
 use crate::driver::{Driver, Face};
-use crate::sync::lock;
+use crate::threads::lock;
 use crate::{Error, ErrorKind, Lock, Lockspace, LockspaceOptions, Mode};
 
 /// A lockspace, and another node that decides about locks in its own time.

@@ -9,7 +9,7 @@ use shuttle::thread;
 
 use super::clock::{advance, while_time_passes};
 use super::stage::{Dispatcher, Exclusive, Stage, block_on, check, is_timeout};
-use crate::sync::now;
+use crate::threads::now;
 use crate::{ErrorKind, Mode};
 
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -12,8 +12,8 @@ use super::clock::while_time_passes;
 use super::stage::{Dispatcher, Stage, block_on, check, finish_writer, is_timeout, poll_once};
 use crate::driver::device::{Device, LockspaceDevice};
 use crate::driver::first::{FirstRequests, KeepApart};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::now;
+use crate::threads::atomic::{AtomicBool, Ordering};
+use crate::threads::now;
 use crate::{ErrorKind, Lockspace, LockspaceOptions, Mode};
 
 fn open(name: &LockspaceName) -> (Device, FirstRequests) {

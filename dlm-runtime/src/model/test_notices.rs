@@ -10,7 +10,7 @@ use shuttle::thread;
 
 use super::signal::Signal;
 use super::stage::{Dispatcher, Runs, Stage, block_on, check, finish_writer};
-use crate::sync::lock;
+use crate::threads::lock;
 use crate::{Blocking, Lockspace, Mode};
 
 #[test]

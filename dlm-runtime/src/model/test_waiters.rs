@@ -6,7 +6,7 @@ use shuttle::thread;
 
 use super::clock::advance;
 use super::stage::{Dispatcher, Exclusive, Stage, check, is_timeout};
-use crate::sync::now;
+use crate::threads::now;
 use crate::{Lockspace, Mode};
 
 fn lock_and_unlock(lockspace: &Lockspace, resource: &str) {
