@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::Deref;
+use core::str::FromStr;
 
 /// The longest name, in bytes, of a resource (`DLM_RESNAME_MAXLEN`) and of a lockspace
 /// (`DLM_LOCKSPACE_LEN`).
@@ -48,7 +49,7 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 /// A resource name: 0 to 64 bytes of any value, NUL included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ResourceName(Bytes);
 
 impl ResourceName {
@@ -79,7 +80,7 @@ impl ResourceName {
 ///
 /// The kernel itself checks only the length. A `/` makes its CREATE hang for ever, and white space
 /// breaks readers of `/proc/misc`, C libdlm among them.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockspaceName(Bytes);
 
 impl LockspaceName {
@@ -134,12 +135,6 @@ impl Bytes {
 impl Default for Bytes {
     fn default() -> Self {
         Self { bytes: [0; MAX_NAME_LEN], len: 0 }
-    }
-}
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.get().fmt(f)
     }
 }
 
@@ -218,6 +213,20 @@ macro_rules! as_bytes {
                 write!(f, "{}", self.escape_ascii())
             }
         }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"{self}\"")
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text.as_bytes())
+            }
+        }
     };
 }
 
@@ -242,7 +251,6 @@ mod tests {
         for len in 0..=64 {
             let name = ResourceName::new(&bytes[..len]).unwrap();
             assert_eq!(&*name, &bytes[..len]);
-            assert_eq!(std::format!("{name:?}"), std::format!("ResourceName({:?})", &bytes[..len]));
         }
     }
 
@@ -274,5 +282,6 @@ mod tests {
     fn names_print_escaped() {
         let name = ResourceName::new(b"a\0b").unwrap();
         assert_eq!(std::format!("{name}"), "a\\x00b");
+        assert_eq!(std::format!("{name:?}"), "\"a\\x00b\"");
     }
 }

@@ -19,7 +19,8 @@ pub enum LockStatus {
     Cancelled,
     /// -0x10002 (EUNLOCK): unlocked; the lock is gone.
     Unlocked,
-    /// -110 (ETIMEDOUT): the kernel's own timeout, before Linux 6.2.
+    /// -110 (ETIMEDOUT): a deadline has passed. Kernels before 6.2 have one of their own (TIMEOUT);
+    /// a library that keeps deadlines may use the number for them, as dlm-runtime does.
     TimedOut,
     /// Any other number, in the kernel's sign.
     Other(i32),
@@ -65,7 +66,7 @@ impl fmt::Display for LockStatus {
             Self::Deadlock => f.write_str("deadlock (EDEADLK)"),
             Self::Cancelled => f.write_str("cancelled (ECANCEL)"),
             Self::Unlocked => f.write_str("unlocked (EUNLOCK)"),
-            Self::TimedOut => f.write_str("timed out in the kernel (ETIMEDOUT)"),
+            Self::TimedOut => f.write_str("timed out"),
             Self::Other(raw) => write!(f, "unknown status {raw}"),
         }
     }

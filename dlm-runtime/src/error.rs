@@ -6,6 +6,9 @@ use dlm_proto::{EncodeError, LockStatus, NameError};
 
 use crate::lock::Lock;
 
+mod io;
+mod predicates;
+
 /// The operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -88,6 +91,7 @@ pub enum ErrorKind {
     /// No operation that could be cancelled is in flight, or one cancel was sent already.
     NothingToCancel,
     /// This node has no orphan of that name that holds that mode.
+    #[non_exhaustive]
     NoOrphan {
         /// It has one of that name in another mode.
         other_mode: bool,
@@ -100,7 +104,7 @@ pub enum ErrorKind {
     Removed,
     /// The handle was inherited by a fork. Open the lockspace again in the child.
     Forked,
-    /// Time ran out; what it ran out on.
+    /// A deadline of this library has passed; what did not come in time.
     TimedOut(&'static str),
     /// The lockspace has a delivery thread already.
     HasThread,
@@ -108,8 +112,32 @@ pub enum ErrorKind {
     System(std::io::Error),
 }
 
-/// A failed operation: which one, and why.
-#[derive(Debug)]
+/// A failed operation: which one, why, and what may help.
+///
+/// All of that is in its text, which `{}` and `{:?}` show, so that a `main` that returns it tells the
+/// remedy; `{:#?}` shows the fields. It has no [`source`](std::error::Error::source): what prints a
+/// chain of errors says nothing twice. A program decides by its predicates, such as
+/// [`is_timed_out`](Self::is_timed_out), or by [`kind`](Self::kind).
+///
+/// ```
+/// # fn main() -> Result<(), dlm_runtime::Error> {
+/// # #[cfg(feature = "engine")] {
+/// use dlm_runtime::engine::ClusterOptions;
+/// use dlm_runtime::{Lockspace, Mode};
+///
+/// let cluster = ClusterOptions::new().start();
+/// let lockspace = Lockspace::create_on(cluster.node(1), "example")?;
+/// let held = lockspace.lock("disk0", Mode::Ex).wait()?;
+/// let error = lockspace.lock("disk0", Mode::Pr).no_queue().wait().unwrap_err();
+/// assert!(error.would_block());
+/// assert_eq!(format!("{error:?}"), "lock: not available (EAGAIN)");
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::WouldBlock);
+/// # drop(held);
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+#[non_exhaustive]
 pub struct Error {
     /// The call that was attempted.
     pub operation: Operation,
@@ -120,104 +148,6 @@ pub struct Error {
 impl Error {
     pub(crate) fn new(operation: Operation, kind: impl Into<ErrorKind>) -> Self {
         Self { operation, kind: kind.into() }
-    }
-
-    /// The status with which the kernel completed the operation, if that is what failed.
-    #[must_use]
-    pub const fn status(&self) -> Option<LockStatus> {
-        match self.kind {
-            ErrorKind::Status(status) => Some(status),
-            _ => None,
-        }
-    }
-
-    /// Whether there is no such lockspace on this node.
-    #[must_use]
-    pub fn is_no_lockspace(&self) -> bool {
-        use dlm_sys::{Call, Cause, Errno};
-        match &self.kind {
-            ErrorKind::Device(error) => match error.cause {
-                Cause::NoLockspace => true,
-                Cause::Os(errno) => {
-                    error.call == Call::OpenLockspace
-                        && [Errno::ENOENT, Errno::ENODEV].contains(&errno)
-                }
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
-    /// Whether a NOQUEUE request or conversion found the resource taken.
-    #[must_use]
-    pub const fn would_block(&self) -> bool {
-        matches!(self.kind, ErrorKind::Status(LockStatus::Again))
-    }
-
-    /// Whether time ran out: the deadline of a request or conversion has passed, or something else
-    /// that is awaited did not come in time.
-    ///
-    /// ```no_run
-    /// use dlm_runtime::{Lockspace, Mode};
-    /// use std::time::Duration;
-    ///
-    /// let lockspace = Lockspace::open("example")?;
-    /// match lockspace.lock("disk0", Mode::Ex).timeout(Duration::from_secs(5)).wait() {
-    ///     Ok(lock) => lock.unlock().wait()?,
-    ///     Err(error) if error.is_timed_out() => println!("somebody else keeps it"),
-    ///     Err(error) => return Err(error),
-    /// }
-    /// # Ok::<(), dlm_runtime::Error>(())
-    /// ```
-    #[must_use]
-    pub const fn is_timed_out(&self) -> bool {
-        use dlm_sys::{Cause, Error};
-        matches!(
-            self.kind,
-            ErrorKind::TimedOut(_)
-                | ErrorKind::Status(LockStatus::TimedOut)
-                | ErrorKind::Device(Error { cause: Cause::Held(_), .. })
-        )
-    }
-
-    /// Whether the request or conversion was cancelled, by this program.
-    #[must_use]
-    pub const fn is_cancelled(&self) -> bool {
-        matches!(self.kind, ErrorKind::Status(LockStatus::Cancelled))
-    }
-
-    /// Whether the conversion would wait for a lock that waits for it, or the request or conversion
-    /// was chosen to end a deadlock.
-    #[must_use]
-    pub const fn is_deadlock(&self) -> bool {
-        matches!(self.kind, ErrorKind::Status(LockStatus::Deadlock))
-    }
-
-    /// Whether the lockspace is not open any more: closed by this program, or removed under it.
-    #[must_use]
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.kind, ErrorKind::Closed | ErrorKind::Removed)
-    }
-
-    /// Whether this node has no orphan such as was to be adopted.
-    #[must_use]
-    pub const fn is_no_orphan(&self) -> bool {
-        matches!(self.kind, ErrorKind::NoOrphan { .. })
-    }
-
-    /// The error number that C libdlm would have set, where there is one.
-    #[must_use]
-    pub fn raw_os_error(&self) -> Option<i32> {
-        match &self.kind {
-            // What opening the node of a lockspace that is not there answers.
-            ErrorKind::Device(dlm_sys::Error { cause: dlm_sys::Cause::NoLockspace, .. }) => {
-                Some(dlm_sys::Errno::ENOENT.raw())
-            }
-            ErrorKind::Device(error) => error.errno().map(dlm_sys::Errno::raw),
-            ErrorKind::Status(status) => Some(status.to_raw().saturating_neg()),
-            ErrorKind::System(error) => error.raw_os_error(),
-            _ => None,
-        }
     }
 }
 
@@ -293,22 +223,23 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.kind {
-            ErrorKind::Device(error) => Some(error),
-            ErrorKind::Name(error) => Some(error),
-            ErrorKind::Encode(error) => Some(error),
-            ErrorKind::System(error) => Some(error),
-            _ => None,
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let mut fields = f.debug_struct("Error");
+            return fields.field("operation", &self.operation).field("kind", &self.kind).finish();
         }
+        write!(f, "{self}")
     }
 }
 
+impl std::error::Error for Error {}
+
 /// A failed unlock, with the lock that is still there.
 ///
-/// Converting it to an [`Error`] (as `?` does) drops the lock, which unlocks it by force.
-#[derive(Debug)]
+/// Converting it to an [`Error`] or a [`std::io::Error`] (as `?` does) drops the lock, which unlocks it
+/// by force. `{}` and `{:?}` are those of the error.
+#[non_exhaustive]
 pub struct UnlockError {
     /// The error.
     pub error: Error,
@@ -322,65 +253,20 @@ impl fmt::Display for UnlockError {
     }
 }
 
-impl std::error::Error for UnlockError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error.source()
+impl fmt::Debug for UnlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let mut fields = f.debug_struct("UnlockError");
+            return fields.field("error", &self.error).field("lock", &self.lock).finish();
+        }
+        write!(f, "{self}")
     }
 }
+
+impl std::error::Error for UnlockError {}
 
 impl From<UnlockError> for Error {
     fn from(failed: UnlockError) -> Self {
         failed.error
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use dlm_sys::{Call, Cause, Errno};
-
-    fn status(status: LockStatus) -> Error {
-        Error::new(Operation::Lock, ErrorKind::Status(status))
-    }
-
-    #[test]
-    fn errors_can_be_told_apart_without_a_match() {
-        let ways: [fn(&Error) -> bool; 6] = [
-            Error::would_block,
-            Error::is_timed_out,
-            Error::is_cancelled,
-            Error::is_deadlock,
-            Error::is_closed,
-            Error::is_no_orphan,
-        ];
-        let which = |error: &Error| ways.map(|is| is(error)).iter().position(|&is| is);
-        let of = |kind: ErrorKind| Error::new(Operation::Lock, kind);
-        for (error, wanted) in [
-            (status(LockStatus::Again), Some(0)),
-            (of(ErrorKind::TimedOut("x")), Some(1)),
-            (status(LockStatus::TimedOut), Some(1)),
-            (status(LockStatus::Cancelled), Some(2)),
-            (status(LockStatus::Deadlock), Some(3)),
-            (of(ErrorKind::Closed), Some(4)),
-            (of(ErrorKind::Removed), Some(4)),
-            (of(ErrorKind::NoOrphan { other_mode: true }), Some(5)),
-            (of(ErrorKind::InFlight), None),
-        ] {
-            assert_eq!(which(&error), wanted, "{error}");
-            assert!(ways.iter().filter(|is| is(&error)).count() <= 1, "{error}");
-        }
-    }
-
-    #[test]
-    fn a_lockspace_that_is_not_there_has_the_number_that_c_has() {
-        let call = Call::OpenLockspace;
-        for cause in [Cause::NoLockspace, Cause::Os(Errno::ENOENT)] {
-            let error = Error::new(Operation::Open, dlm_sys::Error::new(call, cause));
-            assert_eq!(error.raw_os_error(), Some(Errno::ENOENT.raw()));
-            assert!(error.is_no_lockspace());
-        }
-        let error = Error::new(Operation::Open, dlm_sys::Error::new(call, Cause::WrongDevice));
-        assert_eq!(error.raw_os_error(), None);
-        assert_eq!(status(LockStatus::Again).raw_os_error(), Some(Errno::EAGAIN.raw()));
     }
 }

@@ -198,7 +198,7 @@ impl LockspaceOptions {
                 answer => return answer,
             }
             answer = match self.clone().exclusive().create(name) {
-                Err(error) if error.raw_os_error() == Some(nix::libc::EEXIST) => self.open(name),
+                Err(error) if error.is_existing_lockspace() => self.open(name),
                 answer => answer,
             };
         }

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// An error number. Unknown ones are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// An error number. Unknown ones are kept. `{:?}` is its name in `errno.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(i32);
 
 macro_rules! errnos {
@@ -86,6 +86,15 @@ impl fmt::Display for Errno {
         match self.name() {
             Some(name) => write!(f, "{} ({name})", self.text()),
             None => write!(f, "error number {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "Errno({})", self.0),
         }
     }
 }

@@ -7,6 +7,10 @@ use dlm_proto::{Command, DecodeError, EncodeError, NameError, UnsupportedVersion
 
 use crate::errno::Errno;
 
+#[cfg(feature = "std")]
+mod io;
+mod predicates;
+
 /// The call that was attempted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -94,7 +98,10 @@ pub enum Cause {
 
 /// A failed call on a device: what was attempted, why it failed, and by [`Error::remedy`] what may
 /// help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// `{}` and `{:?}` are the sentence that says all three, and `{:#?}` the fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Error {
     /// The call that was attempted.
     pub call: Call,
@@ -150,7 +157,9 @@ impl Error {
             _ => return None,
         };
         match (self.call, errno) {
-            (Call::OpenControl, Errno::ENOENT) => Some("dlm module not loaded: modprobe dlm"),
+            (Call::OpenControl, Errno::ENOENT | Errno::ENODEV) => {
+                Some("dlm module not loaded: modprobe dlm")
+            }
             (Call::OpenControl | Call::OpenLockspace, Errno::EACCES | Errno::EPERM) => {
                 Some("the device node is for root only: run as root or install the udev rules")
             }
@@ -232,6 +241,16 @@ impl fmt::Display for Error {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let (call, cause) = (&self.call, &self.cause);
+            return f.debug_struct("Error").field("call", call).field("cause", cause).finish();
+        }
+        write!(f, "{self}")
     }
 }
 

@@ -33,7 +33,7 @@ fn an_orphan_is_adopted_by_its_name_and_mode(place: &Place) {
     assert!(ls.lock("r", Mode::Nl).no_queue().wait().is_ok());
     assert!(ls.lock("r", Mode::Cr).no_queue().wait().unwrap_err().would_block());
     let other_mode = |name, mode| match ls.adopt(name, mode).take().unwrap_err().kind {
-        ErrorKind::NoOrphan { other_mode } => other_mode,
+        ErrorKind::NoOrphan { other_mode, .. } => other_mode,
         other => panic!("{other}"),
     };
     assert!(other_mode("r", Mode::Pr));
