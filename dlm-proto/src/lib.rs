@@ -59,6 +59,7 @@ pub mod protocol;
 mod request;
 mod result;
 mod status;
+mod text;
 mod token;
 mod version;
 
@@ -71,6 +72,7 @@ pub use name::{LockspaceName, MAX_NAME_LEN, NameError, ResourceName};
 pub use request::{Command, LockRequest, MAX_REQUEST_LEN, Request, UnlockRequest};
 pub use result::{Event, LockResult, MAX_RESULT_LEN};
 pub use status::LockStatus;
+pub use text::ParseError;
 pub use token::{Cookies, Token};
 pub use version::{
     Abi, AbiVersion, NegotiateError, PointerWidth, UnsupportedVersion, VERSION_LEN, Version,

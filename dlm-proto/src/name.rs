@@ -220,6 +220,7 @@ macro_rules! as_bytes {
             }
         }
 
+        /// The bytes of the text, as they are: what [`Display`](fmt::Display) has escaped stays so.
         impl FromStr for $name {
             type Err = NameError;
 

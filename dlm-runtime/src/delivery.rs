@@ -23,6 +23,7 @@ const DROP_PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// A panic in a callback ends that callback only, is counted
 /// ([`DeliveryThread::callback_panics`]), and the thread goes on.
+#[must_use = "dropping it stops the thread"]
 pub struct DeliveryThread {
     driver: Arc<Driver<Native>>,
     control: Arc<Control>,

@@ -48,10 +48,17 @@ pub struct Lock {
 
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lock")
-            .field("lockspace", &self.driver.name)
-            .field("mode", &self.mode())
-            .finish_non_exhaustive()
+        let mut fields = f.debug_struct("Lock");
+        fields.field("lockspace", &self.driver.name);
+        // Looked up in one go: a lock that goes meanwhile is not shown by half.
+        let (resource, view) = {
+            let state = self.driver.state();
+            (state.core.name(self.token).copied(), state.core.view(self.token))
+        };
+        if let (Some(resource), Some(view)) = (resource, view) {
+            fields.field("resource", &resource).field("id", &view.id).field("mode", &view.mode);
+        }
+        fields.finish_non_exhaustive()
     }
 }
 
@@ -72,6 +79,19 @@ impl Lock {
     #[must_use]
     pub fn id(&self) -> Option<LockId> {
         self.view().map(|view| view.id).filter(|id| id.0 != 0)
+    }
+
+    /// The name of the resource, also when the lockspace has ended. `None` if the lock is gone.
+    ///
+    /// ```no_run
+    /// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+    /// let lock = lockspace.lock("disk0", dlm_runtime::Mode::Ex).wait()?;
+    /// assert_eq!(lock.resource().as_deref(), Some(&b"disk0"[..]));
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    #[must_use]
+    pub fn resource(&self) -> Option<ResourceName> {
+        self.driver.state().core.name(self.token).copied()
     }
 
     /// The mode that is held now, or `None`: not granted yet, or gone, as all locks are when their

@@ -24,12 +24,15 @@ use crate::native::Native;
 use crate::options::LockspaceOptions;
 use crate::request::LockRequest;
 use crate::status::Status;
+use crate::threads::atomic::{AtomicBool, Ordering};
 use crate::threads::now;
 
 /// An open lockspace.
 ///
-/// Threads share it by reference. Its locks keep it open: it is closed when it and all its locks
-/// are dropped, or with [`close`](Self::close). Closing releases every lock.
+/// Threads and tasks share it by reference or by clones, which are handles of one and the same. Its
+/// locks keep it open: it is closed when all handles and all its locks are dropped, or with
+/// [`close`](Self::close) of any. Closing releases every lock. [`release`](Self::release) of any handle
+/// closes it for all of them and gives back the reference, once.
 ///
 /// # Delivery
 ///
@@ -42,6 +45,7 @@ use crate::threads::now;
 ///
 /// A thread that waits in a blocking call may come upon the result of another operation. It never
 /// runs the callback, but leaves it for the place where it belongs.
+#[derive(Clone)]
 pub struct Lockspace {
     pub(crate) driver: Arc<Driver<Native>>,
     /// The descriptors that a user polls.
@@ -49,6 +53,8 @@ pub struct Lockspace {
     pub(crate) set: Arc<PollSet>,
     pub(crate) manager: Manager,
     pub(crate) close_timeout: Duration,
+    /// One of the handles has given back the reference.
+    pub(crate) is_released: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Lockspace {
@@ -285,6 +291,7 @@ impl Lockspace {
     ///
     /// # Errors
     ///
+    /// [`ErrorKind::Closed`] if a clone of this handle has released it already.
     /// [`ErrorKind::Device`] with EBUSY if it was the last reference and locks of others or
     /// orphans are left: the reference is kept, [`Lockspace::remove`] tries again.
     /// [`ErrorKind::TimedOut`] if somebody has the device open: the removal goes on until they
@@ -308,7 +315,15 @@ impl Lockspace {
             self.driver.check_fork()?;
             // Before it is closed, the removal would wait for ourselves.
             self.shut()?;
-            control::remove(&self.manager, minor, flags, self.close_timeout)
+            if self.is_released.swap(true, Ordering::SeqCst) {
+                return Err(ErrorKind::Closed);
+            }
+            let removed = control::remove(&self.manager, minor, flags, self.close_timeout);
+            if matches!(removed, Err(ErrorKind::Device(_))) {
+                // It is still there, for another handle to give back.
+                self.is_released.store(false, Ordering::SeqCst);
+            }
+            removed
         };
         release().map_err(|kind| Error::new(Operation::Release, kind))
     }
@@ -320,6 +335,16 @@ impl Lockspace {
     /// [`ErrorKind::Name`], and as [`release`](Self::release); without force, too.
     pub fn remove(name: impl AsRef<[u8]>) -> Result<(), Error> {
         LockspaceOptions::new().remove(name)
+    }
+
+    /// As [`remove`](Self::remove), of another lock manager than the kernel's.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove`](Self::remove).
+    #[cfg(not(dlm_model))]
+    pub fn remove_on(backend: impl Backend + 'static, name: impl AsRef<[u8]>) -> Result<(), Error> {
+        LockspaceOptions::new().backend(backend).remove(name)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::driver::signal::PollSet;
 use crate::driver::{Driver, DriverOptions};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
+use crate::threads::atomic::AtomicBool;
 
 /// The longest time that the creation of a lockspace may take, unless [`LockspaceOptions::timeout`]
 /// says otherwise. A cluster that is just starting or recovering takes its time.
@@ -257,6 +258,7 @@ impl LockspaceOptions {
         let set = Arc::new(PollSet::new(&[])?);
         driver.readiness.use_set(&set);
         let (manager, close_timeout) = (self.manager.clone(), self.close_timeout);
-        Ok(Lockspace { driver, set, manager, close_timeout })
+        let is_released = Arc::new(AtomicBool::new(false));
+        Ok(Lockspace { driver, set, manager, close_timeout, is_released })
     }
 }

@@ -46,7 +46,7 @@ fn bell() -> Arc<Bell> {
 }
 
 /// The smallest executor there is.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let bell = bell();
     let waker = Waker::from(Arc::clone(&bell));

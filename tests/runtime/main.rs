@@ -9,6 +9,7 @@ mod faults;
 mod first_requests;
 mod foreign_code;
 mod future;
+mod handles;
 mod hazards;
 mod late;
 mod lvb;

@@ -19,8 +19,8 @@ use crate::threads::{Mutex, lock, now};
 /// A backend behind which another one works, and that lets requests and results come to harm.
 ///
 /// What is to go wrong is for its [`Plan`] to say: a [`Seeded`](super::Seeded) one, or one from a
-/// closure ([`on_requests`](super::on_requests), [`on_results`](super::on_results)).
-/// Lockspaces are created, found, opened and removed as without it. Clones are one and the same.
+/// closure ([`on_requests`](super::on_requests), [`on_results`](super::on_results),
+/// [`on_calls`](super::on_calls)). Clones are one and the same.
 ///
 /// ```no_run
 /// use dlm_runtime::backend::{Errno, Faulty, Kernel, Seeded};
@@ -85,6 +85,9 @@ impl<B> Faulty<B> {
     }
 }
 
+/// The call that a removal is.
+const REMOVE: Call = Call::Submit(Command::RemoveLockspace);
+
 impl Faults {
     /// Asks the plan, and counts.
     fn decide<T>(&self, ask: impl FnOnce(&dyn Plan) -> Option<T>) -> Option<T> {
@@ -95,15 +98,36 @@ impl Faults {
         self.injected.fetch_add(1, Ordering::SeqCst);
         Some(fault)
     }
+
+    /// Has what the plan wants happen to a call or request.
+    fn meet(&self, call: Call, fault: Option<RequestFault>) -> Result<(), Error> {
+        match fault {
+            Some(RequestFault::Fail(errno)) => return Err(Error::os(call, errno)),
+            Some(RequestFault::Delay(delay)) => std::thread::sleep(delay),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn call(&self, call: Call) -> Result<(), Error> {
+        self.meet(call, self.decide(|plan| plan.call(call)))
+    }
 }
 
 impl<B: Backend> Backend for Faulty<B> {
     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+        self.faults.call(Call::Submit(Command::CreateLockspace))?;
         self.inner.create(name, flags)
     }
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        self.faults.call(REMOVE)?;
         self.inner.remove(minor, flags)
+    }
+
+    fn remove_all(&self, name: &LockspaceName, flags: RemoveFlags) -> Result<usize, Error> {
+        self.faults.call(REMOVE)?;
+        self.inner.remove_all(name, flags)
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
@@ -116,6 +140,7 @@ impl<B: Backend> Backend for Faulty<B> {
         minor: Option<Minor>,
         timeout: Duration,
     ) -> Result<Box<dyn BackendDevice>, Error> {
+        self.faults.call(Call::OpenLockspace)?;
         let inner = self.inner.open(name, minor, timeout)?;
         let fail = |errno: nix::errno::Errno| Error::os(Call::OpenLockspace, errno.into());
         let again = Signal::new().map_err(fail)?;
@@ -231,13 +256,8 @@ impl BackendDevice for FaultyDevice {
     }
 
     fn submit(&self, command: Command, request: &[u8]) -> Result<Accepted, Error> {
-        match self.faults.decide(|plan| plan.request(command, request)) {
-            Some(RequestFault::Fail(errno)) => {
-                return Err(Error::os(Call::Submit(command), errno));
-            }
-            Some(RequestFault::Delay(delay)) => std::thread::sleep(delay),
-            None => {}
-        }
+        let fault = self.faults.decide(|plan| plan.request(command, request));
+        self.faults.meet(Call::Submit(command), fault)?;
         self.inner.submit(command, request)
     }
 

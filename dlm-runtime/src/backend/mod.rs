@@ -16,6 +16,9 @@
 //! The crate treats a backend as it treats the kernel: it may refuse any call, hold up a request or
 //! answer with any bytes, and must not be trusted to do otherwise. Calls come from several threads
 //! at the same time; results are read by one thread at a time.
+//!
+//! What it reads and writes is here, too: [`Request`] takes requests apart, and [`LockResult`] makes
+//! results ([`proto`] has the rest, and [`sys`] the errors of devices).
 
 mod faulty;
 mod kernel;
@@ -26,14 +29,19 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use dlm_proto::{Abi, Command, LockspaceFlags, MAX_RESULT_LEN, RemoveFlags};
-use dlm_proto::{LockspaceName, Minor};
+pub use dlm_proto as proto;
+pub use dlm_proto::{
+    Abi, Command, Cookies, DecodeError, EncodeError, Event, LockId, LockResult, LockStatus,
+    LockspaceFlags, LockspaceName, MAX_REQUEST_LEN, MAX_RESULT_LEN, Minor, NodeId, RemoveFlags,
+    Request, ResourceName, StatusFlags, Token, ValueBlock,
+};
+pub use dlm_sys as sys;
 pub use dlm_sys::{Accepted, Call, Cause, Errno, Error};
 
 pub use crate::status::{State, Status};
 pub use faulty::Faulty;
 pub use kernel::Kernel;
-pub use plan::{Plan, RequestFault, ResultFault, Seeded, on_requests, on_results};
+pub use plan::{Plan, RequestFault, ResultFault, Seeded, on_calls, on_requests, on_results};
 
 /// A lock manager, as one node of its cluster sees it.
 ///

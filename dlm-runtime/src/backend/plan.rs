@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dlm_proto::Command;
 use dlm_random::{STEP, stir};
-use dlm_sys::Errno;
+use dlm_sys::{Call, Errno};
 
 /// A fault of a request, in place of being submitted at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub enum ResultFault {
     },
 }
 
-/// Decides about each request and each result of a [`Faulty`](super::Faulty) backend.
+/// Decides about each request and each result of a [`Faulty`](super::Faulty) backend, and about the
+/// calls that create, open and remove lockspaces.
 ///
 /// It is asked by the threads that make the calls, in the order of the calls.
 pub trait Plan: Send + Sync {
@@ -55,6 +56,37 @@ pub trait Plan: Send + Sync {
         let _ = bytes;
         None
     }
+
+    /// The fault of a call that is no request on an open lockspace, if any: [`Call::Submit`] of
+    /// [`Command::CreateLockspace`] or [`Command::RemoveLockspace`], or [`Call::OpenLockspace`].
+    fn call(&self, call: Call) -> Option<RequestFault> {
+        let _ = call;
+        None
+    }
+}
+
+/// A plan from a closure that is asked about each call that creates, opens or removes a lockspace.
+///
+/// ```no_run
+/// use dlm_runtime::Lockspace;
+/// use dlm_runtime::backend::{Call, Errno, Faulty, Kernel, RequestFault, on_calls};
+///
+/// let plan = on_calls(|call| {
+///     (call == Call::OpenLockspace).then_some(RequestFault::Fail(Errno::EACCES))
+/// });
+/// let refused = Lockspace::open_on(Faulty::new(Kernel, plan), "example");
+/// assert!(refused.is_err_and(|error| error.is_permission_denied()));
+/// ```
+pub fn on_calls(
+    decide: impl Fn(Call) -> Option<RequestFault> + Send + Sync + 'static,
+) -> impl Plan + 'static {
+    struct OnCalls<F>(F);
+    impl<F: Fn(Call) -> Option<RequestFault> + Send + Sync> Plan for OnCalls<F> {
+        fn call(&self, call: Call) -> Option<RequestFault> {
+            (self.0)(call)
+        }
+    }
+    OnCalls(decide)
 }
 
 /// A plan from a closure that is asked about each request.
@@ -109,6 +141,7 @@ pub struct Seeded {
     drops: Option<Chance<()>>,
     duplicates: Option<Chance<()>>,
     corruptions: Option<Chance<()>>,
+    refused_calls: Option<Chance<Errno>>,
 }
 
 impl fmt::Debug for Seeded {
@@ -130,6 +163,7 @@ impl Seeded {
             drops: None,
             duplicates: None,
             corruptions: None,
+            refused_calls: None,
         }
     }
 
@@ -182,6 +216,13 @@ impl Seeded {
         self
     }
 
+    /// One of so many calls that create, open or remove a lockspace is refused with this number.
+    #[must_use]
+    pub const fn refused_calls(mut self, one_in: u32, errno: Errno) -> Self {
+        self.refused_calls = Some((one_in, errno));
+        self
+    }
+
     /// The next number of the sequence, whichever thread asks.
     fn next(&self) -> u64 {
         stir(self.state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP))
@@ -206,6 +247,10 @@ impl Plan for Seeded {
         }
         let longest = self.happens(self.delays)?;
         Some(RequestFault::Delay(self.part_of(longest)))
+    }
+
+    fn call(&self, _: Call) -> Option<RequestFault> {
+        self.happens(self.refused_calls).map(RequestFault::Fail)
     }
 
     fn result(&self, _: &[u8]) -> Option<ResultFault> {
