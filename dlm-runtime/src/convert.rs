@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use dlm_core::{Conversion, Rejected, Submission};
 use dlm_proto::{LockFlags, Mode, ValueBlock};
 
-use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::blocking::BlockedLock;
 use crate::driver::call::Prepare;
-use crate::driver::{Begun, Notify};
+use crate::driver::{Begun, Notify, State};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
-use crate::lock::{CONVERT_WITH_LVB, Lock};
-use crate::native::Native;
+use crate::lock::Lock;
+use crate::native::{BlockingSlot, Native};
 use crate::threads::now;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
@@ -38,10 +38,11 @@ impl fmt::Debug for ConvertRequest<'_> {
     }
 }
 
-impl<'a> ConvertRequest<'a> {
-    pub(crate) fn new(lock: &'a Lock, mode: Mode) -> Self {
-        Self {
-            lock,
+impl Lock {
+    /// Starts a conversion to another mode.
+    pub fn convert(&self, mode: Mode) -> ConvertRequest<'_> {
+        ConvertRequest {
+            lock: self,
             mode,
             flags: LockFlags::CONVERT,
             written: None,
@@ -51,6 +52,24 @@ impl<'a> ConvertRequest<'a> {
         }
     }
 
+    /// Makes the lock persistent, and waits until it is: when the lockspace is closed, or the
+    /// process dies, it stays on this node as an orphan, until somebody
+    /// [adopts](crate::Lockspace::adopt) or [purges](crate::Lockspace::purge) it. A lock that is
+    /// unlocked or dropped is gone all the same; see [`leak`](Self::leak).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InFlight`], [`ErrorKind::LockGone`], [`ErrorKind::Device`]; the end of the
+    /// lockspace.
+    pub fn persist(&self) -> Result<(), Error> {
+        let persist = |mode| self.convert(mode).persistent().wait().map(|_| ());
+        let gone = || Error::new(Operation::Persist, ErrorKind::LockGone);
+        persist(self.mode().ok_or_else(gone)?)
+            .map_err(|error| Error::new(Operation::Persist, error.kind))
+    }
+}
+
+impl<'a> ConvertRequest<'a> {
     /// Fetches the lock value block (VALBLK). Only conversions to the same or a stronger mode
     /// fetch it, and none from EX, nor from PW but to EX; others are refused.
     pub fn read_lvb(mut self) -> Self {
@@ -73,7 +92,7 @@ impl<'a> ConvertRequest<'a> {
     }
 
     /// The lock is persistent from now on. Not for users: `flags` refuses what this sets.
-    pub(crate) fn persistent(mut self) -> Self {
+    fn persistent(mut self) -> Self {
         self.persistent = true;
         self
     }
@@ -178,9 +197,7 @@ impl<'a> ConvertRequest<'a> {
         let token = lock.token();
         let notices = blocking.as_ref().map(BlockingSlot::wants_notices);
         let conversion = Conversion { mode, flags, write: written, persistent, xid: None, notices };
-        move |state: &mut crate::driver::State<Native>,
-              user: &mut Option<Notify<Native>>,
-              out: &mut Submission| {
+        move |state: &mut State<Native>, user: &mut Option<Notify<Native>>, out: &mut Submission| {
             let queueing = state.core.convert(token, &conversion, user, out)?;
             if let (Some(new), Some(data)) = (&mut blocking, state.core.face_mut(token)) {
                 std::mem::swap(&mut data.blocking, new);
@@ -193,3 +210,6 @@ impl<'a> ConvertRequest<'a> {
 fn failed(kind: ErrorKind) -> Error {
     Error::new(Operation::Convert, kind)
 }
+
+/// The flags of a conversion that moves the value block.
+const CONVERT_WITH_LVB: LockFlags = LockFlags::CONVERT.union(LockFlags::VALBLK);

@@ -4,8 +4,6 @@ use std::fmt;
 
 use dlm_proto::{EncodeError, LockStatus, NameError};
 
-use crate::lock::Lock;
-
 mod io;
 mod predicates;
 
@@ -234,39 +232,3 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// A failed unlock, with the lock that is still there.
-///
-/// Converting it to an [`Error`] or a [`std::io::Error`] (as `?` does) drops the lock, which unlocks it
-/// by force. `{}` and `{:?}` are those of the error.
-#[non_exhaustive]
-pub struct UnlockError {
-    /// The error.
-    pub error: Error,
-    /// The lock.
-    pub lock: Lock,
-}
-
-impl fmt::Display for UnlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)
-    }
-}
-
-impl fmt::Debug for UnlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            let mut fields = f.debug_struct("UnlockError");
-            return fields.field("error", &self.error).field("lock", &self.lock).finish();
-        }
-        write!(f, "{self}")
-    }
-}
-
-impl std::error::Error for UnlockError {}
-
-impl From<UnlockError> for Error {
-    fn from(failed: UnlockError) -> Self {
-        failed.error
-    }
-}

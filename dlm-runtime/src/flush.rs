@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::driver::flush::Awaiting;
 use crate::driver::read::{Read, Role};
 use crate::driver::wait::Goal;
+use crate::driver::waiting::Awaiting;
 use crate::driver::{Driver, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Completion;

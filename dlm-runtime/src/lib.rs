@@ -46,6 +46,7 @@
 #[cfg(not(dlm_model))]
 pub mod backend;
 mod blocking;
+mod callbacks;
 mod control;
 mod convert;
 mod counters;
@@ -70,6 +71,7 @@ mod native;
 mod notices;
 mod options;
 mod orphan;
+mod poll;
 mod request;
 pub mod simple;
 mod status;
@@ -95,7 +97,7 @@ pub use blocking::BlockedLock;
 pub use convert::ConvertRequest;
 pub use counters::Counters;
 pub use delivery::DeliveryThread;
-pub use error::{Error, ErrorKind, Operation, UnlockError};
+pub use error::{Error, ErrorKind, Operation};
 pub use event::{Blocking, Completion, CompletionHandler};
 pub use flush::PendingDrops;
 pub use lock::{Lock, LockInfo};
@@ -105,7 +107,7 @@ pub use options::LockspaceOptions;
 pub use orphan::AdoptRequest;
 pub use request::LockRequest;
 pub use status::{State, Status};
-pub use unlock::UnlockRequest;
+pub use unlock::{UnlockError, UnlockRequest};
 
 pub use dlm_core::Lvb;
 

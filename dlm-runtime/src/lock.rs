@@ -4,13 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use dlm_core::{CancelKind, CancelStep, LockView, Lvb, Submission};
-use dlm_proto::{LockFlags, LockId, Mode, ResourceName, Token, ValueBlock};
+use dlm_proto::{LockId, Mode, ResourceName, Token, ValueBlock};
 
-use crate::convert::ConvertRequest;
 use crate::driver::{Driver, State};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::native::Native;
-use crate::unlock::UnlockRequest;
 
 /// A view of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,11 +141,6 @@ impl Lock {
         self.view().is_some_and(|view| view.op.is_some() || view.has_queued)
     }
 
-    /// Starts a conversion to another mode.
-    pub fn convert(&self, mode: Mode) -> ConvertRequest<'_> {
-        ConvertRequest::new(self, mode)
-    }
-
     /// Cancels the request or conversion in flight. That operation then ends with
     /// [`LockStatus::Cancelled`](dlm_proto::LockStatus::Cancelled), or as it would have ended
     /// without: the cancel may come too late, and has no completion of its own.
@@ -191,22 +184,6 @@ impl Lock {
         }
     }
 
-    /// Makes the lock persistent, and waits until it is: when the lockspace is closed, or the
-    /// process dies, it stays on this node as an orphan, until somebody
-    /// [adopts](crate::Lockspace::adopt) or [purges](crate::Lockspace::purge) it. A lock that is
-    /// unlocked or dropped is gone all the same; see [`leak`](Self::leak).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InFlight`], [`ErrorKind::LockGone`], [`ErrorKind::Device`]; the end of the
-    /// lockspace.
-    pub fn persist(&self) -> Result<(), Error> {
-        let persist = |mode| self.convert(mode).persistent().wait().map(|_| ());
-        let gone = || Error::new(Operation::Persist, ErrorKind::LockGone);
-        persist(self.mode().ok_or_else(gone)?)
-            .map_err(|error| Error::new(Operation::Persist, error.kind))
-    }
-
     /// The unlock is accepted: nothing is left for the drop.
     pub(crate) const fn set_released(&mut self) {
         self.released = true;
@@ -247,21 +224,6 @@ impl Lock {
         self.released = true;
     }
 
-    /// The unlock of the lock: [`wait`](UnlockRequest::wait), [`start`](UnlockRequest::start) or
-    /// `.await` does it, and it can write the lock value block before. If the request is dropped, so
-    /// is the lock.
-    ///
-    /// ```no_run
-    /// # let lockspace = dlm_runtime::Lockspace::open("example")?;
-    /// let lock = lockspace.lock("disk0", dlm_runtime::Mode::Ex).wait()?;
-    /// lock.unlock().wait()?;
-    /// # Ok::<(), dlm_runtime::Error>(())
-    /// ```
-    #[inline]
-    pub fn unlock(self) -> UnlockRequest {
-        UnlockRequest::new(self)
-    }
-
     pub(crate) const fn driver(&self) -> &Arc<Driver<Native>> {
         &self.driver
     }
@@ -283,6 +245,3 @@ impl Drop for Lock {
         }
     }
 }
-
-/// The flags of a conversion that moves the value block.
-pub(crate) const CONVERT_WITH_LVB: LockFlags = LockFlags::CONVERT.union(LockFlags::VALBLK);

@@ -1,18 +1,12 @@
 //! The Rust API's face of a driver: callbacks as closures, notices for handles.
 
-use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
 
 use dlm_core::Kind;
 use dlm_proto::{LockId, LockStatus, Mode, StatusFlags, Token};
 
-use crate::blocking::{BlockingSlot, Running};
-use crate::driver::delivery::Control;
-use crate::driver::host::at_once;
-use crate::driver::{Driver, Due, Face, Host, Notice};
-use crate::error::ErrorKind;
-use crate::event::{Completion, CompletionCallback};
+use crate::driver::{Driver, Face, Notice};
+use crate::event::{Blocking, Completion, CompletionCallback};
 
 /// The Rust API.
 #[derive(Debug)]
@@ -30,6 +24,54 @@ pub(crate) struct LockData {
     pub(crate) users: u32,
     /// The handle is dropped.
     pub(crate) is_dropped: bool,
+}
+
+/// A blocking callback of either kind.
+pub(crate) trait BlockingCall: Send {
+    /// Whether the lock must stay while it runs.
+    fn needs_lock(&self) -> bool;
+
+    fn call(&mut self, driver: &Driver<Native>, token: Token, mode: Mode);
+}
+
+pub(crate) type BlockingCallback = Box<dyn BlockingCall>;
+
+/// One that is told the mode.
+struct ModeCallback<F>(F);
+
+impl<F: FnMut(Blocking) + Send> BlockingCall for ModeCallback<F> {
+    fn needs_lock(&self) -> bool {
+        false
+    }
+
+    fn call(&mut self, _: &Driver<Native>, _: Token, mode: Mode) {
+        (self.0)(Blocking { mode });
+    }
+}
+
+/// The blocking callback of a lock.
+#[derive(Default)]
+pub(crate) enum BlockingSlot {
+    /// None: the kernel is told not to send notices.
+    #[default]
+    Unwanted,
+    /// No callback, but the notices are remembered for the handle.
+    Noted,
+    /// Waiting for a notice.
+    Idle(BlockingCallback),
+    /// Running in some thread, with what came in the meantime.
+    Running(Vec<Mode>),
+}
+
+impl BlockingSlot {
+    pub(crate) fn with_mode(callback: impl FnMut(Blocking) + Send + 'static) -> Self {
+        Self::Idle(Box::new(ModeCallback(callback)))
+    }
+
+    /// Whether notices may come at all.
+    pub(crate) const fn wants_notices(&self) -> bool {
+        !matches!(self, Self::Unwanted)
+    }
 }
 
 impl Face for Native {
@@ -89,107 +131,4 @@ impl Face for Native {
         let completion = Completion { status, flags: StatusFlags::empty(), mode: None, lvb: None };
         Some((callback, completion))
     }
-}
-
-/// A thread that runs callbacks where it is. A panic of one is the caller's.
-#[derive(Debug)]
-struct Here;
-
-impl Host<Native> for Here {
-    #[inline]
-    async fn run(&self, driver: &Driver<Native>, due: Due<Native>) {
-        run(driver, due);
-    }
-}
-
-/// The same, of which a panic ends the callback alone.
-#[derive(Debug)]
-struct Guarded;
-
-impl Host<Native> for Guarded {
-    #[inline]
-    async fn run(&self, driver: &Driver<Native>, due: Due<Native>) {
-        driver.guarded(|| run(driver, due));
-    }
-}
-
-impl Driver<Native> {
-    /// Reads what is there and runs the callbacks that are due, as [`Driver::dispatch_on`].
-    pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
-        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
-            Ok(ran) => Ok(ran),
-            Err(start) => at_once(self.dispatch_after(&Here, start)),
-        }
-    }
-
-    /// As [`Driver::dispatch`], once there is something to run.
-    pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
-        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
-            Ok(ran) => Ok(ran),
-            Err(start) => at_once(self.dispatch_until_on(&Here, start, deadline)),
-        }
-    }
-
-    /// Starts the thread that runs callbacks.
-    pub(crate) fn start_delivery(&self) -> Result<Arc<Control>, ErrorKind> {
-        self.start_delivery_on(Guarded)
-    }
-}
-
-/// Runs the callback that is due by the plain end of an operation. Nothing is locked meanwhile.
-#[inline(always)]
-fn run_plain(driver: &Driver<Native>, token: Token, due: <Native as Face>::Due, is_gone: bool) {
-    if is_gone { complete_gone(due) } else { complete_now(driver, token, due) }
-}
-
-/// Runs a callback. Nothing is locked meanwhile.
-#[inline]
-fn run(driver: &Driver<Native>, due: Due<Native>) {
-    match due {
-        Due::Completion(token, due) => complete(driver, token, due),
-        Due::Now(token, due) => complete_now(driver, token, due),
-        Due::Gone(due) => complete_gone(due),
-        Due::Blocking(token, mode) => Running::run(driver, token, mode),
-        Due::Wake(waker) => driver.guarded(|| waker.wake()),
-    }
-}
-
-fn complete(driver: &Driver<Native>, token: Token, (callback, completion): <Native as Face>::Due) {
-    let is_gone = completion.mode.is_none();
-    let mut state = driver.state();
-    if state.core.is_plain(token) {
-        // Nobody has dropped its handle, and nothing is kept for it that is to be dropped.
-        if is_gone {
-            state.core.remove_plain(token);
-        }
-        drop(state);
-        return callback.run(completion);
-    }
-    // The handle may have been dropped since the callback became due.
-    let is_wanted = !state.core.is_released(token)
-        && state.core.face_mut(token).is_some_and(|lock| !lock.is_dropped);
-    let lock = if is_gone { state.core.settle(token) } else { None };
-    drop(state);
-    if let Some(lock) = lock {
-        driver.guarded(move || drop(lock));
-    }
-    if is_wanted {
-        callback.run(completion);
-    } else {
-        driver.guarded(move || drop(callback));
-    }
-}
-
-#[inline]
-fn complete_gone((callback, completion): <Native as Face>::Due) {
-    callback.run(completion);
-}
-
-#[inline]
-fn complete_now(driver: &Driver<Native>, token: Token, due: <Native as Face>::Due) {
-    let (callback, completion) = due;
-    if completion.mode.is_some() {
-        return callback.run(completion);
-    }
-    complete(driver, token, (callback, completion));
 }

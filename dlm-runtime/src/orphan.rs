@@ -7,13 +7,13 @@ use dlm_core::NewLock;
 use dlm_proto::{LockFlags, Mode, NameError, NodeId, ResourceName};
 use dlm_sys::Errno;
 
-use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::blocking::BlockedLock;
 use crate::driver::Driver;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Blocking;
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
-use crate::native::{LockData, Native};
+use crate::native::{BlockingSlot, LockData, Native};
 
 /// The adoption of an orphan in the making; [`Lockspace::adopt`] starts one.
 #[must_use = "nothing is adopted before take()"]

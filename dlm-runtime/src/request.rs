@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use dlm_core::NewLock;
 use dlm_proto::{LockFlags, LockStatus, Mode, NameError, ResourceName, Token};
 
-use crate::blocking::{BlockedLock, BlockingSlot};
+use crate::blocking::BlockedLock;
 use crate::driver::{Begun, Driver, Notify, Rest};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
-use crate::future::Tried;
 use crate::lock::Lock;
-use crate::native::{LockData, Native};
+use crate::native::{BlockingSlot, LockData, Native};
+use crate::poll::Tried;
 use crate::threads::now;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use dlm_proto::{LockFlags, LockId, Mode};
 
-use crate::error::{Error, ErrorKind, Operation, UnlockError};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
 use crate::options::LockspaceOptions;
 use crate::threads::{Mutex, lock};
+use crate::unlock::UnlockError;
 
 /// The name of the default lockspace, the same as that of C libdlm.
 pub const DEFAULT_LOCKSPACE: &str = "default";

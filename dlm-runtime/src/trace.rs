@@ -15,7 +15,7 @@ mod with_tracing {
 
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
 
-    use crate::driver::Begun;
+    use crate::driver::begun::Begun;
 
     /// Whether ends are told.
     pub(crate) const IS_ON: bool = true;
@@ -105,7 +105,7 @@ mod without_tracing {
 
     use dlm_proto::{Command, LockFlags, LockStatus, Mode, ResourceName};
 
-    use crate::driver::Begun;
+    use crate::driver::begun::Begun;
 
     pub(crate) const IS_ON: bool = false;
 

@@ -1,5 +1,6 @@
 //! Unlocks.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,11 @@ use dlm_core::{UnlockLvb, Unlocking};
 use dlm_proto::ValueBlock;
 
 use crate::driver::{Begun, Notify, Rest, call};
-use crate::error::{Error, ErrorKind, Operation, UnlockError};
+use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Completion, CompletionCallback, CompletionHandler};
-use crate::future::Tried;
 use crate::lock::Lock;
 use crate::native::Native;
+use crate::poll::Tried;
 use crate::threads::now;
 
 /// An unlock in the making, from [`Lock::unlock`].
@@ -25,11 +26,24 @@ pub struct UnlockRequest {
     deadline: Option<Instant>,
 }
 
-impl UnlockRequest {
-    pub(crate) const fn new(lock: Lock) -> Self {
-        Self { lock, lvb: UnlockLvb::Keep, deadline: None }
+impl Lock {
+    /// The unlock of the lock: [`wait`](UnlockRequest::wait), [`start`](UnlockRequest::start) or
+    /// `.await` does it, and it can write the lock value block before. If the request is dropped, so
+    /// is the lock.
+    ///
+    /// ```no_run
+    /// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+    /// let lock = lockspace.lock("disk0", dlm_runtime::Mode::Ex).wait()?;
+    /// lock.unlock().wait()?;
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    #[inline]
+    pub fn unlock(self) -> UnlockRequest {
+        UnlockRequest { lock: self, lvb: UnlockLvb::Keep, deadline: None }
     }
+}
 
+impl UnlockRequest {
     /// Stores this lock value block in the resource. The lock must hold PW or EX, and must have
     /// been requested or converted with its value block: the kernel writes none otherwise.
     pub fn write_lvb(mut self, block: ValueBlock) -> Self {
@@ -213,5 +227,48 @@ impl UnlockRequest {
     #[cold]
     pub(crate) fn failed(self, kind: ErrorKind) -> UnlockError {
         UnlockError { error: Error::new(Operation::Unlock, kind), lock: self.lock }
+    }
+}
+
+/// A failed unlock, with the lock that is still there.
+///
+/// Converting it to an [`Error`] or a [`std::io::Error`] (as `?` does) drops the lock, which unlocks it
+/// by force. `{}` and `{:?}` are those of the error.
+#[non_exhaustive]
+pub struct UnlockError {
+    /// The error.
+    pub error: Error,
+    /// The lock.
+    pub lock: Lock,
+}
+
+impl fmt::Display for UnlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)
+    }
+}
+
+impl fmt::Debug for UnlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let mut fields = f.debug_struct("UnlockError");
+            return fields.field("error", &self.error).field("lock", &self.lock).finish();
+        }
+        write!(f, "{self}")
+    }
+}
+
+impl std::error::Error for UnlockError {}
+
+impl From<UnlockError> for Error {
+    fn from(failed: UnlockError) -> Self {
+        failed.error
+    }
+}
+
+/// Drops the lock, which unlocks it by force.
+impl From<UnlockError> for std::io::Error {
+    fn from(failed: UnlockError) -> Self {
+        Error::from(failed).into()
     }
 }

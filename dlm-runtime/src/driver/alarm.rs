@@ -1,16 +1,20 @@
 //! Deadlines of operations that end in a callback or wake a task, and second attempts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, Expired, Failure, Kind};
 use dlm_proto::{LockId, LockStatus};
 
-use super::Driver;
-use super::call::Begun;
+use super::begun::Begun;
 use super::face::{Due, Face, Notify};
-use super::wait::CANCEL_GRACE;
+use super::shared::Driver;
 use crate::error::ErrorKind;
 use crate::event::Completion;
+
+/// The longest time that a cancel may take to end an operation whose deadline has passed, before
+/// its caller is told that time ran out. One that has to go to another node can take longer; what
+/// comes of it is then seen to by others.
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
 
 impl<F: Face> Driver<F> {
     /// Sets the deadline of an operation.
@@ -25,26 +29,6 @@ impl<F: Face> Driver<F> {
         if is_next {
             self.set_alarms();
         }
-    }
-
-    /// The time when something is overdue.
-    pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        let next = self.state().core.next_alarm()?;
-        self.instant(next)
-    }
-
-    /// Whether something is overdue.
-    pub(crate) fn has_overdue(&self) -> bool {
-        let next = self.state().core.next_alarm();
-        next.is_some_and(|next| next <= self.time_now())
-    }
-
-    /// Tells those who sleep of the next alarm.
-    pub(crate) fn set_alarms(&self) {
-        self.readiness.set_alarm(|| self.next_alarm());
-        self.delivery.tell_of_alarm();
-        self.readiness.stir();
-        self.waits.stir();
     }
 
     /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not

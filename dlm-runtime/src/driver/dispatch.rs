@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use dlm_proto::Token;
 
-use super::Driver;
 use super::face::{Due, Face};
 use super::host::Host;
 use super::read::Read;
-use super::wait::earliest;
+use super::shared::Driver;
+use super::sleep::earliest;
 use crate::error::ErrorKind;
 use crate::threads::atomic::Ordering;
 use crate::threads::time_left;
@@ -54,7 +54,7 @@ impl<F: Face> Driver<F> {
         &self,
         mut run: impl FnMut(Token, F::Due, bool),
     ) -> Result<usize, Start<F>> {
-        if self.readiness.is_busy() || self.has_chores() || !self.due.is_empty() {
+        if self.readiness.is_busy() || self.settler.has_chores() || !self.due.is_empty() {
             return Err(Start::default());
         }
         let (next, mut expected) = {

@@ -1,13 +1,12 @@
 //! The effects of a result, applied when nothing is locked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
 use dlm_proto::Token;
 
-use super::Driver;
 use super::face::{Due, Face, Notify};
+use super::shared::Driver;
 use super::wait_queue::Waiter;
 use crate::trace::Note;
 
@@ -100,7 +99,7 @@ impl<F: Face> Driver<F> {
             due => due,
         };
         if is_flushed {
-            self.flush.wake(self);
+            self.wake_flushed();
         }
         if let Some(token) = follow {
             self.follow_up(token);
@@ -116,32 +115,5 @@ impl<F: Face> Driver<F> {
             self.guarded(move || note.tell());
         }
         due
-    }
-
-    /// Leaves a callback to those who run callbacks.
-    pub(crate) fn leave_due(&self, due: Due<F>) {
-        if self.due.push(due.put_off()) {
-            self.readiness.raise();
-            if F::RUNS_IN_WAITS {
-                self.waits.stir();
-            }
-        }
-    }
-
-    /// Runs foreign code that is nobody's callback: a panic in it ends it alone, and is counted.
-    pub(crate) fn guarded(&self, foreign: impl FnOnce()) {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(foreign)) {
-            self.discard_panic(payload);
-        }
-    }
-
-    /// Counts a panic of foreign code. Its payload may panic when it is dropped.
-    #[cold]
-    pub(crate) fn discard_panic(&self, payload: Box<dyn std::any::Any + Send>) {
-        self.callback_panics.add();
-        if let Err(worse) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
-            // There is no end to this unless somebody stops.
-            std::mem::forget(worse);
-        }
     }
 }

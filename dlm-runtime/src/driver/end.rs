@@ -2,31 +2,14 @@
 
 use std::task::Waker;
 
-use super::Driver;
+use dlm_core::{Follow, Submission};
+use dlm_proto::Token;
+
 use super::device::CloseReason;
 use super::face::{Face, Notify};
+use super::shared::Driver;
 use crate::error::ErrorKind;
-use crate::threads::{Mutex, lock};
-
-/// The tasks that wait for the end.
-#[derive(Default)]
-pub(crate) struct EndWakers(Mutex<Vec<Waker>>);
-
-impl EndWakers {
-    /// One more; it looks again after this.
-    pub(crate) fn register(&self, waker: Waker) {
-        let mut wakers = lock(&self.0);
-        if wakers.iter().any(|known| known.will_wake(&waker)) {
-            drop(wakers);
-            return drop(waker);
-        }
-        wakers.push(waker);
-    }
-
-    fn take(&self) -> Vec<Waker> {
-        std::mem::take(&mut *lock(&self.0))
-    }
-}
+use crate::threads::lock;
 
 impl<F: Face> Driver<F> {
     /// The error that tells of the end of the lockspace, or this one if it has not ended.
@@ -94,8 +77,7 @@ impl<F: Face> Driver<F> {
         }
         let tokens = self.state().core.tokens();
         for token in tokens {
-            // Those that were released are gone now.
-            self.follow_up(token);
+            self.discard_ended(token);
         }
         self.notice_waiters.wake_all(&self.waits);
         self.readiness.raise();
@@ -106,9 +88,22 @@ impl<F: Face> Driver<F> {
         {
             self.guarded(|| waker.wake());
         }
-        self.flush.wake(self);
+        self.wake_flushed();
         // Last: closing may block.
         drop(device);
+    }
+
+    /// The lockspace of a lock has ended. One that nobody wants any more is gone now; nothing is to be
+    /// written for any.
+    fn discard_ended(&self, token: Token) {
+        let follow = self.state().core.follow(token, &mut Submission::new());
+        let face = match follow {
+            Follow::Gone(face) => Some(face),
+            Follow::Failed { user, failure, .. } => return self.tell_failure(token, user, failure),
+            Follow::Nothing | Follow::Write if F::HAS_HANDLES => None,
+            Follow::Nothing | Follow::Write => self.state().core.settle(token),
+        };
+        self.guarded(move || drop(face));
     }
 
     /// The wakers of tasks that wait for notices of locks.

@@ -14,7 +14,8 @@ use dlm_core::Core;
 use super::device::{CloseReason, Device, Slot};
 use super::due::DueQueue;
 use super::face::{Due, Face, Notify};
-use super::{Driver, Parts, State};
+use super::shared::{Driver, Parts};
+use super::state::State;
 use crate::threads::MutexGuard;
 
 /// An open lockspace whose process is about to fork. Nobody else changes it meanwhile.
@@ -75,6 +76,7 @@ impl<F: Face> Frozen<'_, F> {
             state,
             due,
             readiness: driver.readiness.in_child(),
+            settle: driver.settle,
         });
         new.guarded(move || drop(left));
         if !new.due.is_empty() {

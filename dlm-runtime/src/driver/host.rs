@@ -12,8 +12,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::face::{Due, Face};
+use super::shared::Driver;
 use super::signal::{Ready, Source, wait_any};
-use super::{Driver, Waiter};
+use super::wait_queue::Waiter;
 
 /// The thread in which something waits or dispatches. It sleeps in place, unless the host says how.
 pub trait Host<F: Face> {

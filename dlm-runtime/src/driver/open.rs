@@ -5,12 +5,19 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dlm_core::{Core, Options, Rules};
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
 use super::delivery::Control;
-use super::device::CloseReason;
+use super::device::{CloseReason, Device, Slot};
+use super::due::DueQueue;
 use super::face::Face;
-use super::{Driver, DriverOptions};
+use super::first::{FirstRequests, KeepApart};
+use super::readiness::Readiness;
+use super::settle::settle;
+use super::shared::{Driver, Parts};
+use super::state::State;
+use super::writer::Writer;
 use crate::control::{self, Manager};
 use crate::error::ErrorKind;
 use crate::threads::now;
@@ -18,7 +25,54 @@ use crate::threads::now;
 /// The longest time that a device node may take to appear.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a driver is made with.
+pub struct DriverOptions {
+    /// Requests for futures and unlocks of dropped locks are written by a thread of their own.
+    pub background_writes: bool,
+    /// Whether first requests for a resource are kept apart (#two-resources-of-one-name).
+    pub keep_apart: KeepApart,
+    /// The set of rules for what may be asked for.
+    pub rules: Rules,
+    /// Locks are known by the kernel's ids.
+    pub has_ids: bool,
+    /// The driver may start threads for what is left over.
+    pub has_threads: bool,
+}
+
 impl<F: Face> Driver<F> {
+    /// A driver of a device.
+    pub(crate) fn new(
+        name: LockspaceName,
+        device: Device,
+        manager: Manager,
+        options: &DriverOptions,
+    ) -> Result<Arc<Self>, ErrorKind> {
+        let writer = if options.background_writes { Some(Writer::start()?) } else { None };
+        let first_requests = FirstRequests::new(options.keep_apart, &device);
+        let core_options = Options {
+            abi: device.abi(),
+            owner: std::process::id(),
+            rules: options.rules,
+            has_ids: options.has_ids,
+            has_names: first_requests.is_wanted(),
+        };
+        Ok(Self::of(Parts {
+            writer,
+            name,
+            minor: device.minor(),
+            manager,
+            core_options,
+            has_threads: options.has_threads,
+            start: now(),
+            slot: Slot::new(device),
+            first_requests,
+            state: State::new(Core::new(core_options)),
+            due: DueQueue::default(),
+            readiness: Readiness::default(),
+            settle,
+        }))
+    }
+
     /// Opens a lockspace that exists on this node.
     ///
     /// # Errors

@@ -9,11 +9,12 @@ use dlm_proto::{
     Command, LockFlags, LockId, LockStatus, MAX_RESULT_LEN, Mode, ResourceName, StatusFlags, Token,
 };
 
-use super::call::Begun;
+use super::begun::Begun;
 use super::face::{Face, Notify};
-use super::read::{Read, ReadLen, Role, Routed, completion, other, read_gate, usual_bytes};
+use super::read::{Read, ReadLen, Role, Routed, other, read_gate, usual_bytes};
+use super::shared::{Driver, Gate};
+use super::state::{State, completion};
 use super::wait::Unfinished;
-use super::{Driver, Gate};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::threads::{MutexGuard, lock};
@@ -37,7 +38,7 @@ impl<F: Face> Driver<F> {
     #[inline]
     pub fn unlock_first_plain(
         &self,
-        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        find: impl FnOnce(&State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
     ) -> Option<Result<Result<Completion, Unfinished<F>>, ErrorKind>> {
         Some(match self.unlock_plain(find, begun)? {
@@ -90,7 +91,7 @@ impl<F: Face> Driver<F> {
     #[inline(always)]
     pub(crate) fn unlock_plain(
         &self,
-        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        find: impl FnOnce(&State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
     ) -> Option<PlainEnd<F>> {
         if IS_ON {
@@ -164,7 +165,7 @@ impl<F: Face> Driver<F> {
     #[inline(always)]
     pub fn unlock_start_plain(
         &self,
-        find: impl FnOnce(&super::State<F>) -> Option<Token>,
+        find: impl FnOnce(&State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
         user: &mut Option<Notify<F>>,
     ) -> Option<Result<Begun, ErrorKind>> {
@@ -229,7 +230,7 @@ impl<F: Face> Driver<F> {
     #[inline(never)]
     fn accepted_otherwise(
         &self,
-        state: MutexGuard<'_, super::State<F>>,
+        state: MutexGuard<'_, State<F>>,
         token: Token,
         serial: u64,
         id: Option<LockId>,
@@ -280,7 +281,7 @@ impl<F: Face> Driver<F> {
     #[inline(never)]
     fn end_with_due(
         &self,
-        mut state: MutexGuard<'_, super::State<F>>,
+        mut state: MutexGuard<'_, State<F>>,
         gate: MutexGuard<'_, Gate>,
         begun: Begun,
         routed: Routed<F>,
@@ -294,7 +295,7 @@ impl<F: Face> Driver<F> {
     #[inline(never)]
     fn end_otherwise(
         &self,
-        state: MutexGuard<'_, super::State<F>>,
+        state: MutexGuard<'_, State<F>>,
         gate: MutexGuard<'_, Gate>,
         (len, buffer): (ReadLen, &[u8; MAX_RESULT_LEN]),
         ticket: &Ticket,

@@ -1,15 +1,14 @@
 //! Reading a result, and its way to whoever waits for it.
 
-use std::sync::Arc;
-
-use dlm_core::{Ended, Kind, Lvb, Moved, Received, Report, Ticket, Usual};
+use dlm_core::{Ended, Kind, Received, Report, Ticket, Usual};
 use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
 use dlm_sys::{Call, Errno};
 
-use super::call::Begun;
+use super::begun::Begun;
 use super::effects::Effects;
 use super::face::{Due, Face, Notice, Notify};
-use super::{Driver, Gate, State, Waiter};
+use super::shared::{Driver, Gate};
+use super::state::{Observer, State, completion};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::threads::{MutexGuard, lock};
@@ -114,12 +113,6 @@ pub(crate) fn other<F: Face>(
 ) -> Routed<F> {
     let report = Report { token, serial, kind, ended, user, overtaken: None, follow: false };
     Routed::Other(Box::new((report, completion, due)))
-}
-
-/// The completion that is told of an end.
-#[inline]
-pub(crate) const fn completion(ended: &Ended, lvb: Option<Lvb>) -> Completion {
-    Completion { status: ended.status, flags: ended.flags, mode: ended.mode, lvb }
 }
 
 /// The leftovers of an operation that its owner has read himself.
@@ -227,6 +220,28 @@ impl<F: Face> Driver<F> {
         let state = self.state();
         let role = Role::Waiter(ticket.token, ticket.serial);
         self.read_rest(state, gate, len, &buffer, role, Some((ticket, id)))
+    }
+
+    /// Takes the end of an operation, if somebody has read it.
+    pub(crate) fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
+        let Begun { token, serial } = begun;
+        let (end, face, has_queued) = {
+            let mut state = self.state();
+            let outcome = state.core.take_outcome(token, serial)?;
+            let end = outcome.map(|(ended, lvb)| {
+                let completion = state.completion(token, &ended);
+                Completion { lvb, ..completion }
+            });
+            let face = state.core.settle(token);
+            let has_queued = state.core.view(token).is_some_and(|view| view.has_queued);
+            (end, face, has_queued)
+        };
+        self.guarded(move || drop(face));
+        if has_queued {
+            // It has waited for its predecessor's end to be taken.
+            self.follow_up(token);
+        }
+        Some(end.map_err(|failure| self.failed(failure)))
     }
 
     /// What a usual end comes to.
@@ -442,49 +457,6 @@ impl<F: Face> Driver<F> {
             effects.note = Note::blocking(name, mode);
         }
         Read::Effects(Box::new(effects))
-    }
-}
-
-/// A thread that waits for the end of an operation that is not its own, or for whom the end of its
-/// own cannot be kept with the lock, as that goes on without it.
-pub(crate) struct Observer {
-    pub(crate) token: Token,
-    pub(crate) serial: u64,
-    /// Tells the observers of an operation apart; 0 for the thread whose operation it is.
-    pub(crate) number: u64,
-    pub(crate) waiter: Option<Arc<Waiter>>,
-    pub(crate) end: Option<Completion>,
-}
-
-impl Observer {
-    fn of_end(token: Token, serial: u64, end: &Completion) -> Self {
-        Self { token, serial, number: 0, waiter: None, end: Some(*end) }
-    }
-}
-
-impl<F: Face> State<F> {
-    /// The completion that is told of an end.
-    #[inline]
-    pub(crate) fn completion(&self, token: Token, ended: &Ended) -> Completion {
-        let lvb = if ended.moved == Moved::Nothing { None } else { self.core.lvb(token) };
-        completion(ended, lvb)
-    }
-
-    /// Tells the observers of an operation that it has ended.
-    pub(crate) fn tell_observers(
-        &mut self,
-        token: Token,
-        serial: u64,
-        completion: &Completion,
-        threads: &mut Vec<Arc<Waiter>>,
-    ) {
-        let of = |observer: &&mut Observer| observer.token == token && observer.serial == serial;
-        for observer in self.observers.iter_mut().filter(of) {
-            if observer.end.is_none() {
-                observer.end = Some(*completion);
-                threads.extend(observer.waiter.take());
-            }
-        }
     }
 }
 

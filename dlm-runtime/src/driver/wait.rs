@@ -4,38 +4,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dlm_core::{CancelKind, Kind, Ticket};
-use dlm_proto::{LockId, LockStatus, StatusFlags, Token};
-use dlm_sys::Errno;
+use dlm_proto::{LockId, LockStatus};
 
-use super::call::Begun;
-use super::device::Device;
+use super::alarm::CANCEL_GRACE;
+use super::begun::Begun;
 use super::effects::Effects;
 use super::face::{Due, Face, Notify};
 use super::host::{Host, Quiet, at_once};
-use super::read::{Observer, Read, Role};
-use super::signal::{AsFd, Source};
+use super::read::{Read, Role};
+use super::shared::Driver;
+use super::signal::AsFd;
+use super::sleep::{SLICE, earliest};
+use super::state::OthersEnd;
 use super::wait_queue::QueuePlace;
-use super::{Driver, Waiter};
+use super::wait_queue::Waiter;
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::status::State as Condition;
-use crate::threads::{atomic::Ordering, now, time_left};
-
-/// The longest time that a cancel may take to end an operation whose deadline has passed, before
-/// its caller is told that time ran out. One that has to go to another node can take longer; what
-/// comes of it is then seen to by others.
-pub(crate) const CANCEL_GRACE: Duration = Duration::from_millis(100);
+use crate::threads::{now, time_left};
 
 /// The longest time that an unlock that the kernel has accepted may take while the lockspace runs.
 /// Then its result is lost.
 const UNLOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// The longest time that a thread sleeps that cannot be woken for want of a descriptor, or
-/// cannot read results for want of memory.
-const SLICE: Duration = Duration::from_millis(20);
-
-/// How often a thread that cannot watch for it looks whether the lockspace was removed.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// The goal of a thread that waits.
 pub(crate) trait Goal<F: Face> {
@@ -148,23 +138,6 @@ impl<F: Face> Goal<F> for OwnEnd {
     }
 }
 
-/// The end of an operation that somebody else has begun.
-#[derive(Debug, Clone, Copy)]
-pub struct OthersEnd {
-    begun: Begun,
-    /// Tells it from other observers of the same operation.
-    number: u64,
-    is_quiet: bool,
-}
-
-impl OthersEnd {
-    /// The thread that waits runs no callbacks meanwhile.
-    #[must_use]
-    pub const fn quiet(self) -> Self {
-        Self { is_quiet: true, ..self }
-    }
-}
-
 impl<F: Face> Goal<F> for OthersEnd {
     type Got = Completion;
 
@@ -200,82 +173,7 @@ impl<F: Face> Goal<F> for OthersEnd {
     }
 }
 
-impl<F: Face> super::State<F> {
-    fn observer(&self, token: Token, serial: u64, number: u64) -> Option<usize> {
-        self.observers.iter().position(|other| {
-            other.number == number && other.token == token && other.serial == serial
-        })
-    }
-
-    /// Takes the end of an operation that was kept for an observer.
-    fn take_end(&mut self, token: Token, serial: u64, number: u64) -> Option<Completion> {
-        let index = self.observer(token, serial, number)?;
-        let end = self.observers.get(index)?.end?;
-        self.observers.swap_remove(index);
-        Some(end)
-    }
-
-    /// Takes the end of an operation of a thread or task, if it has come. Tells whether the lock is held
-    /// since.
-    fn take_held(&mut self, begun: Begun) -> bool {
-        let Begun { token, serial } = begun;
-        let outcome = self.core.take_outcome(token, serial);
-        let end = self.take_end(token, serial, 0);
-        let is_granted = |(ended, _): (dlm_core::Ended, _)| ended.mode.is_some();
-        outcome.is_some_and(|outcome| outcome.is_ok_and(is_granted))
-            || end.is_some_and(|end| end.mode.is_some())
-    }
-
-    /// Watches the operation of this number, for [`Driver::await_others`], which must follow.
-    #[must_use]
-    pub fn observe(&mut self, begun: Begun) -> OthersEnd {
-        let Begun { token, serial } = begun;
-        self.last_observer += 1;
-        let number = self.last_observer;
-        self.observers.push(Observer { token, serial, number, waiter: None, end: None });
-        OthersEnd { begun, number, is_quiet: false }
-    }
-
-    /// Whether that operation has ended, and its end is there to be taken.
-    #[must_use]
-    pub fn has_ended(&self, observed: OthersEnd) -> bool {
-        let Begun { token, serial } = observed.begun;
-        let index = self.observer(token, serial, observed.number);
-        index.and_then(|index| self.observers.get(index)).is_some_and(|it| it.end.is_some())
-    }
-
-    /// Ends that.
-    pub fn look_away(&mut self, observed: OthersEnd) {
-        let Begun { token, serial } = observed.begun;
-        if let Some(index) = self.observer(token, serial, observed.number) {
-            self.observers.swap_remove(index);
-        }
-    }
-}
-
 impl<F: Face> Driver<F> {
-    /// Takes the end of an operation, if somebody has read it.
-    pub(crate) fn take_end(&self, begun: Begun) -> Option<Result<Completion, ErrorKind>> {
-        let Begun { token, serial } = begun;
-        let (end, face, has_queued) = {
-            let mut state = self.state();
-            let outcome = state.core.take_outcome(token, serial)?;
-            let end = outcome.map(|(ended, lvb)| {
-                let completion = state.completion(token, &ended);
-                Completion { lvb, ..completion }
-            });
-            let face = state.core.settle(token);
-            let has_queued = state.core.view(token).is_some_and(|view| view.has_queued);
-            (end, face, has_queued)
-        };
-        self.guarded(move || drop(face));
-        if has_queued {
-            // It has waited for its predecessor's end to be taken.
-            self.follow_up(token);
-        }
-        Some(end.map_err(|failure| self.failed(failure)))
-    }
-
     /// Looks for the end of an operation that the kernel has just accepted.
     pub(crate) fn finish(&self, ticket: &Ticket, id: Option<LockId>, is_request: bool) -> First<F> {
         let begun = Begun { token: ticket.token, serial: ticket.serial };
@@ -470,59 +368,11 @@ impl<F: Face> Driver<F> {
         let _ = self.read_all();
     }
 
-    /// Nobody waits for this operation any more. When it ends nobody is told; if it is a request
-    /// that is granted after all, the lock is unlocked. Tells whether it had ended with the lock held,
-    /// of which nobody was told.
-    pub(crate) fn abandon(&self, begun: Begun) -> bool {
-        let Begun { token, serial } = begun;
-        let (user, is_held) = {
-            let mut state = self.state();
-            let user = state.core.give_up(token, serial);
-            state.handed_out(user.as_ref());
-            // The end may have come meanwhile.
-            (user, state.take_held(begun))
-        };
-        if user.is_some() {
-            self.tell_given_up(begun);
-        }
-        self.guarded(move || drop(user));
-        self.release_given_up(token);
-        self.see_to_left_overs();
-        is_held
-    }
-
     /// Lets go of a lock that nobody knows of, if it is one.
     fn release_unknown(&self, begun: Begun, is_unknown: bool) {
         if is_unknown {
             self.release(begun.token);
             self.see_to_left_overs();
-        }
-    }
-
-    /// Tells the observers of an operation that its owner has given it up.
-    pub(crate) fn tell_given_up(&self, begun: Begun) {
-        let Begun { token, serial } = begun;
-        let mut threads = Vec::new();
-        let mut state = self.state();
-        if state.observers.is_empty() {
-            return;
-        }
-        let completion = Completion {
-            status: LockStatus::TimedOut,
-            flags: StatusFlags::empty(),
-            mode: state.core.mode(token),
-            lvb: None,
-        };
-        state.tell_observers(token, serial, &completion, &mut threads);
-        drop(state);
-        threads.iter().for_each(|waiter| self.waits.wake(waiter));
-    }
-
-    /// Lets go of a lock whose request was given up, if it has no handle that does.
-    pub(crate) fn release_given_up(&self, token: Token) {
-        let is_given_up = || self.state().core.view(token).is_some_and(|view| view.is_released);
-        if !F::HAS_HANDLES && is_given_up() {
-            self.release(token);
         }
     }
 
@@ -707,46 +557,6 @@ impl<F: Face> Driver<F> {
         }
         Ok(())
     }
-
-    /// Sleeps until one of these is readable, the lockspace is removed, or time is up: the results
-    /// of the device, if they are wanted, and others. Tells whether the first of the others is.
-    pub(crate) async fn sleep(
-        &self,
-        host: &impl Host<F>,
-        device: &Device,
-        wants_results: bool,
-        others: &[Source<'_>],
-        until: Option<Instant>,
-    ) -> Result<bool, ErrorKind> {
-        let mut sources = heapless::Vec::<Source<'_>, 6>::new();
-        let mut limit = None;
-        // Results that cannot be read for want of memory must not keep it from sleeping.
-        if self.is_read_short.swap(false, Ordering::Relaxed) {
-            limit = Some(SLICE);
-        } else if wants_results {
-            let _ = sources.push(device.results());
-        }
-        let first = sources.len();
-        let _ = sources.extend_from_slice(others);
-        let watch = sources.len();
-        match device.removal() {
-            Ok(removal) => _ = sources.push(removal),
-            // Without a descriptor for it, this looks from time to time.
-            Err(error) => {
-                if error.errno() == Some(Errno::ENODEV) {
-                    self.check_removed()?;
-                }
-                limit = limit.or(Some(LOOK_AROUND));
-            }
-        }
-        let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
-        let ready = host.sleep(&sources, until).await?;
-        let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
-        if watch == sources.len() || is_ready(watch) {
-            self.check_removed()?;
-        }
-        Ok(!others.is_empty() && is_ready(first))
-    }
 }
 
 /// An operation that is watched until this is dropped.
@@ -758,13 +568,5 @@ impl<F: Face> Drop for Watching<'_, F> {
         if driver.check_fork().is_ok() {
             driver.state().look_away(*observed);
         }
-    }
-}
-
-/// The earlier one of two points in time.
-pub(crate) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use dlm_proto::LockStatus;
 
-use super::{Error, ErrorKind, UnlockError};
+use super::{Error, ErrorKind};
 
 impl Error {
     /// The kind of `std::io` that says the same. It is never `Interrupted`, after which much of the
@@ -39,13 +39,6 @@ impl Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         Self::new(error.io_kind(), error)
-    }
-}
-
-/// Drops the lock, which unlocks it by force.
-impl From<UnlockError> for io::Error {
-    fn from(failed: UnlockError) -> Self {
-        Error::from(failed).into()
     }
 }
 
