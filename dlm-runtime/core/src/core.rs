@@ -4,12 +4,11 @@ use alloc::vec::Vec;
 
 use dlm_proto::{Abi, Cookies, LockId, LockStatus, Mode, ResourceName, Token};
 
-use crate::deadline::Alarms;
+use crate::alarms::Alarms;
 use crate::entry::Entry;
-use crate::follow::Failure;
 use crate::index::{Index, hash_bytes, hash_number};
 
-use crate::operation::{Ended, Kind, Lvb, Operation, Rejected};
+use crate::operation::{Ended, Failure, Kind, Lvb, Operation, Rejected};
 use crate::submission::{Ticket, What};
 use crate::table::Table;
 
@@ -317,6 +316,12 @@ impl<O, L: Default> Core<O, L> {
         })
     }
 
+    /// The id that the kernel has for a lock; 0 if it is not known.
+    #[must_use]
+    pub fn id(&self, token: Token) -> LockId {
+        self.table.get(token).map_or(LockId(0), |entry| entry.state.id())
+    }
+
     /// The mode that a lock holds.
     #[inline]
     #[must_use]
@@ -437,6 +442,20 @@ impl<O, L: Default> Core<O, L> {
             entry.is_released = false;
         }
         Some(&mut entry.face)
+    }
+
+    /// Works out whether a released lock waits for something that must be written, or a conversion
+    /// that was given up for its end.
+    pub(crate) fn update_left_over(&mut self, token: Token) {
+        let Some(entry) = self.table.get_mut(token) else { return };
+        let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
+        let is_gone = entry.is_finished() && !entry.is_writing;
+        let is_unwanted = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
+        let is_converting = entry.state.op().is_some_and(|op| op.kind == Kind::Convert);
+        let is_left_over = is_unwanted || is_converting && entry.user.is_none();
+        self.left_over += usize::from(is_left_over);
+        self.left_over -= usize::from(entry.is_left_over);
+        entry.is_left_over = is_left_over;
     }
 
     /// The words that name a lock in requests and results.

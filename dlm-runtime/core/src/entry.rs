@@ -6,10 +6,9 @@ use core::time::Duration;
 
 use dlm_proto::{Mode, ResourceName};
 
-use crate::follow::Failure;
-use crate::lock_state::LockState;
-use crate::operation::{Ended, Kind, Lvb, Moved};
-use crate::submit::{Conversion, Unlocking};
+use crate::asked::{Conversion, Unlocking};
+use crate::lock_state::{Cancel, LockState};
+use crate::operation::{Ended, Failure, Kind, Lvb, Moved};
 
 /// An operation that waits until the write for its lock has returned, or until what was given up
 /// has ended.
@@ -208,6 +207,15 @@ impl<O, L> Entry<O, L> {
         self.is_writing || self.relied_on != 0
     }
 
+    /// Whether something is to be written for it, or told of it.
+    #[inline]
+    pub(crate) fn has_follow(&self) -> bool {
+        let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
+            || self.is_unwanted()
+            || self.queued.is_some();
+        is_due && !self.is_kept() || self.lost.is_some()
+    }
+
     /// Whether the lock is to end.
     #[inline]
     pub(crate) const fn is_unwanted(&self) -> bool {
@@ -225,7 +233,7 @@ impl<O, L> Entry<O, L> {
             | self.is_left_over
             | self.is_backing_off
             | self.timed_out.is_some();
-        !is_odd && self.state.cancel() == crate::lock_state::Cancel::None
+        !is_odd && self.state.cancel() == Cancel::None
     }
 
     /// Whether there is no lock any more.

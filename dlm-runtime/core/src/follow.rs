@@ -4,28 +4,13 @@ use alloc::boxed::Box;
 
 use dlm_proto::{LockFlags, LockId, Token};
 
-use crate::core::Core;
-use crate::deadline::{BUSY_PATIENCE, FIRST_RETRY, SLOWEST_RETRY, Time};
+use crate::alarms::{BUSY_PATIENCE, FIRST_RETRY, Purpose, SLOWEST_RETRY, Time};
+use crate::asked::Conversion;
+use crate::core::{Core, Rules};
 use crate::entry::{Call, Entry, Queued};
 use crate::lock_state::{Cancel, Release};
-use crate::operation::{Kind, Rejected};
+use crate::operation::{CancelKind, Failure, Kind, Rejected};
 use crate::submission::{Refusal, Submission, Ticket, What};
-use crate::submit::Conversion;
-use crate::{CancelKind, Rules};
-
-/// The reason why an operation that had begun has failed without a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The kernel refused to take it: the error number (positive).
-    Refused(i32),
-    /// When its turn came it could not be done any more.
-    Rejected(Rejected),
-    /// It has not ended at its deadline.
-    TimedOut,
-    /// Another process that shares the device has read its result. The kernel has taken a
-    /// conversion since then, so it has ended.
-    Lost,
-}
 
 /// The next step for a lock.
 #[derive(Debug)]
@@ -276,7 +261,7 @@ impl<O, L: Default> Core<O, L> {
         entry.retry = (entry.retry * 2).clamp(FIRST_RETRY, SLOWEST_RETRY);
         entry.is_backing_off = true;
         let at = now.saturating_add(entry.retry);
-        self.set_retry(at, token);
+        self.alarms.set(at, token, Purpose::Retry);
     }
 
     /// Fills in what is to be written next for a lock, if nothing is being written for it. Ask
@@ -400,20 +385,6 @@ impl<O, L: Default> Core<O, L> {
         self.update_left_over(token);
         user
     }
-
-    /// Works out whether a released lock waits for something that must be written, or a conversion
-    /// that was given up for its end.
-    pub(crate) fn update_left_over(&mut self, token: Token) {
-        let Some(entry) = self.table.get_mut(token) else { return };
-        let is_ending = entry.state.op().is_some_and(|op| op.kind == Kind::Unlock);
-        let is_gone = entry.is_finished() && !entry.is_writing;
-        let is_unwanted = entry.is_unwanted() && (entry.is_writing || !is_ending) && !is_gone;
-        let is_converting = entry.state.op().is_some_and(|op| op.kind == Kind::Convert);
-        let is_left_over = is_unwanted || is_converting && entry.user.is_none();
-        self.left_over += usize::from(is_left_over);
-        self.left_over -= usize::from(entry.is_left_over);
-        entry.is_left_over = is_left_over;
-    }
 }
 
 /// The next step for the operation that waits, or with a lock that nobody wants any more.
@@ -444,14 +415,6 @@ impl<O, L> Entry<O, L> {
             xid: Some(self.state.xid()),
             notices: Some(self.has_notices),
         })
-    }
-
-    #[inline]
-    pub(crate) fn has_follow(&self) -> bool {
-        let is_due = matches!(self.state.cancel(), Cancel::Wanted(_))
-            || self.is_unwanted()
-            || self.queued.is_some();
-        is_due && !self.is_kept() || self.lost.is_some()
     }
 
     fn turn(&self, rules: Rules, is_shared: bool) -> Turn {

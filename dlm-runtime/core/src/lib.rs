@@ -41,6 +41,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod alarms;
+mod asked;
 mod core;
 mod deadline;
 mod entry;
@@ -58,10 +60,11 @@ mod tests;
 mod validate;
 
 pub use crate::core::{Core, Counts, LockView, Options, Rules};
-pub use deadline::{Expired, Time};
-pub use follow::{Accepted, Failure, Follow, Refused, Released};
-pub use operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
+pub use alarms::Time;
+pub use asked::{CancelStep, Conversion, NewLock, Queueing, Unlocking};
+pub use deadline::Expired;
+pub use follow::{Accepted, Follow, Refused, Released};
+pub use operation::{CancelKind, Ended, Failure, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
 pub use plain::PlainUnlock;
 pub use receive::{Received, Report, Usual};
 pub use submission::{Refusal, Submission, Ticket};
-pub use submit::{CancelStep, Conversion, NewLock, Queueing, Unlocking};

@@ -132,6 +132,20 @@ pub enum Rejected {
     Encode(EncodeError),
 }
 
+/// The reason why an operation that had begun has failed without a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The kernel refused to take it: the error number (positive).
+    Refused(i32),
+    /// When its turn came it could not be done any more.
+    Rejected(Rejected),
+    /// It has not ended at its deadline.
+    TimedOut,
+    /// Another process that shares the device has read its result. The kernel has taken a
+    /// conversion since then, so it has ended.
+    Lost,
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

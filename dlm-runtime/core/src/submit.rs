@@ -1,89 +1,16 @@
 //! Requests, conversions, unlocks and cancels: what is checked, kept and written.
 
 use dlm_proto::{
-    LockFlags, LockId, LockRequest, Mode, Request, ResourceName, Token, UnlockRequest, ValueBlock,
+    LockFlags, LockRequest, Mode, Request, ResourceName, Token, UnlockRequest, ValueBlock,
 };
 
+use crate::asked::{CancelStep, Conversion, NewLock, Queueing, Unlocking};
 use crate::core::{Core, Rules, cookies};
 use crate::entry::{Call, Entry, Queued, Under};
 use crate::lock_state::Cancel;
-use crate::operation::{CancelKind, Kind, Operation, Rejected, UnlockLvb};
+use crate::operation::{CancelKind, Kind, Operation, Rejected};
 use crate::submission::{Submission, Ticket, What};
 use crate::validate;
-
-/// A new lock.
-#[derive(Debug, Clone, Copy)]
-pub struct NewLock<'a> {
-    /// The resource.
-    pub name: &'a ResourceName,
-    /// The mode.
-    pub mode: Mode,
-    /// Flags for the kernel.
-    pub flags: LockFlags,
-    /// The transaction id.
-    pub xid: u64,
-    /// The kernel is to send blocking notices.
-    pub notices: bool,
-}
-
-/// A conversion.
-#[derive(Debug, Clone, Copy)]
-pub struct Conversion {
-    /// The mode.
-    pub mode: Mode,
-    /// Flags for the kernel; CONVERT is added.
-    pub flags: LockFlags,
-    /// The block to store, with VALBLK. With [`Rules::AsAsked`] it is ignored if the conversion
-    /// does not store one.
-    pub write: Option<ValueBlock>,
-    /// The lock is persistent from now on. Only for [`Rules::Checked`], where `flags` may not say
-    /// so.
-    pub persistent: bool,
-    /// Another transaction id.
-    pub xid: Option<u64>,
-    /// Whether the kernel is to send blocking notices, if that changes.
-    pub notices: Option<bool>,
-}
-
-/// An unlock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unlocking {
-    /// The effect on the value block.
-    pub lvb: UnlockLvb,
-    /// The lock ends also if a remote operation is in flight (FORCEUNLOCK).
-    pub force: bool,
-    /// With [`Rules::AsAsked`], if the request of the lock is in flight and ends by itself: the
-    /// unlock is kept until it has. Without this it is refused then.
-    pub waits: bool,
-}
-
-/// The outcome of a call for a conversion or unlock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queueing {
-    /// The submission is to be written.
-    Write,
-    /// The operation is kept until a write for its lock has returned, or until what was given up or
-    /// cancelled has ended. Whoever learns of that is given its submission.
-    Queued {
-        /// The number of the operation.
-        serial: u64,
-    },
-}
-
-/// The outcome of a call for a cancel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancelStep {
-    /// The submission is to be written.
-    Write,
-    /// The thread that writes for this lock is given the submission.
-    Left,
-    /// The operation ends by itself: a NOQUEUE request. The kernel is not asked.
-    EndsByItself,
-    /// A cancel was asked for before.
-    Already,
-    /// Nothing is in flight that could be cancelled.
-    Nothing,
-}
 
 impl<O, L: Default> Core<O, L> {
     /// Makes a lock, and fills in the request for it. `user` and `face` are taken if that succeeds.
@@ -580,11 +507,5 @@ impl<O, L: Default> Core<O, L> {
         out.command = request.command();
         out.ticket = Ticket::new(Token::new(u32::MAX, 0), 0, What::Adopt);
         Ok(())
-    }
-
-    /// The id that the kernel has for a lock; 0 if it is not known.
-    #[must_use]
-    pub fn id(&self, token: Token) -> LockId {
-        self.table.get(token).map_or(LockId(0), |entry| entry.state.id())
     }
 }

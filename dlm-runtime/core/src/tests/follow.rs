@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Expired;
-use crate::deadline::{FIRST_RETRY, SLOWEST_RETRY};
+use crate::alarms::{FIRST_RETRY, SLOWEST_RETRY};
 
 #[test]
 fn a_cancel_that_comes_too_early_is_written_behind_its_operation() {
