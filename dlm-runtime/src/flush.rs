@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::driver::read::{Read, Role};
 use crate::driver::wait::Goal;
 use crate::driver::waiting::Awaiting;
 use crate::driver::{Driver, Waiter};
@@ -115,21 +114,16 @@ impl PendingDrops<'_> {
             if driver.is_flushed() {
                 return Poll::Ready(Ok(()));
             }
-            match driver.read(Role::Other)? {
-                Read::Handled | Read::Mine(..) => {}
-                Read::Due(due) => driver.leave_due(due),
-                Read::Effects(effects) => _ = driver.apply(*effects, false),
-                Read::Empty => {
-                    driver.flush.register(Awaiting::Task(cx.waker().clone()));
-                    driver.delivery.tell_of_interest();
-                    // Between the read and here it may have come to its end, in one way or the
-                    // other: then nobody wakes this task any more.
-                    if driver.is_flushed() {
-                        return Poll::Ready(Ok(()));
-                    }
-                    driver.slot.get()?;
-                    return Poll::Pending;
+            if !driver.read_one()? {
+                driver.flush.register(Awaiting::Task(cx.waker().clone()));
+                driver.delivery.tell_of_interest();
+                // Between the read and here it may have come to its end, in one way or the other:
+                // then nobody wakes this task any more.
+                if driver.is_flushed() {
+                    return Poll::Ready(Ok(()));
                 }
+                driver.slot.get()?;
+                return Poll::Pending;
             }
         }
         cx.waker().wake_by_ref();

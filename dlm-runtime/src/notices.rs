@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::driver::Driver;
-use crate::driver::read::{Read, Role};
 use crate::event::Blocking;
 use crate::lock::Lock;
 use crate::native::Native;
@@ -99,12 +98,10 @@ impl<L: Borrow<Lock>> BlockingNotices<L> {
                 Some(Poll::Pending) => {}
                 None => return Poll::Ready(None),
             }
-            match driver.read(Role::Other) {
+            match driver.read_one() {
+                Ok(true) => {}
+                Ok(false) => return self.register(driver, cx),
                 Err(_) => return Poll::Ready(None),
-                Ok(Read::Handled | Read::Mine(..)) => {}
-                Ok(Read::Due(due)) => driver.leave_due(due),
-                Ok(Read::Effects(effects)) => _ = driver.apply(*effects, false),
-                Ok(Read::Empty) => return self.register(driver, cx),
             }
         }
         cx.waker().wake_by_ref();

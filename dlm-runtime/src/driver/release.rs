@@ -49,14 +49,19 @@ impl<F: Face> Driver<F> {
     ///
     /// The end of the lockspace, or a read that failed.
     pub fn read_all(&self) -> Result<(), ErrorKind> {
-        loop {
-            match self.read(Role::Other)? {
-                Read::Empty => return Ok(()),
-                Read::Handled | Read::Mine(..) => {}
-                Read::Due(due) => self.leave_due(due),
-                Read::Effects(effects) => _ = self.apply(*effects, false),
-            }
+        while self.read_one()? {}
+        Ok(())
+    }
+
+    /// The same with one result. `false`: there was none.
+    pub(crate) fn read_one(&self) -> Result<bool, ErrorKind> {
+        match self.read(Role::Other)? {
+            Read::Empty => return Ok(false),
+            Read::Handled | Read::Mine(..) => {}
+            Read::Due(due) => self.leave_due(due),
+            Read::Effects(effects) => _ = self.apply(*effects, false),
         }
+        Ok(true)
     }
 
     /// Brings what is left over to its end as far as that is possible now, and leaves the rest to
@@ -67,11 +72,8 @@ impl<F: Face> Driver<F> {
         }
         if self.writer.is_none() {
             for _ in 0..READ_BUDGET {
-                match self.read(Role::Other) {
-                    Ok(Read::Empty) | Err(_) => break,
-                    Ok(Read::Handled | Read::Mine(..)) => {}
-                    Ok(Read::Due(due)) => self.leave_due(due),
-                    Ok(Read::Effects(effects)) => _ = self.apply(*effects, false),
+                if !matches!(self.read_one(), Ok(true)) {
+                    break;
                 }
             }
         }

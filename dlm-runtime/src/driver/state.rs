@@ -24,7 +24,7 @@ pub struct State<F: Face> {
     pub(crate) last_observer: u64,
     /// The time when operations began, for those who trace.
     pub(crate) clock: Clock,
-    /// That of [`Slot`], for who has the table locked anyway.
+    /// That of [`Slot`](super::device::Slot), for who has the table locked anyway.
     pub(crate) device: Option<Arc<Device>>,
 }
 
