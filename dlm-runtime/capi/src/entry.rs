@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use dlm_proto::{LockFlags, MAX_NAME_LEN};
 use libc::{EINVAL, ENOSYS};
 
-use crate::Flavour;
 use crate::border::{self, guard, guard_anyway, guard_task};
 use crate::errno::{Errno, Told};
 use crate::face::Session;
+use crate::flavour::Flavour;
 use crate::handles::{self, Handle};
 use crate::lksb::{Ast, AstRoutine, CallerLksb, Lksb};
 use crate::lock::{self, LockCall};

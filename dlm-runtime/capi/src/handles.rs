@@ -10,9 +10,9 @@ use std::sync::{
 use dlm_proto::{LockId, LockspaceFlags, RemoveFlags};
 use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
 
-use crate::Flavour;
 use crate::errno::Errno;
 use crate::face::Session;
+use crate::flavour::Flavour;
 use crate::{fork, session};
 
 /// `dlm_lshandle_t`.

@@ -12,7 +12,7 @@
 //! * `border`, `task`, `semaphore`, `polled`: where threads may be left, and what sleeps or runs ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
-//! * `environment`: the variables that are read.
+//! * `environment`: the variables that are read; `flavour`: the one of the two libraries.
 //! * `handles`: open lockspaces by handle and by descriptor.
 //! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status
 //!   blocks.
@@ -37,6 +37,7 @@ mod errno;
 #[cfg(not(dlm_model))]
 mod export;
 mod face;
+mod flavour;
 #[cfg(not(dlm_model))]
 mod fork;
 #[cfg(not(dlm_model))]
@@ -59,16 +60,7 @@ mod task;
 mod tests;
 mod unlock;
 
-/// The one of the two libraries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flavour {
-    /// libdlm, the pthread build: a call that waits returns 0 when the operation has ended, and its
-    /// status is in the status block.
-    Threaded,
-    /// libdlm_lt: a call that waits returns -1 with the status as `errno`, unless the lock was
-    /// granted, or unlocked.
-    Light,
-}
+pub use self::flavour::Flavour;
 
 /// The functions that the export macros use.
 #[cfg(not(dlm_model))]
@@ -79,8 +71,8 @@ pub mod ffi {
 
     pub use libc::mode_t;
 
-    pub use crate::Flavour;
     pub use crate::entry::{self, LockArguments, Space};
+    pub use crate::flavour::Flavour;
     pub use crate::handles::Handle;
     pub use crate::lksb::{AstRoutine, Lksb};
     pub use crate::spaces;

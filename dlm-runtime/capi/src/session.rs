@@ -8,7 +8,6 @@ use dlm_proto::LockspaceFlags;
 use dlm_runtime::ErrorKind;
 use dlm_runtime::driver::{Begun, DriverOptions, OthersEnd, now};
 
-use crate::Flavour;
 #[cfg(not(dlm_model))]
 use crate::backend::manager;
 #[cfg(not(dlm_model))]
@@ -16,6 +15,7 @@ use crate::border::AstThread;
 use crate::environment::keep_apart;
 use crate::errno::Errno;
 use crate::face::Session;
+use crate::flavour::Flavour;
 #[cfg(dlm_model)]
 use crate::model::manager;
 

@@ -8,10 +8,10 @@ use std::ptr::null_mut;
 use dlm_proto::Version;
 use libc::EINVAL;
 
-use crate::Flavour;
 use crate::backend;
 use crate::border::{guard, guard_anyway};
 use crate::errno::{Errno, Told};
+use crate::flavour::Flavour;
 use crate::handles::{self, Handle};
 
 /// The answer of `dlm_library_version`: the device version that C libdlm was written for.
