@@ -3,14 +3,28 @@
 //! One driver serves one open lockspace. What is generic in it is the [`Face`]: the Rust API of
 //! this crate, or the C libraries (`dlm-runtime/capi`).
 //!
-//! * `call`: what is asked for, and what is written for it; `plain`: the commonest of that.
-//! * `read`, `effects`: a result, and what is left to do when nothing is locked.
-//! * `wait`, `wait_queue`: threads that wait in a call; `host`: who sleeps and runs callbacks for
-//!   those.
-//! * `due`, `dispatch`, `delivery`: callbacks, and who runs them.
-//! * `alarm`, `settler`: deadlines, and what is left over when nobody reads.
-//! * `device`, `signal`, `readiness`, `writer`: descriptors, and a thread that writes.
-//! * `open`, `end`, `fork`: from the opening of a lockspace to its end, in each process.
+//! # Layers
+//!
+//! Each file uses those of the rows above its own, and within a row those named before it.
+//!
+//! 1. Parts, which know nothing of a driver. `signal`, `lazy_signal`, `device`, `readiness`:
+//!    descriptors. `wait_queue`, `waiting`: who waits. `face`, `begun`, `due`: what is kept for an
+//!    operation, and callbacks that are due. `writer`, `delivery`, `settler`: threads, for those who start
+//!    and wake them. `first`: requests that are kept apart.
+//! 2. `state`, the table; `shared`, all that threads share.
+//! 3. `tell`: who waits is told. `host`: who sleeps and runs callbacks for a wait. `end`: the end of the
+//!    lockspace.
+//! 4. `follow`: writes, the kernel's answers, and the next write.
+//! 5. `effects`, what is left to do when nothing is locked; `read`, a result and its way; `release`, what
+//!    nobody wants any more.
+//! 6. `alarm`: deadlines. `sleep`; `settle`, what is left over when nobody reads; `wait`: threads that
+//!    wait in a call.
+//! 7. `plain` and `call`: what is asked for; `plain` is the commonest of that.
+//! 8. `dispatch`, `deliver`: running callbacks.
+//! 9. `open`, `fork`: from the opening of a lockspace to its end, in each process.
+//!
+//! The one way up is `Driver::settle`: the thread that a low layer starts for what is left over runs in
+//! the sixth.
 //!
 //! # What may be locked when
 //!
