@@ -16,7 +16,7 @@ Shows two owners of one lock: one holds it, the other waits; the holder is told,
 value block and unlocks; the waiter is granted the lock and reads it. The lock manager is
 dlm-engine, in the process itself.
 
-    --kernel NAME   the same program on a real kernel in a virtual machine: 6.1 or 6.12
+    --kernel NAME   the same program on a real kernel in a virtual machine: 6.1, 6.12, 5.10 or 7
 ";
 
 const BUILD: [&str; 7] =

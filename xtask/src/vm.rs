@@ -25,7 +25,7 @@ switched off, frozen and cut off, and @help tells how.
                     dlm_controld and fencing; the command runs on each node, its number in the
                     variable NODE and before each line of its output
     --on I          of a cluster, only on node I, which also has the input
-    --kernel NAME   6.1 (default) or 6.12
+    --kernel NAME   6.1 (default), 6.12, 5.10 or 7
     --add DIR       puts the folder DIR into the machine as /NAME, NAME being its last part;
                     programs in it find their shared libraries (may be given several times)
     --time SECONDS  time limit of the machine, default 300, and 7200 for a shell

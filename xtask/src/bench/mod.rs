@@ -69,7 +69,7 @@ And between the nodes of a cluster of three, in wall time; a third node is maste
     cluster               these three
 
     --only NAME     only this row or this library, beside the floor (may be given several times)
-    --kernel NAME   6.1 (default) or 6.12
+    --kernel NAME   6.1 (default), 6.12, 5.10 or 7
     --quick         one round, no wall time but between nodes, and there fewer rounds
 ";
 

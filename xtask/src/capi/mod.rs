@@ -13,7 +13,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use debian::Debian;
-use dlm_lab::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::kernels;
 use dlm_lab::vm::provision;
 use dlm_lab::vm::store::Store;
 
@@ -36,7 +36,7 @@ programs:
 
     --build         only builds them
     --host          only what runs on this machine
-    --kernel NAME   only this kernel: 6.1 or 6.12
+    --kernel NAME   only this kernel: 6.1, 6.12, 5.10 or 7, or all of these
     --valgrind      on this machine, under valgrind, which must find no error and no leak
     --address       on this machine, libraries and programs built with AddressSanitizer
     FILTER          only programs with this in their name
@@ -77,10 +77,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         println!("{}", build()?.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let kernels: Vec<_> = match &choice.kernel {
-        Some(kernel) => vec![kernel.as_str()],
+    let kernels = match choice.kernel.as_deref() {
         None if choice.host_only => Vec::new(),
-        None => KERNELS.iter().map(|row| row.name).collect(),
+        kernel => kernels::chosen(kernel),
     };
     let mut wrong = 0;
     let mut report = |row: &Row| {
@@ -170,7 +169,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("build") => choice.build_only = true,
             Long("host") => choice.host_only = true,
-            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Long("kernel") => choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?),
             Long("valgrind") => choice.host = Host::Valgrind,
             Long("address") => choice.host = Host::Address,
             Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),

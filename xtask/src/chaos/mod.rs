@@ -32,7 +32,7 @@ it.
                     take a minute, and the default is 10000
     --seed S        what the choices follow from; the order of events between machines does not. On
                     the engine, what the first round follows from, the next from S + 1 and so on
-    --kernel NAME   6.1 (default) or 6.12; on the engine by default now one and now the other
+    --kernel NAME   6.1 (default), 6.12, 5.10 or 7; on the engine by default now one and now the other
 ";
 
 /// So many rounds on the engine are worth an optimized build.

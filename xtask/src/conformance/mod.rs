@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dlm_lab::cargo::{self, Program};
 use dlm_lab::vm::NoReply;
-use dlm_lab::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::kernels;
 use dlm_lab::vm::{Command, Event, Exit, Vm, VmOptions};
 use output::Output;
 
@@ -26,7 +26,7 @@ does.
     --scripts N     how many (default 20000)
     --seed S        what the first script follows from, the next from S + 1 and so on; printed, and
                     else taken from the clock
-    --kernel NAME   only on this kernel: 6.1 or 6.12
+    --kernel NAME   only on this kernel: 6.1, 6.12, 5.10 or 7, or all of these
 ";
 
 const SCRIPTS: u64 = 20_000;
@@ -60,10 +60,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         print!("{USAGE}");
         return Ok(ExitCode::SUCCESS);
     };
-    let kernels: Vec<_> = match &choice.kernel {
-        Some(kernel) => vec![kernel.as_str()],
-        None => KERNELS.iter().map(|row| row.name).collect(),
-    };
+    let kernels = kernels::chosen(choice.kernel.as_deref());
     for kernel in &kernels {
         drop(dlm_lab::vm::prepare(kernel)?);
     }
@@ -178,7 +175,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("scripts") => choice.scripts = parser.value()?.parse()?,
             Long("seed") => choice.seed = Some(parser.value()?.parse()?),
-            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Long("kernel") => choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?),
             other => return Err(other.unexpected()),
         }
     }

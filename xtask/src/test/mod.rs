@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use dlm_lab::vm::kernels::{self, KERNELS};
+use dlm_lab::vm::kernels;
 use named::Places;
 use sanitizer::Sanitizer;
 use tally::Tally;
@@ -46,7 +46,7 @@ DLM, in virtual machines with each of the kernels; and clusters of three of them
 What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
-    --kernel KERNEL only the tests that run on this kernel: 6.1 or 6.12
+    --kernel KERNEL only the tests that run on this kernel: 6.1, 6.12, 5.10 or 7, or all of these
     --sanitizer SANITIZER
                     only the tests of dlm-runtime that run on a kernel, built with this sanitizer:
                     address, or thread, which needs the standard library's sources
@@ -78,10 +78,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     };
     let start = Instant::now();
     let mut tally = Tally::default();
-    let kernels: Vec<_> = match &choice.kernel {
-        Some(kernel) => vec![kernel.as_str()],
+    let kernels = match choice.kernel.as_deref() {
         None if choice.host_only => Vec::new(),
-        None => KERNELS.iter().map(|row| row.name).collect(),
+        kernel => kernels::chosen(kernel),
     };
     let named = match (&choice.name, choice.sanitizer) {
         (Some(name), None) => {
@@ -150,7 +149,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
         match argument {
             Short('h') | Long("help") => return Ok(None),
             Long("host") => choice.host_only = true,
-            Long("kernel") => choice.kernel = Some(kernels::named(&parser.value()?.string()?)?),
+            Long("kernel") => choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?),
             Long("sanitizer") => {
                 choice.sanitizer = Some(Sanitizer::named(&parser.value()?.string()?)?);
             }

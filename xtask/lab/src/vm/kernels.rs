@@ -19,17 +19,52 @@ pub struct Row {
     pub package: &'static str,
     /// The suite that has it.
     pub suite: &'static str,
+    /// Whether it is tested on when nobody says on which.
+    pub is_everyday: bool,
 }
 
 /// All kernels; the first is the default.
 pub const KERNELS: &[Row] = &[
-    Row { name: "6.1", package: "^linux-image-6[.]1[.]0-[0-9]+-amd64$", suite: "bookworm" },
+    Row {
+        name: "6.1",
+        package: "^linux-image-6[.]1[.]0-[0-9]+-amd64$",
+        suite: "bookworm",
+        is_everyday: true,
+    },
     Row {
         name: "6.12",
         package: "^linux-image-6[.]12[.][0-9]+[+]deb[0-9.]+-amd64$",
         suite: "bookworm-backports",
+        is_everyday: true,
+    },
+    Row {
+        name: "5.10",
+        package: "^linux-image-5[.]10[.]0-[0-9]+-amd64$",
+        suite: "bullseye",
+        is_everyday: false,
+    },
+    Row {
+        name: "7",
+        package: "^linux-image-7[.][0-9]+[.][0-9]+[+]deb13-amd64$",
+        suite: "trixie-backports",
+        is_everyday: false,
     },
 ];
+
+/// The word for all of them.
+pub const ALL: &str = "all";
+
+/// The names of the kernels that are meant: that of an argument, all for [`ALL`], and the everyday ones
+/// if nothing was said.
+#[must_use]
+pub fn chosen(argument: Option<&str>) -> Vec<&'static str> {
+    let is_meant = |row: &&Row| match argument {
+        None => row.is_everyday,
+        Some(ALL) => true,
+        Some(name) => row.name == name,
+    };
+    KERNELS.iter().filter(is_meant).map(|row| row.name).collect()
+}
 
 /// A kernel that was fetched.
 #[derive(Debug, Clone)]
@@ -75,6 +110,15 @@ pub fn row(name: &str) -> Result<&'static Row> {
 /// With the names there are, when there is none.
 pub fn named(name: &str) -> Result<String, String> {
     row(name).map(|row| row.name.to_owned()).map_err(|error| error.to_string())
+}
+
+/// As [`named`], and [`ALL`] for all of them, as [`chosen`] takes it.
+///
+/// # Errors
+///
+/// With the names there are, when there is none.
+pub fn named_or_all(name: &str) -> Result<String, String> {
+    if name == ALL { Ok(ALL.to_owned()) } else { named(name) }
 }
 
 /// The kernel of a row, if it was fetched before.
@@ -167,5 +211,13 @@ mod tests {
     fn kernels_are_found_by_name_only() {
         assert_eq!(row("6.12").unwrap().suite, "bookworm-backports");
         assert!(row("6").unwrap_err().to_string().contains("6.1, 6.12"));
+        assert!(named_or_all("6").is_err());
+    }
+
+    #[test]
+    fn two_kernels_are_for_every_day() {
+        assert_eq!(chosen(None), ["6.1", "6.12"]);
+        assert_eq!(chosen(Some("5.10")), ["5.10"]);
+        assert_eq!(chosen(Some(&named_or_all("all").unwrap())).len(), KERNELS.len());
     }
 }
