@@ -1,7 +1,7 @@
 /*
- * As many lockspaces as there are minor numbers: some 120 on Linux 6.1, which says EEXIST when there is
- * none left, as for a lockspace that exists; here it is ENOSPC. Nothing is left behind: when one is
- * released there is room again. Later kernels have a million.
+ * As many lockspaces as there are minor numbers: some 60 on Linux 5.10 and 120 on 6.1, which says EEXIST
+ * when there is none left, as for a lockspace that exists; here it is ENOSPC. Nothing is left behind: when
+ * one is released there is room again. Later kernels have a million.
  *
  * Libraries: libdlm libdlm_lt
  */
@@ -26,7 +26,7 @@ int main(void)
 			break;
 		}
 	}
-	CHECK(count > 100);
+	CHECK(count > 40);
 	for (int i = 0; i < 3 && count < MANY; i++) {
 		CHECK(!dlm_create_lockspace(name, 0600) && errno == ENOSPC);
 		CHECK(dlm_release_lockspace("minors0", all[0], 1) == 0);

@@ -169,7 +169,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("build") => choice.build_only = true,
             Long("host") => choice.host_only = true,
-            Long("kernel") => choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?),
+            Long("kernel") => {
+                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?)
+            }
             Long("valgrind") => choice.host = Host::Valgrind,
             Long("address") => choice.host = Host::Address,
             Value(filter) if choice.filter.is_none() => choice.filter = Some(filter.string()?),

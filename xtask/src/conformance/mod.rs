@@ -175,7 +175,9 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("scripts") => choice.scripts = parser.value()?.parse()?,
             Long("seed") => choice.seed = Some(parser.value()?.parse()?),
-            Long("kernel") => choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?),
+            Long("kernel") => {
+                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?)
+            }
             other => return Err(other.unexpected()),
         }
     }
