@@ -11,11 +11,13 @@
 //! linked.
 
 mod bytes;
+mod debugfs;
 mod decode;
 mod encode;
 mod names;
 mod version;
 
+pub use debugfs::debugfs;
 pub use decode::{event, request_decode, result_decode};
 pub use encode::{request_encodes, result_encodes, round_trip};
 pub use names::names;
@@ -26,7 +28,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this crate. A name is that of the program in `fuzz/fuzz_targets` and of the
 /// folder in `fuzz/corpus`.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
+    ("debugfs", debugfs),
     ("names", names),
     ("request_decode", request_decode),
     ("result_decode", result_decode),

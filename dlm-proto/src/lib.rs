@@ -13,6 +13,7 @@
 //! * [`layout`]: the raw structs, one per kernel ABI, with each offset asserted at compile time.
 //! * [`Request`] and [`LockResult`]: values that stand for a record in any ABI.
 //! * [`plain`]: the commonest records, in the fewest instructions.
+//! * [`debugfs`]: the kernel's own account of the locks of a lockspace, as records.
 //! * [`Abi`]: which of the four layouts is spoken: device version 5 or 6, with 64-bit or 32-bit
 //!   words. It is a value and not a feature, so that all four are compiled and tested everywhere.
 //! * [`Token`]: what a program sends through the kernel in place of a pointer.
@@ -43,6 +44,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod debugfs;
 mod error;
 mod flags;
 #[doc(hidden)]

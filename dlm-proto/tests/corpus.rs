@@ -47,6 +47,11 @@ fn replay(target: &str) {
 }
 
 #[test]
+fn inputs_for_debugfs() {
+    replay("debugfs");
+}
+
+#[test]
 fn inputs_for_names() {
     replay("names");
 }
@@ -111,14 +116,29 @@ fn write_seeds() {
     }
 }
 
-fn all_seeds() -> [(&'static str, Vec<Seed>); 5] {
+fn all_seeds() -> [(&'static str, Vec<Seed>); 6] {
     [
+        ("debugfs", debugfs()),
         ("names", names()),
         ("request_decode", requests()),
         ("result_decode", results()),
         ("round_trip", values()),
         ("version", versions()),
     ]
+}
+
+/// Files of kernels, and lines that come in other situations.
+fn debugfs() -> Vec<Seed> {
+    let odd = "rsb (____ptrval____) -1 1f 12 1 1 3 0 str \n\
+               lkb ffffffff -1 1 4294967295 18446744073709551615 80 10002 0 -1 5 -1 1 6 1 2 3\n\
+               lvb 4294967295 0\nlvb 0 1 ff\nrsb 0 2 0 0 0 0 0 1 hex 00\n";
+    [
+        ("6.1", include_str!("debugfs/6.1_all")),
+        ("6.12", include_str!("debugfs/6.12_all")),
+        ("odd", odd),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+    .to_vec()
 }
 
 /// What a real kernel accepted, or gave.
