@@ -331,6 +331,12 @@ impl Engine {
         Some(Dump::of(&self.device(space)?.space))
     }
 
+    /// The lockspaces of a node, in the order of their minor numbers.
+    pub fn lockspaces(&self, node: NodeId) -> impl Iterator<Item = (Minor, &[u8])> {
+        let all = self.node(node).into_iter().flat_map(|node| &node.by_minor);
+        all.filter_map(|(&minor, &space)| Some((Minor(minor), self.device(space)?.name.as_slice())))
+    }
+
     /// The queues of the lockspace that a session has open, even if it is removed.
     #[must_use]
     pub fn dump_of(&self, session: SessionId) -> Option<Dump> {
