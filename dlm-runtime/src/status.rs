@@ -6,12 +6,13 @@ use std::path::Path;
 use dlm_proto::{LockspaceName, NodeId};
 
 /// The place where the kernel shows its lockspaces.
-const LOCKSPACES: &str = "/sys/kernel/dlm";
+pub(crate) const LOCKSPACES: &str = "/sys/kernel/dlm";
 /// The place where the cluster's daemon describes the cluster to the kernel.
-const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
-/// The bit of `recover_status` that is set when the last recovery is done on all nodes, and
-/// cleared when the lockspace is stopped.
-const DONE_ON_ALL: u32 = 0x80;
+pub(crate) const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
+/// The bit of `recover_status` that is set when this node has done its part of the last recovery,
+/// and cleared when the lockspace is stopped. That all nodes have done theirs stands in 0x80, but
+/// on the member with the lowest id only: the others are told, and keep it nowhere.
+const DONE: u32 = 0x40;
 
 /// Whether a lockspace grants locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,21 +77,21 @@ impl Status {
 fn state(folder: &Path) -> State {
     let bits = text(&folder.join("recover_status"));
     match bits.and_then(|bits| u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok()) {
-        Some(bits) if bits & DONE_ON_ALL != 0 => State::Running,
+        Some(bits) if bits & DONE != 0 => State::Running,
         Some(_) => State::Stopped,
         None if folder.exists() || !Path::new(LOCKSPACES).exists() => State::Unknown,
         None => State::Absent,
     }
 }
 
-fn local_node(comms: &Path) -> Option<NodeId> {
+pub(crate) fn local_node(comms: &Path) -> Option<NodeId> {
     ids(comms)
         .into_iter()
         .find(|node| number(&comms.join(node.to_string()).join("local")) == Some(1))
 }
 
 /// The folders that are named by a number.
-fn ids(folder: &Path) -> Vec<NodeId> {
+pub(crate) fn ids(folder: &Path) -> Vec<NodeId> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut ids: Vec<_> =
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(NodeId)).collect();
