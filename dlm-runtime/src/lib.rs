@@ -24,6 +24,11 @@
 //! * The same callbacks in a [`DeliveryThread`].
 //! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
 //!
+//! # Locks of others
+//!
+//! [`inspect`] tells who holds a lock and who waits for it, on all nodes; the program `dlm`
+//! (`dlm-runtime/cli`) shows it.
+//!
 //! # Without a kernel
 //!
 //! With the feature `engine`, the module `engine` is a lock manager in the process, for tests and
@@ -61,6 +66,8 @@ mod event;
 mod executor;
 mod flush;
 pub mod future;
+#[cfg(not(dlm_model))]
+pub mod inspect;
 mod lock;
 mod lockspace;
 pub mod manual;

@@ -155,6 +155,7 @@
 mod cluster;
 mod faults;
 mod hub;
+mod inspect;
 mod node;
 mod session;
 

@@ -20,8 +20,8 @@ use crate::threads::MutexGuard;
 /// A node of a [`Cluster`](super::Cluster). Clones are one and the same.
 #[derive(Clone)]
 pub struct Node {
-    hub: Arc<Hub>,
-    id: NodeId,
+    pub(super) hub: Arc<Hub>,
+    pub(super) id: NodeId,
 }
 
 impl fmt::Debug for Node {

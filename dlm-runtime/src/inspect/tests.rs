@@ -1,0 +1,260 @@
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use dlm_proto::{Mode, NodeId};
+
+/// Three nodes of a cluster with kernel 6.12: node 1 holds `disk0` (EX), node 2 waits for PR, node 3
+/// for EX; node 2 holds `back` (EX), of which it is the master, and node 3 waits for it.
+const NODES: [&str; 3] = [
+    "rsb ptr nodeid first_lkid flags !root_list_empty !recover_list_empty recover_locks_count len
+rsb 00000000f7cf56cc 0 0 200 0 0 0 5 str disk0
+lvb 1 4 6f 6e 65 00
+lkb 1 0 0 178 0 c 0 2 5 -1 5 0 0 1 18310639756 30409512919
+lkb 3 2 1 224 0 8 10000 1 -1 3 -1 0 0 0 30409063545 0
+lkb 2 3 1 168 0 0 10000 1 -1 5 -1 0 0 0 30409363545 0
+",
+    "rsb 00000000d952f16a 0 0 200 0 0 0 4 str back
+lkb 2 0 0 224 7 0 0 2 5 -1 -1 0 0 0 10085086528 0
+lkb 3 3 2 168 0 0 0 1 -1 3 -1 0 0 0 10095086528 0
+rsb 00000000dbcbada6 1 0 200 0 0 0 5 str disk0
+lkb 1 1 3 224 7 8 0 1 -1 3 -1 0 0 0 10062539618 0
+",
+    "rsb 00000000354955a1 2 0 200 0 0 0 4 str back
+lkb 2 2 3 168 0 0 0 1 -1 3 -1 0 0 0 31214106133 0
+rsb 000000001360595f 1 0 200 0 0 0 5 str disk0
+lkb 1 1 2 168 0 0 0 1 -1 5 -1 0 0 0 31201294155 0
+",
+];
+
+fn snapshot(node: u32) -> Snapshot {
+    let tasks = [178, 224, 168];
+    let program = |task: u32| Program { pid: task, name: format!("app{node}") };
+    let task = tasks[node as usize - 1];
+    let mut status = Status::new(State::Running);
+    status.members = vec![NodeId(1), NodeId(2), NodeId(3)];
+    status.local_node = Some(NodeId(node));
+    status.cluster_name = Some("c".into());
+    let space = Space {
+        name: "tests".into(),
+        id: Some(7),
+        minor: Some(dlm_proto::Minor(263)),
+        status,
+        resources: Some(parse_queues("tests", NODES[node as usize - 1].as_bytes()).unwrap()),
+        openers: Some(vec![Opener { program: program(task), count: 1 }]),
+    };
+    Snapshot {
+        node: Some(NodeId(node)),
+        host: format!("n{node}"),
+        cluster: "c".into(),
+        kernel: "6.12".into(),
+        taken: Duration::from_secs(40),
+        lockspaces: vec![space],
+        programs: BTreeMap::from([(task, program(task))]),
+    }
+}
+
+fn resource<'a>(resources: &'a [Resource], name: &[u8]) -> &'a Resource {
+    resources.iter().find(|resource| *resource.name == *name).unwrap()
+}
+
+fn owners(resource: &Resource) -> Vec<String> {
+    resource.locks.iter().map(|lock| lock.owner().to_string()).collect()
+}
+
+#[test]
+fn the_masters_queue_is_filled_in_with_what_others_know() {
+    let all = merge(&[snapshot(3), snapshot(1), snapshot(2)]);
+    let disk = resource(&all, b"disk0");
+    assert!(disk.is_complete && !disk.is_doubled);
+    assert_eq!((disk.master, disk.locks.len()), (Some(NodeId(1)), 3));
+    let wanted = ["app1[178] on node 1", "app2[224] on node 2", "app3[168] on node 3"];
+    assert_eq!(owners(disk), wanted);
+    assert_eq!(disk.locks[1].transaction, 7);
+    assert_eq!(disk.locks[1].id.0, 1, "its id on its own node");
+    assert_eq!(disk.locks[2].requested, Some(Mode::Ex));
+    assert_eq!(disk.locks[0].age.unwrap().as_millis(), 21_689);
+    assert_eq!(&disk.block.as_ref().unwrap().bytes[..], b"one\0");
+    // The master alone does not know the programs of others, but their nodes and the order.
+    let one = merge(&[snapshot(1)]);
+    let wanted = ["app1[178] on node 1", "thread 224 on node 2", "thread 168 on node 3"];
+    assert_eq!(owners(resource(&one, b"disk0")), wanted);
+    // Another node knows its own locks, and whom to ask.
+    let two = merge(&[snapshot(2)]);
+    let disk = resource(&two, b"disk0");
+    assert!(!disk.is_complete);
+    assert_eq!((disk.master, owners(disk)), (Some(NodeId(1)), vec![wanted_of_two()]));
+}
+
+fn wanted_of_two() -> String {
+    "app2[224] on node 2".into()
+}
+
+#[test]
+fn a_waiting_lock_waits_for_holders_and_for_who_is_before_it() {
+    let all = merge(&[snapshot(1)]);
+    let disk = resource(&all, b"disk0");
+    let blocker = |lock, obstacle| Blocker { lock, obstacle };
+    assert_eq!(disk.blockers(0), []);
+    assert_eq!(disk.blockers(1), [blocker(0, Obstacle::Holds)]);
+    assert_eq!(disk.blockers(2), [blocker(0, Obstacle::Holds), blocker(1, Obstacle::Precedes)]);
+    assert_eq!(disk.blockers(3), []);
+}
+
+#[test]
+fn a_snapshot_is_read_as_it_was_written() {
+    for node in 1..=3 {
+        let snapshot = snapshot(node);
+        let text = snapshot.to_string();
+        assert_eq!(Snapshot::parse(text.as_bytes()).unwrap(), snapshot);
+        // Cut anywhere it is refused: between lines by the missing end, else by the broken line too.
+        for len in (0..text.len() - 1).step_by(7) {
+            assert!(Snapshot::parse(&text.as_bytes()[..len]).is_err(), "{len}");
+        }
+        let later = text.replace("lockspace tests\n", "news 1\nlockspace tests\nmore 2\n");
+        assert_eq!(Snapshot::parse(later.as_bytes()).unwrap(), snapshot);
+    }
+    for bad in ["", "dlm-dump 2\nend\n", "dlm-dump 1\nqueues 0\nend\n", "dlm-dump 1\nid 1\nend\n"] {
+        assert!(Snapshot::parse(bad.as_bytes()).is_err(), "{bad:?}");
+    }
+    let lost = "dlm-dump 1\nlockspace a\nqueues 1\nlkb 1\nend\n";
+    let error = Snapshot::parse(lost.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("line 4 of the queues of a"), "{error}");
+}
+
+#[test]
+fn a_circle_over_two_resources_is_found_named_and_believed_the_second_time() {
+    let all = merge(&[snapshot(1), snapshot(2), snapshot(3)]);
+    assert_eq!(deadlock::find(&all, Grouping::Thread), []);
+    // Node 1 asks for what node 2 holds, while node 2 waits for disk0.
+    let mut two = snapshot(2);
+    let back = "rsb 0 0 0 200 0 0 0 4 str back
+lkb 2 0 0 224 7 0 0 2 5 -1 -1 0 0 0 10085086528 0
+lkb 4 1 9 178 0 0 0 1 -1 3 -1 0 0 0 11095086528 0
+rsb 00000000dbcbada6 1 0 200 0 0 0 5 str disk0
+lkb 1 1 3 224 7 8 0 1 -1 3 -1 0 0 0 10062539618 0
+";
+    two.lockspaces[0].resources = Some(parse_queues("tests", back.as_bytes()).unwrap());
+    let look = merge(&[snapshot(1), two]);
+    let found = deadlock::find(&look, Grouping::Thread);
+    assert_eq!(found.len(), 1);
+    let mut watch = deadlock::watch();
+    assert_eq!(watch.look(&look), []);
+    assert_eq!(watch.look(&look), found);
+    assert_eq!(watch.look(&look), [], "told once");
+    assert_eq!(watch.look(&all), []);
+    assert_eq!(watch.look(&look), [], "a new one");
+    assert_eq!(watch.look(&look).len(), 1);
+    let victim = found[0].victim();
+    assert_eq!((victim.node, victim.id.0), (Some(NodeId(2)), 1));
+    assert!(victim.still_waits(&look));
+    assert!(!victim.still_waits(&merge(&[snapshot(1)])) || victim.still_waits(&all));
+    let text = found[0].to_string();
+    for part in [
+        "app1[178] on node 1 waits for PR on tests/back, held EX by app2[224] on node 2",
+        "app2[224] on node 2 waits for PR on tests/disk0, held EX by app1[178] on node 1",
+        "victim: lock 1 of app2[224] on node 2",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn two_resources_of_one_name_on_a_node_are_told() {
+    let twice = "rsb 0 0 0 0 0 0 0 1 str r\nlkb 1 0 0 9 0 0 0 2 5 -1 0 0 0 0 1 0\n".repeat(2);
+    let mut one = snapshot(1);
+    one.lockspaces[0].resources = Some(parse_queues("tests", twice.as_bytes()).unwrap());
+    let all = merge(&[one]);
+    assert!(resource(&all, b"r").is_doubled);
+    assert_eq!(resource(&all, b"r").locks.len(), 2);
+}
+
+#[test]
+fn graphs_have_the_shortest_circle_of_each_knot() {
+    // Rings of n threads, each of which holds its resource and waits for the next one's, and a
+    // thread that waits for the first ring without being in it.
+    let mut text = String::new();
+    let mut number = 0;
+    for (ring, len) in [(0_u32, 1_u32), (1, 2), (2, 5)] {
+        for at in 0..len {
+            let (holder, waiter) = (100 * ring + at, 100 * ring + (at + 1) % len);
+            number += 2;
+            text += &format!(
+                "rsb 0 0 0 0 0 0 0 3 str {ring}-{at}\nlkb {:x} 0 0 {holder} 0 0 0 2 5 -1 0 0 0 0 1 \
+                 0\nlkb {:x} 0 0 {waiter} 0 0 0 1 -1 5 0 0 0 0 1 0\n",
+                number,
+                number + 1
+            );
+        }
+    }
+    text += "lkb 999 0 0 999 0 0 0 1 -1 5 0 0 0 0 1 0\n";
+    let mut one = snapshot(1);
+    one.lockspaces[0].resources = Some(parse_queues("tests", text.as_bytes()).unwrap());
+    let all = merge(&[one]);
+    let graph = WaitGraph::new(&all, Grouping::Thread);
+    let mut lens: Vec<_> = graph.cycles().iter().map(|cycle| cycle.waits.len()).collect();
+    lens.sort_unstable();
+    assert_eq!(lens, [1, 2, 5]);
+}
+
+#[test]
+fn inputs_kept_for_the_fuzzer_hold() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/dump");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().collect();
+    assert!(!files.is_empty());
+    for file in files {
+        // Shown if it panics.
+        println!("{}", file.path().display());
+        fuzz_dump(&std::fs::read(file.path()).unwrap());
+    }
+}
+
+#[cfg(feature = "engine")]
+#[test]
+fn the_engine_is_looked_at_as_the_kernel_is() {
+    use crate::engine::ClusterOptions;
+    use crate::{LockStatus, Lockspace};
+    use std::sync::mpsc::channel;
+
+    let cluster = ClusterOptions::new().nodes(2).start();
+    let one = Lockspace::create_on(cluster.node(1), "tests").unwrap();
+    let two = Lockspace::create_on(cluster.node(2), "tests").unwrap();
+    let a = one.lock("a", Mode::Ex).with_lvb().wait().unwrap();
+    // Another thread, which is another party.
+    let b = std::thread::scope(|scope| {
+        scope.spawn(|| two.lock("b", Mode::Pr).wait().unwrap()).join().unwrap()
+    });
+    let wait = one.lock("b", Mode::Ex).start(|_| {}).unwrap();
+    let all = merge(&cluster.snapshots());
+    assert_eq!(deadlock::find(&all, Grouping::Thread), []);
+    let (sender, ends) = channel();
+    let _other = std::thread::scope(|scope| {
+        let ask = || {
+            let own = two.lock("c", Mode::Ex).wait().unwrap();
+            let end = move |end: crate::Completion| sender.send(end.status).unwrap();
+            (own, two.lock("a", Mode::Ex).start(end).unwrap())
+        };
+        scope.spawn(ask).join().unwrap()
+    });
+    // The thread that waits for `a` holds `c` only, another one of the process holds `b`.
+    let all = merge(&cluster.snapshots());
+    assert_eq!(deadlock::find(&all, Grouping::Thread).len(), 0);
+    let alone = merge(&[cluster.node(2).snapshot()]);
+    assert!(resource(&alone, b"b").is_complete && !resource(&alone, b"a").is_complete);
+    let here = std::process::id();
+    let found = resource(&all, b"a");
+    let mine: Vec<_> = found.locks.iter().map(|lock| lock.program.as_ref().unwrap().pid).collect();
+    assert_eq!(mine, [here, here]);
+    // By processes there is one, and a victim is told.
+    let mut watch = deadlock::watch().grouping(Grouping::Process);
+    let (first, second) = (watch.look(&all), watch.look(&all));
+    assert_eq!((first.len(), second.len()), (0, 1));
+    let victim = second[0].victim();
+    assert_eq!((victim.node, &*victim.resource), (Some(NodeId(2)), &b"a"[..]));
+    deadlock::cancel(&cluster.node(2), victim).unwrap();
+    two.dispatch().unwrap();
+    assert_eq!(ends.recv().unwrap(), LockStatus::Deadlock);
+    drop((a, b, wait));
+}
