@@ -11,6 +11,7 @@ mod danger;
 mod locks;
 mod programs;
 mod remote;
+mod tool;
 
 use anyhow::{Context, Result};
 use dlm_lab::cargo;
@@ -77,8 +78,10 @@ impl Drop for Place {
 const PEER_BUILD: &[&str] = &["build", "-p", "dlm-tests", "--example", "cluster_peer"];
 /// What cargo is told to build election.
 const ELECTION_BUILD: &[&str] = &["build", "-p", "dlm-runtime", "--example", "election"];
-/// What cargo is told to build dlmlock.
-const DLMLOCK_BUILD: &[&str] = &["build", "-p", "dlm-runtime", "--example", "dlmlock"];
+/// What cargo is told to build the program `dlm`.
+const TOOL_BUILD: &[&str] = &["build", "-p", "dlm-cli", "--bin", "dlm"];
+/// Where it is in the guests.
+const TOOL: &str = "/bin/dlm";
 
 /// A program without its debug information, built once.
 fn built(name: &str, arguments: &[&str]) -> PathBuf {

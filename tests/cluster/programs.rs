@@ -1,15 +1,14 @@
 //! Programs of users, on several nodes.
 
-use super::{DLMLOCK_BUILD, ELECTION_BUILD, RECOVERY, built, on_three};
+use super::{ELECTION_BUILD, RECOVERY, TOOL, TOOL_BUILD, built, on_three};
 use anyhow::{Context, Result, ensure};
 use dlm_lab::cluster::{Cluster, Peer};
 use dlm_lab::vm::Command;
 
-const DLMLOCK: &str = "/bin/dlmlock";
-
-/// dlmlock on a node, with a script that it runs.
-fn dlmlock(cluster: &Cluster, node: u8, options: &[&str], script: &str) -> Result<Peer> {
-    let command = Command::new(DLMLOCK).args(options).args(["r", "--", "sh", "-c", script]);
+/// `dlm lock` on a node, with a script that it runs.
+fn lock(cluster: &Cluster, node: u8, options: &[&str], script: &str) -> Result<Peer> {
+    let command =
+        Command::new(TOOL).arg("lock").args(options).args(["r", "--", "sh", "-c", script]);
     Peer::start(cluster, node, &command)
 }
 
@@ -18,18 +17,18 @@ const HOLD: &str = "echo begins; read -r line; echo ends";
 
 #[test]
 #[ignore = "needs virtual machines"]
-fn dlmlock_runs_one_command_at_a_time_on_all_nodes() {
-    let program = built("dlmlock", DLMLOCK_BUILD);
+fn lock_runs_one_command_at_a_time_on_all_nodes() {
+    let program = built("dlm", TOOL_BUILD);
     on_three(|cluster| {
-        cluster.add_program(&program, DLMLOCK.as_ref())?;
-        let one = dlmlock(cluster, 1, &[], HOLD)?;
+        cluster.add_program(&program, TOOL.as_ref())?;
+        let one = lock(cluster, 1, &[], HOLD)?;
         one.expect("begins")?;
-        let busy = dlmlock(cluster, 2, &["-n", "-E", "9"], "echo begins")?;
+        let busy = lock(cluster, 2, &["-n", "-E", "9"], "echo begins")?;
         busy.expect("(exit status 9)")?;
-        let impatient = dlmlock(cluster, 2, &["-w", "0.5", "-E", "8"], "echo begins")?;
+        let impatient = lock(cluster, 2, &["-w", "0.5", "-E", "8"], "echo begins")?;
         impatient.expect("(exit status 8)")?;
-        let two = dlmlock(cluster, 2, &[], HOLD)?;
-        let three = dlmlock(cluster, 3, &["-s"], "echo begins")?;
+        let two = lock(cluster, 2, &[], HOLD)?;
+        let three = lock(cluster, 3, &["-s"], "echo begins")?;
         one.ask("go on", "ends")?;
         one.expect("(exit status 0)")?;
         two.expect("begins")?;

@@ -13,5 +13,15 @@ mod removal;
 mod signals;
 mod stress;
 mod syscalls;
+mod tool;
 mod udev_permissions;
 mod warns;
+
+use std::process::{Command, Output, Stdio};
+
+/// Runs a command to its end.
+fn finish(mut command: Command) -> Output {
+    let what = format!("{command:?}");
+    let output = dlm_tests::within(move || command.stdin(Stdio::null()).output());
+    output.unwrap_or_else(|| panic!("still running: {what}")).unwrap()
+}

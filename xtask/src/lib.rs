@@ -38,7 +38,7 @@ Testing
 
 Programs in C
     capi         builds libdlm.so.3 and libdlm_lt.so.3, and compares them with Debian's
-    dist         lays out what C programs need: libraries, headers, manual
+    dist         lays out what C programs need, and the program dlm, to be installed
 
 Measuring
     bench        what locks and records cost, beside the C libraries

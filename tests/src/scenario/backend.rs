@@ -1,5 +1,6 @@
 //! The lock managers that scenarios run on.
 
+use dlm_runtime::inspect::{InspectError, LocalResource, LockRecord, Place, parse_queues};
 use dlm_sys::Errno;
 
 use crate::kernel::Kernel;
@@ -95,4 +96,49 @@ pub enum Queue {
     Converting,
     /// Of requests.
     Waiting,
+}
+
+impl Resource {
+    /// The resources with locks in a dump of the kernel's debugfs, or of an engine, by name.
+    ///
+    /// # Errors
+    ///
+    /// A line that is not understood.
+    pub fn all_in(lockspace: &str, dump: &[u8]) -> Result<Vec<Self>, InspectError> {
+        let all = parse_queues(lockspace, dump)?;
+        let mut all: Vec<Self> = all.iter().map(Self::from).collect();
+        all.retain(|resource| !resource.locks.is_empty());
+        all.sort();
+        Ok(all)
+    }
+}
+
+impl From<&LocalResource> for Resource {
+    fn from(resource: &LocalResource) -> Self {
+        let block = resource.block.as_ref();
+        Self {
+            name: resource.record.name.to_vec(),
+            lvb: block.and_then(|block| block.bytes.as_slice().try_into().ok()),
+            locks: resource.locks.iter().map(Lock::from).collect(),
+        }
+    }
+}
+
+impl From<&LockRecord> for Lock {
+    fn from(lock: &LockRecord) -> Self {
+        let mode = |mode: Option<dlm_proto::Mode>| mode.map_or(-1, |mode| mode as i8);
+        Self {
+            id: lock.id.0,
+            queue: match lock.place {
+                Place::Granted => Queue::Granted,
+                Place::Converting => Queue::Converting,
+                Place::Waiting => Queue::Waiting,
+                Place::Unqueued => panic!("a lock of one node is in a queue: {lock}"),
+            },
+            granted: mode(lock.granted),
+            requested: mode(lock.requested),
+            flags: lock.flags.bits(),
+            owner: lock.task,
+        }
+    }
 }

@@ -11,7 +11,6 @@ use dlm_sys::{ControlDevice, Errno, LockspaceDevice};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::backend::{Backend, Resource, Thread};
-use super::debugfs;
 use crate::kernel::Kernel;
 use crate::lockspace::control_device;
 use crate::task::Task;
@@ -143,8 +142,7 @@ impl Backend for Devices {
         let name = String::from_utf8_lossy(space);
         let file = format!("/sys/kernel/debug/dlm/{name}_all");
         let text = std::fs::read(&file).unwrap_or_else(|error| panic!("read {file}: {error}"));
-        let parsed = debugfs::parse(&String::from_utf8_lossy(&text));
-        parsed.unwrap_or_else(|error| panic!("{file}: {error}"))
+        Resource::all_in(&name, &text).unwrap_or_else(|error| panic!("{file}: {error}"))
     }
 
     fn owner(&mut self, thread: Thread) -> u32 {

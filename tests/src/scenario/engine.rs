@@ -1,10 +1,10 @@
 //! Scenarios on an engine.
 
-use dlm_engine::{Config, Engine, LockDump, Profile, ResourceDump, SessionId};
-use dlm_proto::{Minor, Mode, NodeId};
+use dlm_engine::{Config, Engine, Profile, SessionId};
+use dlm_proto::{Minor, NodeId};
 use dlm_sys::Errno;
 
-use super::backend::{Backend, Lock, Queue, Resource, Thread};
+use super::backend::{Backend, Resource, Thread};
 use crate::kernel::Kernel;
 
 /// The node that all happens on.
@@ -80,32 +80,14 @@ impl Backend for EngineDevices {
     }
 
     fn resources(&mut self, _space: &[u8], minor: u32) -> Vec<Resource> {
-        let dump = self.engine.dump(NODE, Minor(minor));
-        let all = dump.map(|dump| dump.resources).unwrap_or_default();
-        all.iter().map(resource).filter(|resource| !resource.locks.is_empty()).collect()
+        let Some(dump) = self.engine.dump(NODE, Minor(minor)) else { return Vec::new() };
+        // As the kernel's is read.
+        let text = dump.to_string();
+        Resource::all_in("the engine", text.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Numbers above those of init and of a node.
     fn owner(&mut self, thread: Thread) -> u32 {
         100 + u32::try_from(thread).unwrap_or(u32::MAX - 100)
     }
-}
-
-fn resource(dump: &ResourceDump) -> Resource {
-    let queue = |locks: &[LockDump], queue| -> Vec<Lock> {
-        let mode = |mode: Option<Mode>| mode.map_or(-1, |mode| mode as i8);
-        let lock = |lock: &LockDump| Lock {
-            id: lock.id.0,
-            queue,
-            granted: mode(lock.granted),
-            requested: mode(lock.requested),
-            flags: lock.flags.bits(),
-            owner: lock.task,
-        };
-        locks.iter().map(lock).collect()
-    };
-    let mut locks = queue(&dump.granted, Queue::Granted);
-    locks.extend(queue(&dump.converting, Queue::Converting));
-    locks.extend(queue(&dump.waiting, Queue::Waiting));
-    Resource { name: dump.name.to_vec(), lvb: dump.lvb.map(|lvb| lvb.0), locks }
 }

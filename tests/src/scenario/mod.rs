@@ -9,7 +9,6 @@ mod backend;
 mod bytes;
 mod corpus;
 mod cursor;
-mod debugfs;
 mod device;
 mod engine;
 mod executor;

@@ -1,14 +1,17 @@
-//! `cargo xtask dist`: what programs in C need, in a tree that is copied to its place as it is.
+//! `cargo xtask dist`: what programs in C need, and the program `dlm`, in a tree that is copied to its
+//! place as it is.
 
 pub mod manual;
 pub mod tree;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::capi;
+use dlm_lab::cargo;
+use dlm_lab::vm::apt;
 use dlm_lab::vm::store::workspace_root;
 use tree::{Content, Placed, Tree};
 
@@ -17,7 +20,8 @@ pub const USAGE: &str = "\
 usage: cargo xtask dist [--out DIR]
 
 Builds libdlm and libdlm_lt, shared and static, and lays them out with what belongs to them: header,
-pkg-config files, manual pages, udev rules. The tree is target/dist unless another folder is given,
+pkg-config files, manual pages, udev rules. The program dlm comes along, with its manual page and
+completions. The tree is target/dist unless another folder is given,
 whose content is replaced. It works wherever it is copied to, for example:
 
     cp -a target/dist/. /usr/local && ldconfig
@@ -78,6 +82,29 @@ fn lay_libraries(tree: &mut Tree, built: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The program `dlm`, as it is built.
+const TOOL: [&str; 6] = ["build", "--release", "-p", "dlm-cli", "--bin", "dlm"];
+
+/// Completions: what the shell is called, and where it looks for the file.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bash", "share/bash-completion/completions/dlm"),
+    ("fish", "share/fish/vendor_completions.d/dlm.fish"),
+    ("zsh", "share/zsh/site-functions/_dlm"),
+];
+
+/// Puts the program `dlm`, its manual page and its completions, which it writes itself.
+fn lay_tool(tree: &mut Tree) -> Result<()> {
+    let built = cargo::build(&TOOL)?;
+    let program = built.first().context("cargo built no dlm")?;
+    let says = |words: &[&str]| apt::output(Command::new(&program.path).args(words));
+    tree.copy(&cargo::stripped(program)?, "bin/dlm")?;
+    tree.write(&says(&["manual"])?, "share/man/man8/dlm.8")?;
+    for (shell, place) in COMPLETIONS {
+        tree.write(&says(&["completion", shell])?, place)?;
+    }
+    Ok(())
+}
+
 /// Makes the tree in a folder.
 ///
 /// # Errors
@@ -88,6 +115,7 @@ pub fn make(root: &Path) -> Result<Vec<Placed>> {
     let mut tree = Tree::begin(root)?;
     lay_libraries(&mut tree, &built)?;
     lay(&mut tree)?;
+    lay_tool(&mut tree)?;
     Ok(tree.finish())
 }
 

@@ -38,6 +38,9 @@ const WARNS: &str = "isolated::warns";
 /// Those of the examples, which are put beside them.
 const USES_EXAMPLES: &str = "isolated::examples";
 
+/// Those of the program `dlm`, which is put beside them, too.
+const USES_TOOL: &str = "isolated::tool";
+
 /// Those that want udev in their machine.
 const WANTS_UDEV: &str = "isolated::udev_permissions";
 /// Those that want ocfs2.
@@ -46,6 +49,9 @@ const WANTS_OCFS2: &str = "isolated::file_system";
 /// All examples, those that need a feature, too.
 const EXAMPLES: [&str; 6] =
     ["build", "-p", "dlm-runtime", "--examples", "--features", "engine,tokio"];
+
+/// The program `dlm`.
+const TOOL: [&str; 5] = ["build", "-p", "dlm-cli", "--bin", "dlm"];
 
 /// Tests of one module of a program.
 struct Unit<'a> {
@@ -86,18 +92,24 @@ pub(super) fn run(
         units.extend(units_of(program, full, filter)?);
     }
     units.retain(|unit| sanitizer.is_none_or(|_| Sanitizer::covers(&unit.name)));
-    let examples = match units.iter().any(|unit| unit.name == USES_EXAMPLES) {
-        true => stripped(cargo::build(&EXAMPLES)?)?,
-        false => Vec::new(),
+    let beside = |unit: &str, build: &[&str]| match units.iter().any(|it| it.name == unit) {
+        true => stripped(cargo::build(build)?),
+        false => Ok(Vec::new()),
     };
+    let examples = beside(USES_EXAMPLES, &EXAMPLES)?;
+    let tool = beside(USES_TOOL, &TOOL)?;
     let tally = Mutex::new(tally);
     std::thread::scope(|scope| {
         // The kernels side by side, the units one after the other.
         for kernel in kernels {
-            let (units, examples, tally) = (&units, &examples, &tally);
+            let (units, examples, tool, tally) = (&units, &examples, &tool, &tally);
             scope.spawn(move || {
                 for unit in units {
-                    let beside = if unit.name == USES_EXAMPLES { &examples[..] } else { &[] };
+                    let beside = match unit.name.as_str() {
+                        USES_EXAMPLES => &examples[..],
+                        USES_TOOL => &tool[..],
+                        _ => &[],
+                    };
                     one(&Run { kernel, unit, beside, sanitizer }, tally);
                 }
             });

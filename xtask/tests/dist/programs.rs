@@ -159,3 +159,20 @@ fn the_programs_of_the_manual_link_and_say_what_they_lack() {
     }
     assert!(count >= 30, "{count}");
 }
+
+#[test]
+#[ignore = "builds for a minute"]
+fn the_program_dlm_is_there_with_manual_and_completions() {
+    let mut command = Command::new(TREE.join("bin/dlm"));
+    let text = output(command.args(["--engine", "why", "disk0"]));
+    assert!(text.contains("Held: EX by backup[4711]"), "{text}");
+    let read = |path: &str| fs::read_to_string(TREE.join(path)).unwrap();
+    assert!(read("share/man/man8/dlm.8").contains(".SH dlm why"));
+    for place in [
+        "share/bash-completion/completions/dlm",
+        "share/fish/vendor_completions.d/dlm.fish",
+        "share/zsh/site-functions/_dlm",
+    ] {
+        assert!(read(place).contains("contended"), "{place}");
+    }
+}

@@ -1,0 +1,158 @@
+//! `dlm top`: lockspaces, and the resources that are waited for, again and again.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::thread;
+use std::time::Duration;
+
+use dlm_runtime::inspect::{Lock, Resource, Snapshot, State, merge};
+
+use crate::args::{Common, TopArgs};
+use crate::json;
+use crate::output::{Paint, Table, is_coloured, paint, print, print_json, time};
+use crate::scene::{Depth, Scene};
+use crate::status::{Failure, Status};
+
+/// Moves to the corner of a terminal, and clears what is behind.
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+/// One look.
+#[derive(Debug, serde::Serialize)]
+struct Frame {
+    /// The lockspaces of the nodes at hand.
+    lockspaces: Vec<json::Lockspace>,
+    /// The resources that are waited for, those with most waiters first.
+    contended: Vec<Row>,
+}
+
+/// A resource that is waited for.
+#[derive(Debug, serde::Serialize)]
+struct Row {
+    /// The lockspace.
+    lockspace: String,
+    /// The resource.
+    resource: String,
+    /// How many wait.
+    waiting: usize,
+    /// The milliseconds that the longest has waited.
+    longest_ms: Option<u64>,
+    /// Locks that came into their queue since the look before, in a second. Those that have gone
+    /// again meanwhile are not seen.
+    new_per_second: f64,
+    /// Who holds it, the first of them.
+    holder: Option<String>,
+    /// Who waits, the first of them.
+    first_waiter: Option<String>,
+}
+
+pub(crate) fn run(args: &TopArgs, scene: &Scene, common: &Common) -> Result<Status, Failure> {
+    let is_terminal = std::io::stdout().is_terminal();
+    let mut looks = 0;
+    loop {
+        let snapshots = scene.snapshots(Depth::All)?;
+        let frame = Frame::new(&snapshots, args.interval);
+        if common.json {
+            print_json(&frame)?;
+        } else {
+            let clear = if is_terminal { CLEAR } else { "" };
+            print(&format!("{clear}{}", frame.text(&snapshots, args.lines, is_coloured())))?;
+        }
+        looks += 1;
+        if args.count.is_some_and(|count| looks >= count) {
+            return Ok(Status::Good);
+        }
+        thread::sleep(args.interval);
+    }
+}
+
+impl Frame {
+    fn new(snapshots: &[Snapshot], interval: Duration) -> Self {
+        let mut contended: Vec<Row> = merge(snapshots)
+            .iter()
+            .filter(|resource| resource.is_contended())
+            .map(|resource| Row::new(resource, interval))
+            .collect();
+        contended.sort_by(|a, b| {
+            let key = |row: &Row| (row.waiting, row.longest_ms);
+            key(b).cmp(&key(a)).then_with(|| a.resource.cmp(&b.resource))
+        });
+        let lockspaces = snapshots.iter().flat_map(json::Lockspace::all).collect();
+        Self { lockspaces, contended }
+    }
+
+    fn text(&self, snapshots: &[Snapshot], lines: usize, coloured: bool) -> String {
+        let mut text = String::new();
+        for (space, status) in self
+            .lockspaces
+            .iter()
+            .zip(snapshots.iter().flat_map(|it| &it.lockspaces).map(|space| &space.status))
+        {
+            let number = |number: Option<usize>| number.map_or("?".to_owned(), |n| n.to_string());
+            let node = space.node.map_or(String::new(), |node| format!(" on node {node}"));
+            let state = match status.waiting_for {
+                Some(node) => format!("recovering, waits for node {node}"),
+                None => space.state.to_owned(),
+            };
+            let colour = if status.state == State::Stopped { Paint::Bad } else { Paint::Bold };
+            let name = paint(&format!("{}{node}", space.name), colour, coloured);
+            let _ = writeln!(
+                text,
+                "{name}: {state}; {} locks, {} resources, {} waited for",
+                number(space.locks),
+                number(space.resources),
+                number(space.contended)
+            );
+        }
+        text.push('\n');
+        let mut table = Table::with_heads(&[
+            "WAIT",
+            "LONGEST",
+            "NEW/s",
+            "RESOURCE",
+            "HELD BY",
+            "FIRST IN LINE",
+        ]);
+        for row in self.contended.iter().take(lines) {
+            let owned = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let longest = row.longest_ms.map(|ms| time(Duration::from_millis(ms)));
+            table.add(vec![
+                row.waiting.to_string(),
+                longest.unwrap_or_else(|| "?".to_owned()),
+                format!("{:.1}", row.new_per_second),
+                format!("{}/{}", row.lockspace, row.resource),
+                owned(&row.holder),
+                owned(&row.first_waiter),
+            ]);
+        }
+        if self.contended.is_empty() {
+            text.push_str("nobody waits\n");
+        } else {
+            text.push_str(&table.text(coloured));
+        }
+        text
+    }
+}
+
+impl Row {
+    fn new(resource: &Resource, interval: Duration) -> Self {
+        let waiting = || resource.locks.iter().filter(|lock| lock.is_waiting());
+        let is_new = |lock: &&Lock| lock.age.is_some_and(|age| age < interval);
+        let new = resource.locks.iter().filter(is_new).count();
+        let longest = waiting().filter_map(|lock| lock.age).max();
+        #[expect(clippy::cast_precision_loss, reason = "a number for people")]
+        let new_per_second = new as f64 / interval.as_secs_f64().max(0.01);
+        Self {
+            lockspace: resource.lockspace.clone(),
+            resource: resource.name.to_string(),
+            waiting: waiting().count(),
+            longest_ms: longest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            new_per_second,
+            holder: resource
+                .locks
+                .iter()
+                .find(|lock| lock.granted.is_some())
+                .map(|lock| lock.owner().to_string()),
+            first_waiter: waiting().next().map(|lock| lock.owner().to_string()),
+        }
+    }
+}
