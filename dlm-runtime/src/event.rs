@@ -20,6 +20,12 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// One without a value block and flags.
+    #[inline]
+    pub(crate) const fn plain(status: LockStatus, mode: Option<Mode>) -> Self {
+        Self { status, flags: StatusFlags::empty(), mode, lvb: None }
+    }
+
     /// Whether the request or conversion was granted.
     #[must_use]
     pub fn is_granted(&self) -> bool {

@@ -7,17 +7,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::driver::release::READ_BUDGET;
 use crate::driver::wait::Goal;
 use crate::driver::waiting::Awaiting;
 use crate::driver::{Driver, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::Completion;
 use crate::lockspace::Lockspace;
 use crate::native::Native;
 use crate::threads::now;
-
-/// Results read in one poll.
-const READ_BUDGET: usize = 64;
 
 /// The end of all dropped locks.
 struct AllGone;
@@ -38,10 +35,6 @@ impl Goal<Native> for AllGone {
         }
         driver.slot.get()?;
         Ok(None)
-    }
-
-    fn read(&self, _: Completion) -> Option<()> {
-        None
     }
 }
 

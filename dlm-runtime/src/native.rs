@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, LockStatus, Mode, StatusFlags, Token};
+use dlm_proto::{LockId, LockStatus, Mode, Token};
 
 use crate::driver::{Driver, Face, Notice};
 use crate::event::{Blocking, Completion, CompletionCallback};
@@ -128,7 +128,6 @@ impl Face for Native {
 
     fn failed(_: &mut LockData, callback: CompletionCallback, errno: i32) -> Option<Self::Due> {
         let status = LockStatus::from_raw(errno.saturating_neg());
-        let completion = Completion { status, flags: StatusFlags::empty(), mode: None, lvb: None };
-        Some((callback, completion))
+        Some((callback, Completion::plain(status, None)))
     }
 }

@@ -6,12 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use crate::driver::Driver;
+use crate::driver::release::READ_BUDGET;
 use crate::event::Blocking;
 use crate::lock::Lock;
 use crate::native::Native;
-
-/// Results read in one poll.
-const READ_BUDGET: usize = 64;
 
 /// The blocking notices of a lock, one after the other; [`Lock::notices`] makes it, as a
 /// [`Stream`](futures_core::Stream).

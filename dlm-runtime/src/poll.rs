@@ -3,13 +3,11 @@
 use std::task::{Context, Poll};
 
 use crate::driver::read::{Read, Role};
+use crate::driver::release::READ_BUDGET;
 use crate::driver::{Begun, Driver, Notify};
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::native::Native;
-
-/// Results read in one poll.
-const READ_BUDGET: usize = 64;
 
 impl Driver<Native> {
     /// Looks for the end of an operation that was begun for a task, reading what is there to read.

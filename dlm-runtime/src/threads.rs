@@ -19,7 +19,7 @@ pub(crate) use {
 pub use crate::model::clock::now;
 #[cfg(dlm_model)]
 pub(crate) use {
-    crate::model::clock::{Condvar, lock, wait_until},
+    crate::model::clock::{Condvar, get_mut, lock, wait_until},
     shuttle::{
         sync::{Mutex, MutexGuard, atomic, mpsc},
         thread, thread_local,
@@ -43,6 +43,12 @@ pub(crate) fn time_left(deadline: Instant) -> Duration {
 #[inline]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
+}
+
+/// The value of a mutex that nobody else can have locked.
+#[cfg(not(dlm_model))]
+pub(crate) fn get_mut<T>(mutex: &mut Mutex<T>) -> &mut T {
+    mutex.get_mut()
 }
 
 /// Waits for a change with the mutex unlocked, not longer than until the deadline.

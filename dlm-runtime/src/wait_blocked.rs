@@ -8,7 +8,6 @@ use dlm_proto::Mode;
 use crate::driver::wait::Goal;
 use crate::driver::{Driver, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::event::Completion;
 use crate::lock::Lock;
 use crate::native::Native;
 use crate::threads::now;
@@ -28,10 +27,6 @@ impl Goal<Native> for NoticeOf<'_> {
             driver.notice_waiters.add(self.0.token(), waiter);
         }
         self.0.look_for_notice()
-    }
-
-    fn read(&self, _: Completion) -> Option<Mode> {
-        None
     }
 }
 

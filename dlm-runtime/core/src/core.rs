@@ -419,8 +419,7 @@ impl<O, L: Default> Core<O, L> {
     }
 
     pub(crate) fn remove(&mut self, token: Token) -> L {
-        self.unlist(token);
-        self.forget_id(token);
+        self.forget(token);
         self.remove_in_place(token).map(core::mem::take).unwrap_or_default()
     }
 
@@ -601,13 +600,12 @@ impl<O, L: Default> Core<O, L> {
         }
     }
 
-    /// The id of a lock may be that of another one from now on.
+    /// A lock is gone, or is being unlocked: its id may be that of another one from now on.
     #[inline]
-    pub(crate) fn forget_id(&mut self, token: Token) {
-        if let Some(ids) = &mut self.indices.ids {
-            if let Some(entry) = self.table.get_as_it_is(token).filter(|entry| entry.has_id) {
-                entry.has_id = false;
-                ids.remove(token.index());
+    pub(crate) fn forget(&mut self, token: Token) {
+        if self.indices.are_kept() {
+            if let Some(entry) = self.table.get_as_it_is(token) {
+                self.indices.leave(entry, token);
             }
         }
     }

@@ -192,8 +192,7 @@ impl<O, L: Default> Core<O, L> {
             Refusal::NoLock if is_over || entry.is_unwanted() => return self.lose(token),
             Refusal::NoLock => {
                 entry.state.set_lost();
-                self.forget_id(token);
-                self.unlist(token);
+                self.forget(token);
                 return Refused::NOTHING;
             }
             _ if is_over => entry.state.set_cancel(Cancel::None),
@@ -241,8 +240,7 @@ impl<O, L: Default> Core<O, L> {
     /// The kernel knows no such lock: nothing of it is left. Returns what was kept for what was in
     /// flight.
     fn lose(&mut self, token: Token) -> Refused<O> {
-        self.forget_id(token);
-        self.unlist(token);
+        self.forget(token);
         let Some(entry) = self.table.get_mut(token) else {
             return Refused::NOTHING;
         };

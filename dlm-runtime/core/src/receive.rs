@@ -148,8 +148,7 @@ impl<O, L: Default> Core<O, L> {
         }
         let is_ending = entry.state.op().is_some();
         if ended.mode.is_none() {
-            self.forget_id(token);
-            self.unlist(token);
+            self.forget(token);
         } else if kind == Kind::Request && !is_ending {
             self.note_id(token, id);
             self.list(token);
@@ -231,8 +230,7 @@ impl<O, L: Default> Core<O, L> {
     #[inline(never)]
     fn index(&mut self, token: Token, kind: Kind, is_gone: bool) {
         if is_gone {
-            self.forget_id(token);
-            self.unlist(token);
+            self.forget(token);
             return;
         }
         let id = self.id(token);

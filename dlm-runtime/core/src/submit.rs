@@ -259,8 +259,7 @@ impl<O, L: Default> Core<O, L> {
         entry.start(serial, owner, user, is_over);
         // As soon as it is written the id may be that of another lock.
         if entry.has_id || entry.is_listed {
-            self.forget_id(token);
-            self.unlist(token);
+            self.forget(token);
         }
         if is_over {
             // A conversion that was given up is not waited for any more.

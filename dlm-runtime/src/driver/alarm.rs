@@ -95,12 +95,7 @@ impl<F: Face> Driver<F> {
                         Kind::Request => (None, LockId(0)),
                         _ => (state.core.mode(token), state.core.id(token)),
                     };
-                    let completion = Completion {
-                        status: LockStatus::TimedOut,
-                        flags: dlm_proto::StatusFlags::empty(),
-                        mode,
-                        lvb: None,
-                    };
+                    let completion = Completion::plain(LockStatus::TimedOut, mode);
                     let face = state.core.face_mut(token);
                     face.and_then(|face| F::ended(face, kind, Some(callback), &completion, id))
                 };

@@ -8,7 +8,7 @@ use dlm_sys::{Call, Errno};
 
 use super::begun::{Begun, Prepared};
 use super::face::{Face, Notify};
-use super::plain::{Rest, plain_completion};
+use super::plain::Rest;
 use super::shared::Driver;
 use super::state::State;
 use super::wait::Unfinished;
@@ -110,7 +110,7 @@ impl<F: Face> Driver<F> {
                 let begun = Begun { token, serial: 0 };
                 let mode = |status| (status == LockStatus::Granted).then_some(new.mode);
                 return match end {
-                    Ok(status) => Ok((begun, Ok(plain_completion(status, mode(status))))),
+                    Ok(status) => Ok((begun, Ok(Completion::plain(status, mode(status))))),
                     Err(rest) => match *rest {
                         Rest::Refused(kind) => Err(kind),
                         Rest::Read(begun, first) => {
@@ -260,7 +260,7 @@ impl<F: Face> Driver<F> {
         match self.write(&device, &submission) {
             Ok(id) => Ok(self.finish(&ticket, id, false)),
             Err(error) if self.is_put_off(&ticket, &error) => Ok(Err(Unfinished::queued(begun))),
-            Err(error) => Err(self.take_back(&ticket, error, &mut None)),
+            Err(error) => Err(self.take_back_for(&ticket, error.into(), &mut None)),
         }
     }
 
@@ -333,11 +333,11 @@ impl<F: Face> Driver<F> {
                 }
                 Err(error) if error.errno() == Some(Errno::ENOENT) => {
                     // It has ended in the meantime.
-                    let _ = self.take_back(&submission.ticket(), error, &mut None);
+                    let _ = self.take_back_for(&submission.ticket(), error.into(), &mut None);
                     return Ok(CancelStep::Nothing);
                 }
                 Err(error) => {
-                    return Err(self.take_back(&submission.ticket(), error, &mut None));
+                    return Err(self.take_back_for(&submission.ticket(), error.into(), &mut None));
                 }
             }
         }

@@ -156,7 +156,8 @@ impl Delivery {
         }
     }
 
-    fn wake(&self) {
+    /// Gets the thread to look again: there is another alarm, or the lockspace has ended.
+    pub(crate) fn wake(&self) {
         // In one order with what the thread does before it sleeps: it sees what is new, or is
         // woken.
         if self.has_thread.load(Ordering::SeqCst) {
@@ -168,16 +169,6 @@ impl Delivery {
 
     /// Results are of interest from now on.
     pub(crate) fn tell_of_interest(&self) {
-        self.wake();
-    }
-
-    /// There is another alarm.
-    pub(crate) fn tell_of_alarm(&self) {
-        self.wake();
-    }
-
-    /// The lockspace has ended.
-    pub(crate) fn tell_of_end(&self) {
         self.wake();
     }
 

@@ -81,7 +81,7 @@ impl<F: Face> Driver<F> {
         }
         self.notice_waiters.wake_all(&self.waits);
         self.readiness.raise();
-        self.delivery.tell_of_end();
+        self.delivery.wake();
         self.settler.stop();
         for waker in
             tasks.into_iter().chain(self.take_notice_wakers()).chain(self.end_wakers.take())

@@ -81,14 +81,6 @@ impl<F: Face> Driver<F> {
             Ok(device) => self.write(&device, submission),
             Err(_) => Err(dlm_sys::Error::os(Call::Submit(submission.command()), Errno::ENODEV)),
         };
-        self.answered(submission, answer);
-    }
-
-    fn answered(
-        &self,
-        submission: &mut Submission,
-        answer: Result<Option<LockId>, dlm_sys::Error>,
-    ) {
         match answer {
             Ok(id) => self.accepted(submission, id),
             Err(error) if self.is_put_off(&submission.ticket(), &error) => {}
@@ -200,18 +192,6 @@ impl<F: Face> Driver<F> {
         self.set_alarms();
     }
 
-    /// The kernel has refused a submission. Its caller is told by what this returns; nothing of it
-    /// is left. What was kept for it is `given_back`, unless its end has been told.
-    #[cold]
-    pub(crate) fn take_back(
-        &self,
-        ticket: &Ticket,
-        error: dlm_sys::Error,
-        given_back: &mut Option<Notify<F>>,
-    ) -> ErrorKind {
-        self.take_back_for(ticket, ErrorKind::Device(error), given_back)
-    }
-
     /// As [`Driver::take_back_for`], for the operation of a callback or task. If that was told of
     /// its end already, as when its deadline has passed before the `write`, the caller is not told
     /// again.
@@ -226,7 +206,8 @@ impl<F: Face> Driver<F> {
         if user.is_some() { Err(why) } else { Ok(()) }
     }
 
-    /// As [`Driver::take_back`], also for what kept it from being written.
+    /// A submission was refused, or could not be written. Its caller is told by what this returns;
+    /// nothing of it is left. What was kept for it is `given_back`, unless its end has been told.
     #[cold]
     pub(crate) fn take_back_for(
         &self,

@@ -53,7 +53,7 @@ mod open;
 mod plain;
 pub(crate) mod read;
 mod readiness;
-mod release;
+pub(crate) mod release;
 mod settle;
 mod settler;
 mod shared;

@@ -185,9 +185,7 @@ impl<F: Face> Driver<F> {
     pub fn give_back(&self, flags: RemoveFlags) -> Result<(), ErrorKind> {
         control::remove(&self.manager, self.minor, flags, Duration::MAX)
     }
-}
 
-impl<F: Face> Driver<F> {
     /// Whether this node has a lockspace of this name.
     #[must_use]
     pub fn is_on_node(&self) -> bool {

@@ -6,7 +6,7 @@
 use dlm_core::{PlainUnlock, Ticket};
 use dlm_proto::plain::{LockBytes, UnlockBytes};
 use dlm_proto::{
-    Command, LockFlags, LockId, LockStatus, MAX_RESULT_LEN, Mode, ResourceName, StatusFlags, Token,
+    Command, LockFlags, LockId, LockStatus, MAX_RESULT_LEN, Mode, ResourceName, Token,
 };
 
 use super::begun::Begun;
@@ -42,7 +42,7 @@ impl<F: Face> Driver<F> {
         begun: impl FnOnce(&mut F::Lock),
     ) -> Option<Result<Result<Completion, Unfinished<F>>, ErrorKind>> {
         Some(match self.unlock_plain(find, begun)? {
-            Ok(status) => Ok(Ok(plain_completion(status, None))),
+            Ok(status) => Ok(Ok(Completion::plain(status, None))),
             Err(rest) => match *rest {
                 Rest::Refused(kind) => Err(kind),
                 Rest::Read(begun, first) => Ok(Self::first_look(begun, false, first)),
@@ -313,10 +313,4 @@ impl<F: Face> Driver<F> {
         let kind = self.take_back_for(ticket, why, &mut None);
         Err(Box::new(Rest::Refused(kind)))
     }
-}
-
-/// What is told of a plain end.
-#[inline]
-pub(crate) const fn plain_completion(status: LockStatus, mode: Option<Mode>) -> Completion {
-    Completion { status, flags: StatusFlags::empty(), mode, lvb: None }
 }

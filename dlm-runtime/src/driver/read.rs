@@ -255,13 +255,11 @@ impl<F: Face> Driver<F> {
                 Read::Mine(completion, left)
             }
             Routed::Due(due) => Read::Due(due),
-            Routed::Other(ended) => self.route_other(state, *ended),
+            Routed::Other(ended) => {
+                let (report, completion, due) = *ended;
+                self.route_any(state, report, &completion, due)
+            }
         }
-    }
-
-    #[cold]
-    fn route_other(&self, state: &mut State<F>, (report, completion, due): Other<F>) -> Read<F> {
-        self.route_any(state, report, &completion, due)
     }
 
     /// What is not plain.

@@ -9,8 +9,8 @@ use super::read::{Read, Role};
 use super::shared::Driver;
 use crate::error::ErrorKind;
 
-/// Results read for what is left over of a lock that was dropped.
-const READ_BUDGET: usize = 64;
+/// Results that are read for others by who drops a lock, or in one poll.
+pub(crate) const READ_BUDGET: usize = 64;
 
 impl<F: Face> Driver<F> {
     /// Nobody wants this lock any more. Never waits for an answer, but the `write` of the unlock

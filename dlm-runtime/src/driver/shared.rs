@@ -181,7 +181,7 @@ impl<F: Face> Driver<F> {
     /// Tells those who sleep of the next alarm.
     pub(crate) fn set_alarms(&self) {
         self.readiness.set_alarm(|| self.next_alarm());
-        self.delivery.tell_of_alarm();
+        self.delivery.wake();
         self.readiness.stir();
         self.waits.stir();
     }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dlm_core::{Failure, Rejected};
-use dlm_proto::{LockStatus, StatusFlags, Token};
+use dlm_proto::{LockStatus, Token};
 
 use super::begun::Begun;
 use super::face::{Due, Face, Notify};
@@ -131,12 +131,7 @@ impl<F: Face> Driver<F> {
         if state.observers.is_empty() {
             return;
         }
-        let completion = Completion {
-            status: LockStatus::TimedOut,
-            flags: StatusFlags::empty(),
-            mode: state.core.mode(token),
-            lvb: None,
-        };
+        let completion = Completion::plain(LockStatus::TimedOut, state.core.mode(token));
         state.tell_observers(token, serial, &completion, &mut threads);
         drop(state);
         threads.iter().for_each(|waiter| self.waits.wake(waiter));

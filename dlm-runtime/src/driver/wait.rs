@@ -50,7 +50,9 @@ pub(crate) trait Goal<F: Face> {
     ) -> Result<Option<Self::Got>, ErrorKind>;
 
     /// What it gets when the thread has read the end of its operation itself.
-    fn read(&self, completion: Completion) -> Option<Self::Got>;
+    fn read(&self, _: Completion) -> Option<Self::Got> {
+        None
+    }
 }
 
 /// An operation that the thread has begun and that it is to wait for: [`Driver::see_through`] must
@@ -166,10 +168,6 @@ impl<F: Face> Goal<F> for OthersEnd {
 
     fn runs_callbacks(&self) -> bool {
         !self.is_quiet
-    }
-
-    fn read(&self, _: Completion) -> Option<Completion> {
-        None
     }
 }
 
@@ -445,15 +443,13 @@ impl<F: Face> Driver<F> {
                 }
                 Ok(Read::Handled) => continue,
                 Ok(Read::Due(due)) => {
-                    if let Some(place) = &mut place {
-                        place.leave();
-                    }
+                    leave(&mut place);
                     self.run_or_leave(host, due, runs_callbacks).await;
                     continue;
                 }
                 Ok(Read::Effects(effects)) => {
-                    if let Some(place) = place.as_mut().filter(|_| effects.runs_foreign_code()) {
-                        place.leave();
+                    if effects.runs_foreign_code() {
+                        leave(&mut place);
                     }
                     self.apply_in_wait(host, *effects, runs_callbacks).await;
                     continue;
@@ -470,17 +466,13 @@ impl<F: Face> Driver<F> {
             }
             if runs_callbacks {
                 if let Some(due) = self.due.pop() {
-                    if let Some(place) = &mut place {
-                        place.leave();
-                    }
+                    leave(&mut place);
                     host.run(self, due).await;
                     continue;
                 }
             }
             if self.has_overdue() {
-                if let Some(place) = &mut place {
-                    place.leave();
-                }
+                leave(&mut place);
                 self.serve_alarms()?;
                 continue;
             }
@@ -550,12 +542,19 @@ impl<F: Face> Driver<F> {
         }
         let source = wake_leader.map(AsFd::as_fd);
         let slept = self.sleep(host, &device, true, source.as_slice(), until).await;
-        place.end_sleep();
+        place.waiter.end_sleep();
         if let (true, Some(wake_leader)) = (slept?, wake_leader) {
             // It may have been set for a leader that was gone already.
             wake_leader.clear();
         }
         Ok(())
+    }
+}
+
+/// Gives up the place among the waiting, if the thread has one.
+fn leave(place: &mut Option<QueuePlace<'_>>) {
+    if let Some(place) = place {
+        place.leave();
     }
 }
 

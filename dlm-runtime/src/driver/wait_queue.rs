@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::lazy_signal::LazySignal;
-use crate::threads::{Condvar, Mutex, lock, thread_local, time_left, wait_until};
+use crate::threads::{Condvar, Mutex, get_mut, lock, thread_local, time_left, wait_until};
 
 /// A thread that waits. There is one for each wait: a callback inside a wait may wait, too.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Waiter {
     /// Keeps it for the thread's next wait, unless somebody still has it in hand.
     pub(crate) fn put_back(mut self: Arc<Self>) {
         if let Some(waiter) = Arc::get_mut(&mut self) {
-            *waiter.rest.get_mut_inner() = Rest::Awake;
+            *get_mut(&mut waiter.rest) = Rest::Awake;
             // A thread that is ending keeps nothing.
             let _ = SPARE.try_with(|spare| spare.set(Some(self)));
         }
@@ -80,25 +80,6 @@ impl Waiter {
     /// The thread is awake again.
     pub fn end_sleep(&self) {
         *lock(&self.rest) = Rest::Awake;
-    }
-}
-
-/// Gives the value of a mutex that nobody else can have locked.
-trait Inner<T> {
-    fn get_mut_inner(&mut self) -> &mut T;
-}
-
-#[cfg(not(dlm_model))]
-impl<T> Inner<T> for Mutex<T> {
-    fn get_mut_inner(&mut self) -> &mut T {
-        self.get_mut()
-    }
-}
-
-#[cfg(dlm_model)]
-impl<T> Inner<T> for Mutex<T> {
-    fn get_mut_inner(&mut self) -> &mut T {
-        self.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -210,11 +191,6 @@ impl<'a> QueuePlace<'a> {
     /// The leader is about to sleep at the device. `false`: it was woken before.
     pub(crate) fn begin_sleep(&self) -> bool {
         self.waiter.begin_sleep_in(Rest::AtDevice)
-    }
-
-    /// The leader is awake again.
-    pub(crate) fn end_sleep(&self) {
-        self.waiter.end_sleep();
     }
 }
 

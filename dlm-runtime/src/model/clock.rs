@@ -171,6 +171,11 @@ pub(crate) fn lock<T>(mutex: &sync::Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The value of a mutex that nobody else can have locked.
+pub(crate) fn get_mut<T>(mutex: &mut sync::Mutex<T>) -> &mut T {
+    mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Waits for a change.
 pub(crate) fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     changed.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
