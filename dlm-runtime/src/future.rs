@@ -19,10 +19,11 @@ use dlm_core::CancelKind;
 use dlm_proto::LockStatus;
 
 use crate::convert::ConvertRequest;
-use crate::driver::{Begun, Notify};
+use crate::driver::{Begun, Driver, Notify};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::event::Completion;
 use crate::lock::Lock;
+use crate::native::Native;
 use crate::poll::{First, Tried};
 use crate::request::LockRequest;
 use crate::unlock::{UnlockError, UnlockRequest};
@@ -97,6 +98,24 @@ impl Future for LockFuture<'_> {
     }
 }
 
+impl LockFuture<'static> {
+    /// The future of a request that has begun.
+    pub(crate) const fn begun(lock: Lock, begun: Begun) -> Self {
+        Self { request: None, pending: Some((lock, begun)) }
+    }
+
+    /// The operation, until its end is taken.
+    pub(crate) fn operation(&self) -> Option<(&Driver<Native>, Begun)> {
+        self.pending.as_ref().map(|(lock, begun)| (&**lock.driver(), *begun))
+    }
+
+    /// Takes the lock of a request that has ended: what a poll would have returned.
+    pub(crate) fn end(&mut self, end: Result<Completion, ErrorKind>) -> Result<Lock, Error> {
+        let lock = self.pending.take().map(|(lock, _)| lock);
+        outcome(end, lock)
+    }
+}
+
 impl LockFuture<'_> {
     #[inline(never)]
     fn poll_otherwise(
@@ -125,11 +144,7 @@ impl LockFuture<'_> {
             Poll::Pending => return Poll::Pending,
         };
         let lock = self.pending.take().map(|(lock, _)| lock);
-        Poll::Ready(match (outcome, lock) {
-            (Ok(Completion { mode: Some(_), .. }), Some(lock)) => Ok(lock),
-            (Ok(ended), _) => Err(Error::new(Operation::Lock, refusal(ended.status))),
-            (Err(kind), _) => Err(Error::new(Operation::Lock, kind)),
-        })
+        Poll::Ready(self::outcome(outcome, lock))
     }
 }
 
@@ -233,6 +248,15 @@ impl Drop for UnlockFuture {
         if let Some((lock, _)) = self.pending.take() {
             drop(lock.taken_back());
         }
+    }
+}
+
+/// The outcome of a request.
+fn outcome(end: Result<Completion, ErrorKind>, lock: Option<Lock>) -> Result<Lock, Error> {
+    match (end, lock) {
+        (Ok(Completion { mode: Some(_), .. }), Some(lock)) => Ok(lock),
+        (Ok(ended), _) => Err(Error::new(Operation::Lock, refusal(ended.status))),
+        (Err(kind), _) => Err(Error::new(Operation::Lock, kind)),
     }
 }
 

@@ -29,6 +29,11 @@
 //! [`inspect`] tells who holds a lock and who waits for it, on all nodes; the program `dlm`
 //! (`dlm-runtime/cli`) shows it.
 //!
+//! # Ready-made coordination
+//!
+//! The module `sync` has mutexes, elections, semaphores and more, built from locks, each with what it
+//! promises when a node dies.
+//!
 //! # Without a kernel
 //!
 //! With the feature `engine`, the module `engine` is a lock manager in the process, for tests and
@@ -80,8 +85,12 @@ mod options;
 mod orphan;
 mod poll;
 mod request;
+#[cfg(not(dlm_model))]
+mod several;
 pub mod simple;
 mod status;
+#[cfg(not(dlm_model))]
+pub mod sync;
 mod threads;
 mod trace;
 mod unlock;

@@ -75,7 +75,7 @@ impl Lock {
         }
     }
 
-    fn look_for_notice(&self) -> Result<Option<Mode>, ErrorKind> {
+    pub(crate) fn look_for_notice(&self) -> Result<Option<Mode>, ErrorKind> {
         self.driver().slot.get()?;
         let view = self.view().ok_or(ErrorKind::LockGone)?;
         match (view.blocked, view.mode) {

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use dlm_runtime::{
     Completion, Error, ErrorKind, Lock, LockStatus, Lockspace, LockspaceName, Lvb, Mode, NodeId,
     State, ValueBlock,
 };
-use dlm_tests::{PATIENCE, eventually};
+use dlm_tests::{PATIENCE, block_on, eventually};
 
 const OLD: ValueBlock = ValueBlock([1; 32]);
 const NEW: ValueBlock = ValueBlock([2; 32]);
@@ -28,25 +28,6 @@ fn on_three(test: impl Fn(&Cluster, [Lockspace; 3])) {
             test(&cluster, spaces);
             assert_eq!(cluster.check(), Ok(()));
         }
-    }
-}
-
-/// The smallest executor there is.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Bell(thread::Thread);
-    impl Wake for Bell {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Bell(thread::current())));
-    let (mut future, start) = (pin!(future), Instant::now());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        assert!(start.elapsed() < PATIENCE, "nobody woke the task");
-        thread::park_timeout(PATIENCE);
     }
 }
 

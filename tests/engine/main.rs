@@ -3,5 +3,6 @@
 mod cluster;
 mod scenario_list;
 mod scenarios;
+mod sync;
 mod time;
 mod values;

@@ -17,6 +17,7 @@ mod notices;
 mod orphan;
 mod random;
 mod refused;
+mod sync;
 mod unlock_in_callback;
 mod visible_end;
 

@@ -34,6 +34,7 @@ mod request;
 pub mod scenario;
 mod session;
 mod spin_barrier;
+mod sync;
 mod task;
 mod wait;
 
@@ -46,5 +47,6 @@ pub use privilege::as_nobody;
 pub use request::{block, cookies, encode, encode_as};
 pub use session::Session;
 pub use spin_barrier::SpinBarrier;
+pub use sync::{Kept, WAYS, Way};
 pub use task::Task;
-pub use wait::{PATIENCE, PROMPT, eventually, within};
+pub use wait::{PATIENCE, PROMPT, block_on, eventually, within};

@@ -1,6 +1,11 @@
 //! Waiting, always with an end.
 
+use std::future::{Future, IntoFuture};
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// How long anything may take. Generous: the machine may be emulated, and busy with much else.
@@ -20,7 +25,7 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "after {PATIENCE:?} still not true: {what}");
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -28,9 +33,33 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// within [`PATIENCE`]. The thread then stays behind.
 pub fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, answer) = channel();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         // Nobody listens any more if it took too long.
         let _ = done.send(work());
     });
     answer.recv_timeout(PATIENCE).ok()
+}
+
+/// Waits in this thread for a future: the smallest executor there is.
+///
+/// # Panics
+///
+/// If nobody wakes it within [`PATIENCE`].
+#[track_caller]
+pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    struct Bell(Thread);
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Bell(thread::current())));
+    let (mut future, start) = (pin!(future.into_future()), Instant::now());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        assert!(start.elapsed() < PATIENCE, "nobody woke the task");
+        thread::park_timeout(PATIENCE);
+    }
 }

@@ -22,7 +22,7 @@ impl<F: Face> Driver<F> {
         let at = self.time(at);
         let is_next = {
             let mut state = self.state();
-            let next = state.core.next_alarm();
+            let next = state.next_alarm();
             state.core.set_deadline(at, begun.token, begun.serial);
             next.is_none_or(|next| at < next)
         };
@@ -31,15 +31,21 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// Sees to what is overdue: cancels operations, and gives up those whose cancel is not
-    /// answered.
+    /// Sees to what is overdue: cancels operations, gives up those whose cancel is not answered, and
+    /// has tasks woken whose time has come.
     pub(crate) fn serve_alarms(&self) -> Result<(), ErrorKind> {
         let mut served = false;
         loop {
             let now = self.time_now();
             let mut state = self.state();
-            if state.core.next_alarm().is_none_or(|next| next > now) {
+            if state.next_alarm().is_none_or(|next| next > now) {
                 break;
+            }
+            if let Some(waker) = state.timers.take_due(now) {
+                drop(state);
+                served = true;
+                self.leave_due(Due::Wake(waker));
+                continue;
             }
             let expired = state.core.expired(now);
             drop(state);

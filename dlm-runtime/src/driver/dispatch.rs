@@ -59,7 +59,7 @@ impl<F: Face> Driver<F> {
         }
         let (next, mut expected) = {
             let state = self.state();
-            (state.core.next_alarm(), state.core.expected())
+            (state.next_alarm(), state.core.expected())
         };
         if next.is_some() {
             return Err(Start::default());

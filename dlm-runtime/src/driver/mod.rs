@@ -8,8 +8,8 @@
 //! Each file uses those of the rows above its own, and within a row those named before it.
 //!
 //! 1. Parts, which know nothing of a driver. `signal`, `lazy_signal`, `device`, `readiness`:
-//!    descriptors. `wait_queue`, `waiting`: who waits. `face`, `begun`, `due`: what is kept for an
-//!    operation, and callbacks that are due. `writer`, `delivery`, `settler`: threads, for those who start
+//!    descriptors. `wait_queue`, `waiting`: who waits. `timers`: until when. `face`, `begun`, `due`:
+//!    what is kept for an operation, and callbacks that are due. `writer`, `delivery`, `settler`: threads, for those who start
 //!    and wake them. `first`: requests that are kept apart.
 //! 2. `state`, the table; `shared`, all that threads share.
 //! 3. `tell`: who waits is told. `host`: who sleeps and runs callbacks for a wait. `end`: the end of the
@@ -62,6 +62,7 @@ pub(crate) mod signal;
 mod sleep;
 mod state;
 mod tell;
+mod timers;
 pub(crate) mod wait;
 pub(crate) mod wait_queue;
 pub(crate) mod waiting;

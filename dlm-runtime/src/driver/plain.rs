@@ -132,13 +132,14 @@ impl<F: Face> Driver<F> {
         }
         let mut state = self.state();
         let before = state.awaited();
+        let is_delivered = user.as_ref().is_some_and(Notify::needs_delivery);
         let (token, owner) = state.core.lock_plain(name, mode, flags, || user.take(), keep)?;
-        state.delivered += 1;
+        state.delivered += usize::from(is_delivered);
         let device = state.device.clone();
         let mut ticket = Ticket::plain(token, 0);
         let is_first = self.first_requests.is_wanted() && !state.core.rely(&mut ticket);
         drop(state);
-        if before == 0 {
+        if is_delivered && before == 0 {
             self.delivery.tell_of_interest();
         }
         let Some(device) = device else {

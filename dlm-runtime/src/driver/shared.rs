@@ -1,6 +1,7 @@
 //! The data of a driver, which all threads share that use an open lockspace.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use dlm_core::Options;
@@ -168,13 +169,13 @@ impl<F: Face> Driver<F> {
 
     /// The time when something is overdue.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        let next = self.state().core.next_alarm()?;
+        let next = self.state().next_alarm()?;
         self.instant(next)
     }
 
     /// Whether something is overdue.
     pub(crate) fn has_overdue(&self) -> bool {
-        let next = self.state().core.next_alarm();
+        let next = self.state().next_alarm();
         next.is_some_and(|next| next <= self.time_now())
     }
 
@@ -184,6 +185,28 @@ impl<F: Face> Driver<F> {
         self.delivery.wake();
         self.readiness.stir();
         self.waits.stir();
+    }
+
+    /// Has a task woken at a time, by whoever reads results. Returns the number of the timer, for
+    /// [`Driver::clear_timer`].
+    pub(crate) fn set_timer(&self, at: Instant, waker: Waker) -> u64 {
+        let at = self.time(at);
+        let (number, is_next) = {
+            let mut state = self.state();
+            let is_next = state.next_alarm().is_none_or(|next| at < next);
+            (state.timers.set(at, waker), is_next)
+        };
+        if is_next {
+            self.set_alarms();
+        }
+        number
+    }
+
+    /// Nobody waits for that time any more.
+    pub(crate) fn clear_timer(&self, number: u64) {
+        // Dropped when nothing is locked.
+        let waker = self.state().timers.take(number);
+        drop(waker);
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use dlm_core::{Core, Ended, Failure, Lvb, Moved};
+use dlm_core::{Core, Ended, Failure, Lvb, Moved, Time};
 use dlm_proto::Token;
 
 use super::begun::Begun;
 use super::device::Device;
 use super::face::{Face, Notify};
+use super::timers::Timers;
 use super::wait_queue::Waiter;
 use crate::event::Completion;
 use crate::trace::Clock;
@@ -24,6 +25,8 @@ pub struct State<F: Face> {
     pub(crate) last_observer: u64,
     /// The time when operations began, for those who trace.
     pub(crate) clock: Clock,
+    /// The tasks that wait for a time.
+    pub(crate) timers: Timers,
     /// That of [`Slot`](super::device::Slot), for who has the table locked anyway.
     pub(crate) device: Option<Arc<Device>>,
 }
@@ -70,6 +73,7 @@ impl<F: Face> State<F> {
             observers: Vec::new(),
             last_observer: 0,
             clock: Default::default(),
+            timers: Timers::default(),
             device: None,
         }
     }
@@ -88,6 +92,15 @@ impl<F: Face> State<F> {
         self.handed_out(user);
         if matches!(user, Some(Notify::Thread(_) | Notify::Task(_))) {
             self.core.keep(begun.token, begun.serial, Err(failure));
+        }
+    }
+
+    /// The time when something is overdue.
+    pub(crate) fn next_alarm(&self) -> Option<Time> {
+        let next = self.core.next_alarm();
+        match self.timers.next() {
+            Some(timer) => Some(next.map_or(timer, |next| next.min(timer))),
+            None => next,
         }
     }
 

@@ -98,7 +98,7 @@ impl<F: Face> Drop for Wanted<'_, F> {
 }
 
 /// The end of an operation that the thread has begun.
-struct OwnEnd(Begun);
+pub(crate) struct OwnEnd(pub(crate) Begun);
 
 impl<F: Face> Goal<F> for OwnEnd {
     type Got = Completion;
