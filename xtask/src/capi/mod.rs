@@ -170,7 +170,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("build") => choice.build_only = true,
             Long("host") => choice.host_only = true,
             Long("kernel") => {
-                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?)
+                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?);
             }
             Long("valgrind") => choice.host = Host::Valgrind,
             Long("address") => choice.host = Host::Address,

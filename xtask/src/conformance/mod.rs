@@ -176,7 +176,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("scripts") => choice.scripts = parser.value()?.parse()?,
             Long("seed") => choice.seed = Some(parser.value()?.parse()?),
             Long("kernel") => {
-                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?)
+                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?);
             }
             other => return Err(other.unexpected()),
         }

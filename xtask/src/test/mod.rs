@@ -150,7 +150,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Short('h') | Long("help") => return Ok(None),
             Long("host") => choice.host_only = true,
             Long("kernel") => {
-                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?)
+                choice.kernel = Some(kernels::named_or_all(&parser.value()?.string()?)?);
             }
             Long("sanitizer") => {
                 choice.sanitizer = Some(Sanitizer::named(&parser.value()?.string()?)?);
