@@ -3,6 +3,7 @@
 mod data;
 mod leader;
 mod permits;
+mod told;
 
 use dlm_runtime::engine::{Cluster, ClusterOptions, Profile};
 use dlm_runtime::{DeliveryThread, Lockspace, LockspaceName};

@@ -1,6 +1,8 @@
 //! Ready-made coordination on one node: threads and tasks of two owners.
 
+mod bell;
 mod counted;
+mod crowd;
 mod data;
 mod given_up;
 mod leader;

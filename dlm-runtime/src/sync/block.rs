@@ -33,6 +33,15 @@ impl<T> Found<T> {
         }
     }
 
+    /// The newest that is left. What is lost may have been greater.
+    pub(super) fn newest(self) -> Option<T> {
+        match self {
+            Self::Valid(value) => Some(value),
+            Self::Lost(value) => value,
+            Self::Fresh => None,
+        }
+    }
+
     /// What was written last, if that is known.
     pub(super) fn valid(self) -> Option<T> {
         match self {
@@ -46,7 +55,10 @@ impl<T> Found<T> {
 const NUMBERS: usize = 8;
 
 impl Kind {
+    pub(super) const BARRIER: Self = Self { tag: *b"bar\x01", name: "barrier" };
+    pub(super) const DOORBELL: Self = Self { tag: *b"bel\x01", name: "doorbell" };
     pub(super) const ELECTION: Self = Self { tag: *b"ele\x01", name: "election" };
+    pub(super) const MEMBER: Self = Self { tag: *b"mem\x01", name: "presence" };
     pub(super) const SEMAPHORE: Self = Self { tag: *b"sem\x01", name: "semaphore" };
     pub(super) const SEQUENCE: Self = Self { tag: *b"seq\x01", name: "sequence" };
 

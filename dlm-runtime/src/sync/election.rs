@@ -102,7 +102,7 @@ impl Election {
     }
 
     async fn begin_term(&self, way: Way, lock: Lock) -> Result<Leadership, Error> {
-        let stored = Kind::ELECTION.open_numbers(lock.lvb())?.valid();
+        let stored = Kind::ELECTION.open_numbers(lock.lvb())?.newest();
         let recorded = self.record.last().map_err(Error::Record)?;
         let last = stored.map_or(0, |[term, _]| term).max(recorded);
         let term = last.checked_add(1).ok_or(Error::Exhausted)?;

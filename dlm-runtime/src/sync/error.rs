@@ -27,7 +27,7 @@ pub enum Error {
     Lost,
     /// All places are taken.
     Full,
-    /// The name of a member is longer than 20 bytes.
+    /// The name of a member is longer than [`Presence::MAX_NAME`](super::Presence::MAX_NAME).
     NameTooLong,
     /// Another guard of this program still has the data. Its lock was lost with the lockspace.
     InUse,

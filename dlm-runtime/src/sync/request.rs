@@ -102,6 +102,11 @@ pub(super) struct Way {
 }
 
 impl Way {
+    /// The same with another deadline.
+    pub(super) const fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
     pub(super) async fn lock(self, mut request: LockRequest<'_>) -> Result<Lock, crate::Error> {
         if let Some(at) = self.deadline {
             request = request.deadline(at);
@@ -165,6 +170,11 @@ impl Way {
         let late = ErrorKind::TimedOut("what is awaited has not happened in time");
         first.ok_or_else(|| crate::Error::new(Operation::AwaitNotice, late))
     }
+}
+
+/// The name of a resource of a primitive that has several.
+pub(super) fn part(name: &[u8], part: &str) -> Vec<u8> {
+    [name, b"#", part.as_bytes()].concat()
 }
 
 /// Whether a lock is held in this mode or a stronger one, and its lockspace is there: this looks.

@@ -7,7 +7,7 @@ use dlm_proto::Mode;
 
 use super::block::{Found, Kind};
 use super::error::Error;
-use super::request::{Request, Space, Way, holds};
+use super::request::{Request, Space, Way, holds, part};
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
 use crate::several::Pending;
@@ -152,11 +152,6 @@ impl Semaphore {
 
 fn gate(name: &[u8]) -> Vec<u8> {
     part(name, "gate")
-}
-
-/// A resource of a primitive that has several.
-pub(super) fn part(name: &[u8], part: &str) -> Vec<u8> {
-    [name, b"#", part.as_bytes()].concat()
 }
 
 impl fmt::Debug for Semaphore {

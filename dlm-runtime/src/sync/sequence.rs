@@ -99,7 +99,7 @@ impl Sequence {
     }
 
     async fn take_batch(&self, way: Way, lock: Lock) -> Result<u64, Error> {
-        let stored = Kind::SEQUENCE.open_numbers(lock.lvb())?.valid();
+        let stored = Kind::SEQUENCE.open_numbers(lock.lvb())?.newest();
         let recorded = self.record.last().map_err(Error::Record)?;
         let last = stored.map_or(0, |[last, _]| last).max(recorded);
         let end = last.checked_add(self.batch.get()).ok_or(Error::Exhausted)?;
