@@ -60,7 +60,9 @@ impl Status {
         let name = String::from_utf8_lossy(name);
         let kernel = Path::new(LOCKSPACES).join(&*name);
         let cluster = Path::new(CLUSTER);
-        let waiting_for = number(&kernel.join("recover_nodeid"));
+        // What stands there when no recovery is under way is left from the last one.
+        let waiting_for =
+            number(&kernel.join("recover_nodeid")).filter(|_| progress(&kernel) != Some(0));
         let state = state(&kernel);
         Self {
             state,
@@ -74,9 +76,14 @@ impl Status {
     }
 }
 
+/// The steps of the recovery that are done; none as long as the lockspace is stopped.
+fn progress(folder: &Path) -> Option<u32> {
+    let bits = text(&folder.join("recover_status"))?;
+    u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok()
+}
+
 fn state(folder: &Path) -> State {
-    let bits = text(&folder.join("recover_status"));
-    match bits.and_then(|bits| u32::from_str_radix(bits.trim_start_matches("0x"), 16).ok()) {
+    match progress(folder) {
         Some(bits) if bits & DONE != 0 => State::Running,
         Some(_) => State::Stopped,
         None if folder.exists() || !Path::new(LOCKSPACES).exists() => State::Unknown,

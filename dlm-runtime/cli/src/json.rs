@@ -26,6 +26,8 @@ pub struct Lockspace {
     pub state: &'static str,
     /// The node whose answer a recovery waits for.
     pub waiting_for: Option<u32>,
+    /// What it awaits before it may recover: `fencing of node 3`, `quorum`.
+    pub awaits: Option<String>,
     /// The ids of its members.
     pub members: Vec<u32>,
     /// Resources on this node, with locks or without; `null` if only root may see that.
@@ -229,6 +231,7 @@ impl Lockspace {
                 minor: space.minor.map(|minor| minor.0),
                 state: state(space.status.state),
                 waiting_for: number(space.status.waiting_for),
+                awaits: space.condition.as_ref().map(ToString::to_string),
                 members: space.status.members.iter().map(|node| node.0).collect(),
                 resources: space.resources.as_ref().map(Vec::len),
                 locks: space.lock_count(),

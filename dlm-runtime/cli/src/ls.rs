@@ -1,6 +1,6 @@
 //! `dlm ls`: the lockspaces.
 
-use dlm_runtime::inspect::{Snapshot, Space, State};
+use dlm_runtime::inspect::{Condition, Snapshot, Space, State, Status as Progress};
 
 use crate::args::Common;
 use crate::json;
@@ -53,10 +53,16 @@ fn text(snapshots: &[Snapshot], coloured: bool) -> String {
 }
 
 fn state(space: &Space) -> String {
-    match (space.status.state, space.status.waiting_for) {
-        (State::Stopped, Some(node)) => format!("recovering, waits for node {node}"),
-        (State::Stopped, None) => "stopped".to_owned(),
-        (state, _) => json::state(state).to_owned(),
+    state_of(&space.status, space.condition.as_ref())
+}
+
+/// The state of a lockspace in a few words.
+pub(crate) fn state_of(status: &Progress, condition: Option<&Condition>) -> String {
+    match (status.state, status.waiting_for, condition) {
+        (State::Stopped, _, Some(condition)) => format!("stopped, awaits {condition}"),
+        (State::Stopped, Some(node), None) => format!("recovering, waits for node {node}"),
+        (State::Stopped, None, None) => "stopped".to_owned(),
+        (state, ..) => json::state(state).to_owned(),
     }
 }
 

@@ -75,7 +75,9 @@ impl Scene {
             Depth::All => Snapshot::of_kernel(),
             Depth::Lockspace(name) => Snapshot::of_kernel_with(name),
         };
-        let mut all = vec![here?];
+        let mut here = here?;
+        here.ask_controller();
+        let mut all = vec![here];
         all.extend(others);
         Ok(all)
     }
@@ -89,12 +91,13 @@ impl Scene {
         if self.sample.is_some() || !self.dumps.is_empty() || self.ask.is_some() {
             return self.snapshots(Depth::All);
         }
-        match Snapshot::of_kernel() {
-            Err(InspectError::NoDebugfs) => {}
-            Err(error) if error.is_denied() => {}
-            answer => return Ok(vec![answer?]),
-        }
-        Ok(vec![Snapshot::without_queues()?])
+        let mut here = match Snapshot::of_kernel() {
+            Err(InspectError::NoDebugfs) => Snapshot::without_queues()?,
+            Err(error) if error.is_denied() => Snapshot::without_queues()?,
+            answer => answer?,
+        };
+        here.ask_controller();
+        Ok(vec![here])
     }
 
     /// This node's lockspaces, or those of all nodes that are at hand anyway, without their queues.
@@ -106,7 +109,9 @@ impl Scene {
         if self.sample.is_some() || !self.dumps.is_empty() {
             return self.snapshots(Depth::All);
         }
-        Ok(vec![Snapshot::without_queues()?])
+        let mut here = Snapshot::without_queues()?;
+        here.ask_controller();
+        Ok(vec![here])
     }
 
     /// The lock manager of a node, if it is at hand.

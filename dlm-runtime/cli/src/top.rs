@@ -9,6 +9,7 @@ use dlm_runtime::inspect::{Lock, Resource, Snapshot, State, merge};
 
 use crate::args::{Common, TopArgs};
 use crate::json;
+use crate::ls::state_of;
 use crate::output::{Paint, Table, is_coloured, paint, print, print_json, time};
 use crate::scene::{Depth, Scene};
 use crate::status::{Failure, Status};
@@ -82,18 +83,14 @@ impl Frame {
 
     fn text(&self, snapshots: &[Snapshot], lines: usize, coloured: bool) -> String {
         let mut text = String::new();
-        for (space, status) in self
-            .lockspaces
-            .iter()
-            .zip(snapshots.iter().flat_map(|it| &it.lockspaces).map(|space| &space.status))
+        for (space, shown) in
+            self.lockspaces.iter().zip(snapshots.iter().flat_map(|it| &it.lockspaces))
         {
             let number = |number: Option<usize>| number.map_or("?".to_owned(), |n| n.to_string());
             let node = space.node.map_or(String::new(), |node| format!(" on node {node}"));
-            let state = match status.waiting_for {
-                Some(node) => format!("recovering, waits for node {node}"),
-                None => space.state.to_owned(),
-            };
-            let colour = if status.state == State::Stopped { Paint::Bad } else { Paint::Bold };
+            let state = state_of(&shown.status, shown.condition.as_ref());
+            let colour =
+                if shown.status.state == State::Stopped { Paint::Bad } else { Paint::Bold };
             let name = paint(&format!("{}{node}", space.name), colour, coloured);
             let _ = writeln!(
                 text,

@@ -15,15 +15,18 @@ use crate::status::{Failure, Status};
 /// A line of the output with `--json`.
 #[derive(Debug, Serialize)]
 struct Event<'a> {
-    /// Milliseconds since 1970.
-    time_ms: u64,
-    /// `created`, `removed`, `stopped`, `waits_for`, `runs`, `joined`, `left`, `deadlock`,
+    /// `created`, `removed`, `stopped`, `awaits`, `waits_for`, `runs`, `joined`, `left`, `deadlock`,
     /// `deadlock_ended`.
     event: &'static str,
     /// The lockspace; of a deadlock that of its victim.
     lockspace: &'a str,
     /// The node that has joined or left, or that is waited for; of a deadlock that of its victim.
     node: Option<u32>,
+    /// What a lockspace awaits before it may recover.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    awaits: Option<String>,
+    /// Milliseconds since 1970.
+    time_ms: u64,
     /// The deadlock.
     #[serde(skip_serializing_if = "Option::is_none")]
     deadlock: Option<json::Deadlock>,
@@ -66,7 +69,20 @@ fn tell(change: &Change, common: &Common) -> Result<(), Failure> {
     if !common.json {
         return print(&format!("{} {change}\n", clock()));
     }
-    let (event, node) = match change.kind {
+    let (event, node) = match &change.kind {
+        ChangeKind::Awaits(condition) => {
+            let awaits = Some(condition.to_string());
+            let lockspace = change.lockspace.as_str();
+            let (time_ms, event) = (millis(), "awaits");
+            return print_json(&Event {
+                time_ms,
+                event,
+                lockspace,
+                node: None,
+                awaits,
+                deadlock: None,
+            });
+        }
         ChangeKind::Created => ("created", None),
         ChangeKind::Removed => ("removed", None),
         ChangeKind::Stopped => ("stopped", None),
@@ -78,7 +94,7 @@ fn tell(change: &Change, common: &Common) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     let lockspace = change.lockspace.as_str();
-    print_json(&Event { time_ms: millis(), event, lockspace, node, deadlock: None })
+    print_json(&Event { time_ms: millis(), event, lockspace, node, awaits: None, deadlock: None })
 }
 
 /// Tells of a deadlock, and ends it, if that was asked for and its victim is at hand.
@@ -96,7 +112,7 @@ fn found(
         let node = victim.node.map(|node| node.0);
         let deadlock = (event == "deadlock").then(|| json::Deadlock::from(deadlock));
         let lockspace = victim.lockspace.as_str();
-        print_json(&Event { time_ms: millis(), event, lockspace, node, deadlock })
+        print_json(&Event { time_ms: millis(), event, lockspace, node, awaits: None, deadlock })
     };
     say("deadlock", deadlock.to_string())?;
     if !args.end_deadlocks {

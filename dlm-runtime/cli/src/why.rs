@@ -5,8 +5,10 @@ mod advice;
 
 use std::fmt::Write as _;
 
+use dlm_runtime::inspect::{
+    Condition, Lock, Place, Resource, Snapshot, Space, State, Status as Progress, meaning,
+};
 use dlm_runtime::inspect::{Grouping, deadlock, merge};
-use dlm_runtime::inspect::{Lock, Place, Resource, Snapshot, State, Status as Progress, meaning};
 use serde::Serialize;
 
 use crate::args::{Common, WhyArgs};
@@ -20,6 +22,8 @@ use crate::status::{Failure, Status};
 pub(crate) struct Case<'a> {
     pub(crate) resource: &'a Resource,
     pub(crate) progress: &'a Progress,
+    /// What the lockspace awaits before it may recover.
+    pub(crate) condition: Option<&'a Condition>,
     /// Deadlocks that one of its locks is in.
     pub(crate) deadlocks: Vec<&'a deadlock::Deadlock>,
 }
@@ -34,6 +38,8 @@ struct Answer {
     state: &'static str,
     /// The node whose answer a recovery waits for.
     waiting_for: Option<u32>,
+    /// What the lockspace awaits before it may recover.
+    awaits: Option<String>,
     /// Deadlocks that one of its locks is in.
     deadlocks: Vec<json::Deadlock>,
     /// What to do, in sentences.
@@ -87,16 +93,18 @@ impl<'a> Case<'a> {
         snapshots: &'a [Snapshot],
         deadlocks: &'a [deadlock::Deadlock],
     ) -> Option<Self> {
-        let mut spaces = snapshots.iter().filter_map(|it| it.lockspace(&resource.lockspace));
-        let first = &spaces.next()?.status;
-        // A node that is stopped says more than one that runs.
-        let stopped = spaces.map(|space| &space.status).find(|it| it.state == State::Stopped);
+        let spaces: Vec<&Space> =
+            snapshots.iter().filter_map(|it| it.lockspace(&resource.lockspace)).collect();
+        // A node that is stopped says more than one that runs, and most if it knows why.
+        let space = *spaces.iter().max_by_key(|space| {
+            (space.condition.is_some(), space.status.state == State::Stopped)
+        })?;
         let is_of = |party: &deadlock::Party| {
             party.lockspace == resource.lockspace && party.resource == resource.name
         };
         let deadlocks = deadlocks.iter().filter(|it| it.parties.iter().any(is_of)).collect();
-        let progress = if first.state == State::Stopped { first } else { stopped.unwrap_or(first) };
-        Some(Self { resource, progress, deadlocks })
+        let (progress, condition) = (&space.status, space.condition.as_ref());
+        Some(Self { resource, progress, condition, deadlocks })
     }
 
     fn answer(&self) -> Answer {
@@ -104,6 +112,7 @@ impl<'a> Case<'a> {
             resource: self.resource.into(),
             state: json::state(self.progress.state),
             waiting_for: self.progress.waiting_for.map(|node| node.0),
+            awaits: self.condition.map(ToString::to_string),
             deadlocks: self.deadlocks.iter().map(|it| json::Deadlock::from(*it)).collect(),
             advice: advice::of(self),
         }
@@ -130,6 +139,14 @@ impl<'a> Case<'a> {
             (None, _) => {}
         }
         match (self.progress.state, self.progress.waiting_for) {
+            (State::Stopped, _) if self.condition.is_some() => {
+                let condition = self.condition.map_or(String::new(), ToString::to_string);
+                let _ = write!(
+                    text,
+                    " The lockspace is stopped: {condition} is awaited, and nothing is granted until \
+                     then."
+                );
+            }
             (State::Stopped, Some(node)) => {
                 let _ = write!(
                     text,

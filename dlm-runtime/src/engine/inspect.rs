@@ -37,6 +37,7 @@ impl Node {
                     id: None,
                     minor: Some(minor),
                     status: self.status(&name),
+                    condition: None,
                     resources: parse_queues(&text, queues.as_bytes()).ok(),
                     openers: Some(opener.into_iter().filter(|opener| opener.count > 0).collect()),
                     name: text,

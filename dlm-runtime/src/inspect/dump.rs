@@ -10,10 +10,13 @@ use std::time::Duration;
 use dlm_proto::debugfs::Record;
 use dlm_proto::{Minor, NodeId};
 
+use super::condition::Condition;
 use super::error::InspectError;
-use super::program::Program;
+use super::graph::{Grouping, WaitGraph};
+use super::merge::merge;
+use super::program::{Opener, Program};
 use super::queues::QueueReader;
-use super::snapshot::{Opener, Snapshot, Space};
+use super::snapshot::{Snapshot, Space};
 use crate::status::{State, Status};
 
 /// The first line.
@@ -68,6 +71,9 @@ impl Space {
         writeln!(f, "state {}", state.map_or("unknown", |(_, word)| word))?;
         if let Some(node) = self.status.waiting_for {
             writeln!(f, "waiting-for {node}")?;
+        }
+        if let Some(condition) = &self.condition {
+            writeln!(f, "condition {}", Line(&condition.to_string()))?;
         }
         if !self.status.members.is_empty() {
             f.write_str("members")?;
@@ -170,6 +176,7 @@ impl Reader {
                     id: None,
                     minor: None,
                     status: Status::new(State::Unknown),
+                    condition: None,
                     resources: None,
                     openers: None,
                 });
@@ -199,6 +206,7 @@ impl Reader {
                 let nodes = value.split(' ').map(|node| node.parse().map(NodeId));
                 space?.status.members = nodes.collect::<Result<_, _>>().ok()?;
             }
+            "condition" => space?.condition = Some(Condition::parse(value)),
             "openers" => space?.openers = Some(Vec::new()),
             "opener" => {
                 let (count, program) = value.split_once(' ')?;
@@ -236,8 +244,8 @@ pub fn fuzz(bytes: &[u8]) {
         again.is_ok_and(|again| again == snapshot),
         "{snapshot:?} is not read as it is written"
     );
-    let resources = super::merge(std::slice::from_ref(&snapshot));
-    let graph = super::WaitGraph::new(&resources, super::Grouping::Thread);
+    let resources = merge(std::slice::from_ref(&snapshot));
+    let graph = WaitGraph::new(&resources, Grouping::Thread);
     for cycle in graph.cycles() {
         let agents = || cycle.waits.iter().map(|wait| wait.waiter);
         let next = agents().cycle().skip(1);

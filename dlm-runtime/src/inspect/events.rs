@@ -4,8 +4,9 @@ use std::fmt;
 
 use dlm_proto::NodeId;
 
+use super::condition::Condition;
 use super::snapshot::{Snapshot, Space};
-use crate::status::{State, Status};
+use crate::status::State;
 
 /// Something that has changed in a lockspace of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Change {
 }
 
 /// The kind of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeKind {
     /// The lockspace is there.
@@ -26,7 +27,9 @@ pub enum ChangeKind {
     Removed,
     /// It is stopped: requests wait.
     Stopped,
-    /// Its recovery waits for the answer of this node.
+    /// It is stopped, and may recover only when this has come.
+    Awaits(Condition),
+    /// It is recovering, and waits for the answer of this node.
     WaitsFor(NodeId),
     /// It runs: requests are granted.
     Runs,
@@ -39,10 +42,11 @@ pub enum ChangeKind {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.lockspace;
-        match self.kind {
+        match &self.kind {
             ChangeKind::Created => write!(f, "{name} is there"),
             ChangeKind::Removed => write!(f, "{name} is gone from this node"),
             ChangeKind::Stopped => write!(f, "{name} is stopped"),
+            ChangeKind::Awaits(condition) => write!(f, "{name} is stopped: {condition} is awaited"),
             ChangeKind::WaitsFor(node) => {
                 write!(f, "{name} is recovering, and waits for node {node}")
             }
@@ -64,9 +68,9 @@ pub fn changes(before: &Snapshot, after: &Snapshot) -> Vec<Change> {
         match before.lockspace(&space.name).filter(|old| is_same(old, space)) {
             None => {
                 add(ChangeKind::Created);
-                status(None, &space.status, &mut add);
+                status(None, space, &mut add);
             }
-            Some(old) => status(Some(&old.status), &space.status, &mut add),
+            Some(old) => status(Some(old), space, &mut add),
         }
     }
     for old in &before.lockspaces {
@@ -83,8 +87,9 @@ fn is_same(old: &Space, new: &Space) -> bool {
     old.minor == new.minor
 }
 
-fn status(old: Option<&Status>, new: &Status, add: &mut impl FnMut(ChangeKind)) {
-    let members = |status: Option<&Status>| status.map(|it| it.members.clone()).unwrap_or_default();
+fn status(old: Option<&Space>, new: &Space, add: &mut impl FnMut(ChangeKind)) {
+    let members =
+        |space: Option<&Space>| space.map(|it| it.status.members.clone()).unwrap_or_default();
     let (before, after) = (members(old), members(Some(new)));
     after
         .iter()
@@ -94,14 +99,19 @@ fn status(old: Option<&Status>, new: &Status, add: &mut impl FnMut(ChangeKind)) 
         .iter()
         .filter(|node| !after.contains(node))
         .for_each(|&node| add(ChangeKind::Left(node)));
-    let was = old.map(|old| (old.state, old.waiting_for));
-    if was == Some((new.state, new.waiting_for)) {
+    let progress = |space: &Space| {
+        let Space { status, condition, .. } = space;
+        (status.state, status.waiting_for, condition.clone())
+    };
+    let (was, is) = (old.map(progress), progress(new));
+    if was.as_ref() == Some(&is) {
         return;
     }
-    match (new.state, new.waiting_for) {
-        (State::Stopped, Some(node)) => add(ChangeKind::WaitsFor(node)),
-        (State::Stopped, None) => add(ChangeKind::Stopped),
-        (State::Running, _) if was.map(|(state, _)| state) != Some(State::Running) => {
+    match is {
+        (State::Stopped, _, Some(condition)) => add(ChangeKind::Awaits(condition)),
+        (State::Stopped, Some(node), None) => add(ChangeKind::WaitsFor(node)),
+        (State::Stopped, None, None) => add(ChangeKind::Stopped),
+        (State::Running, ..) if was.is_none_or(|(state, ..)| state != State::Running) => {
             add(ChangeKind::Runs);
         }
         _ => {}
@@ -111,6 +121,7 @@ fn status(old: Option<&Status>, new: &Status, add: &mut impl FnMut(ChangeKind)) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Status;
     use dlm_proto::Minor;
 
     /// A name, a minor number, and what the status has.
@@ -126,6 +137,7 @@ mod tests {
                 id: None,
                 minor: Some(Minor(minor)),
                 status,
+                condition: None,
                 resources: None,
                 openers: None,
             }
@@ -145,12 +157,17 @@ mod tests {
         let waits = snapshot(&[("a", 1, State::Stopped, Some(2), &[1])]);
         let anew = snapshot(&[("a", 2, State::Running, None, &[1])]);
         let (one, two) = (NodeId(1), NodeId(2));
-        use ChangeKind::{Created, Joined, Left, Removed, Runs, Stopped, WaitsFor};
+        use ChangeKind::{Awaits, Created, Joined, Left, Removed, Runs, Stopped, WaitsFor};
         assert_eq!(kinds(&none, &runs), [Created, Joined(one), Joined(two), Runs]);
         assert_eq!(kinds(&runs, &runs), []);
         assert_eq!(kinds(&runs, &stopped), [Stopped]);
         assert_eq!(kinds(&stopped, &waits), [Left(two), WaitsFor(two)]);
         assert_eq!(kinds(&waits, &runs), [Joined(two), Runs]);
+        let mut fencing = stopped.clone();
+        let condition = Condition::Fencing(vec![two]);
+        fencing.lockspaces[0].condition = Some(condition.clone());
+        assert_eq!(kinds(&stopped, &fencing), [Awaits(condition)]);
+        assert_eq!(kinds(&fencing, &waits), [Left(two), WaitsFor(two)]);
         assert_eq!(kinds(&runs, &none), [Removed]);
         assert_eq!(kinds(&runs, &anew), [Removed, Created, Joined(one), Runs]);
     }

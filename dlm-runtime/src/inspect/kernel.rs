@@ -69,7 +69,15 @@ impl Snapshot {
             let minor = dlm_sys::misc::minor_of_lockspace(&misc, name.as_bytes()).map(Minor);
             let openers = openers.as_mut().map(|all| all.remove(&name).unwrap_or_default());
             let id = id.ok().and_then(|id| id.trim().parse().ok());
-            lockspaces.push(Space { id, minor, status, resources: None, openers, name });
+            lockspaces.push(Space {
+                id,
+                minor,
+                status,
+                condition: None,
+                resources: None,
+                openers,
+                name,
+            });
         }
         let comms = Path::new(CLUSTER).join("comms");
         Ok(Self {

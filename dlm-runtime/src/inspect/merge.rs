@@ -7,7 +7,6 @@ use std::time::Duration;
 use dlm_proto::debugfs::{BlockRecord, LockRecord, Place, VALNOTVALID};
 use dlm_proto::{LockFlags, LockId, Mode, NodeId, ResourceName};
 
-use super::graph::Agent;
 use super::program::Program;
 use super::queues::LocalResource;
 use super::snapshot::Snapshot;
@@ -99,12 +98,6 @@ impl Lock {
     #[must_use]
     pub fn owner(&self) -> impl fmt::Display + '_ {
         Owner(self)
-    }
-
-    /// The party that it belongs to, which waits and holds.
-    #[must_use]
-    pub fn agent(&self, grouping: super::graph::Grouping) -> Agent {
-        Agent::of(self, grouping)
     }
 }
 

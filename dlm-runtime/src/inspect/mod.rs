@@ -39,6 +39,8 @@
 //! look granted twice, and a circle can be one of waits that were never there together;
 //! [`deadlock::Watch`] therefore believes a circle when it sees the same one twice.
 
+mod condition;
+mod controller;
 pub mod deadlock;
 mod dump;
 mod error;
@@ -53,6 +55,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+pub use condition::Condition;
+pub use controller::parse_conditions;
 #[doc(hidden)]
 pub use dump::fuzz as fuzz_dump;
 pub use error::InspectError;
@@ -61,9 +65,9 @@ pub use graph::{Agent, Cycle, Grouping, Wait, WaitGraph};
 pub use kernel::{DEBUGFS, members_addresses};
 pub use meaning::meaning;
 pub use merge::{Blocker, Lock, Obstacle, Resource, merge};
-pub use program::Program;
+pub use program::{Opener, Program};
 pub use queues::{LocalResource, parse_queues};
-pub use snapshot::{Opener, Snapshot, Space};
+pub use snapshot::{Snapshot, Space};
 
 pub use crate::status::{State, Status};
 pub use dlm_proto::debugfs::{BlockRecord, LockRecord, Place, ResourceRecord};

@@ -5,8 +5,6 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::snapshot::Opener;
-
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Program {
@@ -14,6 +12,15 @@ pub struct Program {
     pub pid: u32,
     /// Its name, as ps(1) shows it.
     pub name: String,
+}
+
+/// A process that has a lockspace's device open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opener {
+    /// The program.
+    pub program: Program,
+    /// The number of open files.
+    pub count: usize,
 }
 
 impl fmt::Display for Program {

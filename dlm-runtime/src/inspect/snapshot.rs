@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use dlm_proto::{Minor, NodeId};
 
-use super::program::Program;
+use super::condition::Condition;
+use super::program::{Opener, Program};
 use super::queues::LocalResource;
 use crate::status::Status;
 
@@ -41,19 +42,13 @@ pub struct Space {
     pub minor: Option<Minor>,
     /// Whether it runs, and its members.
     pub status: Status,
+    /// What it waits for before it may recover, if its controller was asked
+    /// ([`Snapshot::ask_controller`]).
+    pub condition: Option<Condition>,
     /// Its resources. `None` if the queues could not be read.
     pub resources: Option<Vec<LocalResource>>,
     /// The processes that have its device open. `None` if that could not be seen.
     pub openers: Option<Vec<Opener>>,
-}
-
-/// A process that has a lockspace's device open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opener {
-    /// The program.
-    pub program: Program,
-    /// The number of open files.
-    pub count: usize,
 }
 
 impl Space {

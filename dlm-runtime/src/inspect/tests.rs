@@ -42,6 +42,7 @@ fn snapshot(node: u32) -> Snapshot {
         id: Some(7),
         minor: Some(dlm_proto::Minor(263)),
         status,
+        condition: Some(Condition::Fencing(vec![NodeId(9)])),
         resources: Some(parse_queues("tests", NODES[node as usize - 1].as_bytes()).unwrap()),
         openers: Some(vec![Opener { program: program(task), count: 1 }]),
     };

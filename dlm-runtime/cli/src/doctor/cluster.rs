@@ -27,8 +27,8 @@ pub(super) fn look() -> Vec<Finding> {
             )
         });
         found.push(told());
-        found.extend(fencing());
     }
+    found.extend(fencing());
     found
 }
 

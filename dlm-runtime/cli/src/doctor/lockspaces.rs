@@ -1,7 +1,7 @@
 //! The lockspaces of this node, and what is in their queues.
 
 use dlm_runtime::inspect::{
-    Grouping, InspectError, Lock, Resource, Snapshot, Space, State, deadlock, merge,
+    Condition, Grouping, InspectError, Lock, Resource, Snapshot, Space, State, deadlock, merge,
 };
 
 use super::Finding;
@@ -11,7 +11,7 @@ use crate::output::time;
 const LONG: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) fn look() -> Vec<Finding> {
-    let snapshot = match Snapshot::of_kernel() {
+    let mut snapshot = match Snapshot::of_kernel() {
         Ok(snapshot) => snapshot,
         // That it is not mounted is said elsewhere.
         Err(InspectError::NoDebugfs) => match Snapshot::without_queues() {
@@ -20,6 +20,7 @@ pub(super) fn look() -> Vec<Finding> {
         },
         Err(error) => return vec![Finding::unknown("lockspaces", error.to_string())],
     };
+    snapshot.ask_controller();
     let mut found: Vec<Finding> = snapshot.lockspaces.iter().flat_map(of_lockspace).collect();
     if found.is_empty() {
         let count = snapshot.lockspaces.len();
@@ -34,6 +35,20 @@ fn of_lockspace(space: &Space) -> Vec<Finding> {
     let name = &space.name;
     let mut found = Vec::new();
     match (space.status.state, space.status.waiting_for) {
+        (State::Stopped, _) if space.condition.is_some() => {
+            let condition = space.condition.as_ref().map_or(String::new(), ToString::to_string);
+            found.push(Finding::bad(
+                "recovery",
+                format!("{name} is stopped: {condition} is awaited"),
+                match &space.condition {
+                    Some(Condition::Fencing(_)) => {
+                        "if the node is off for certain, and no agent can fence it: dlm_tool fence_ack \
+                         NODE"
+                    }
+                    _ => "bring nodes back: corosync-quorumtool -s lists them",
+                },
+            ));
+        }
         (State::Stopped, Some(node)) => found.push(Finding::bad(
             "recovery",
             format!("{name} is recovering, and waits for node {node}"),

@@ -49,8 +49,9 @@ pub(super) fn text(drawing: &Drawing<'_>) -> String {
             text,
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\" font-size=\"11\" \
              fill=\"{colour}\">{}</text>",
-            bend.0,
-            bend.1,
+            // The middle of the curve.
+            f64::midpoint(bend.0, f64::midpoint(from.0, to.0)),
+            f64::midpoint(bend.1, f64::midpoint(from.1, to.1)) - 4.0,
             escaped(&drawing.label(wait))
         );
     }
