@@ -8,23 +8,26 @@
 //! * Cancellation is off inside of the library, which is full of frames of the other kind, and on, if it
 //!   was, in the frames of this module while they sleep or run an AST.
 //! * These frames, and those above them up to the exported function, have no destructors. What is to be
-//!   cleaned up is in a [`Task`], which they have a pointer to, and which the handler drops that runs
-//!   when the thread is left. Until then nobody but the handler has it.
+//!   cleaned up is in a [`Task`] or a [`Turn`], which they have a pointer to, and which the handler drops
+//!   that runs when the thread is left. Until then nobody but the handler has it.
 //! * Each exported function acts on a cancellation that is pending before it has done anything.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libc::{nfds_t, pollfd, pthread_attr_t, pthread_t, timespec};
 
 use crate::errno::{Errno, Told};
+use crate::face::Session;
 use crate::lksb::Ast;
 use crate::polled::Polled;
 use crate::semaphore::{self, Semaphore};
 use crate::task::{Ask, Progress, Task};
+use crate::turn::{Turn, TurnStep};
 
 /// `PTHREAD_CANCEL_DISABLE`, which is 1 in glibc and musl.
 const DISABLE: c_int = 1;
@@ -36,6 +39,10 @@ struct CleanupBuffer {
     argument: *mut c_void,
     kind: c_int,
     previous: *mut c_void,
+}
+
+impl CleanupBuffer {
+    const NONE: Self = Self { routine: None, argument: null_mut(), kind: 0, previous: null_mut() };
 }
 
 type Start = unsafe extern "C-unwind" fn(*mut c_void) -> *mut c_void;
@@ -185,6 +192,132 @@ fn begin(
     Ok(border.told(-1, answer))
 }
 
+/// Runs a turn of `dlm_dispatch` in the lockspace that is found. It returns `told`.
+#[inline(always)]
+pub(crate) fn guard_turn(told: Told, find: impl FnOnce() -> Result<Arc<Session>, Errno>) -> c_int {
+    let mut border = Border::enter();
+    let mut turn = MaybeUninit::<Turn>::uninit();
+    let value = match begin_turn(find, &mut turn, told) {
+        InTurn::End(end) => border.told(-1, end),
+        // SAFETY: a task that nobody else has.
+        InTurn::GoesOn(task) => unsafe { see_through(task, &mut border) },
+        // SAFETY: there is a turn now, in this frame.
+        InTurn::Call(ast) => unsafe { see_turn_through(turn.as_mut_ptr(), ast, told, &mut border) },
+    };
+    border.leave();
+    value
+}
+
+/// What the outermost frame is to do for a turn.
+enum InTurn {
+    Call(Ast),
+    GoesOn(*mut Task),
+    End(Result<Told, Errno>),
+}
+
+impl InTurn {
+    #[inline(always)]
+    fn of_end(end: Progress<usize>, told: Told) -> Self {
+        match end {
+            Progress::Ended(_) => Self::End(Ok(told)),
+            Progress::GoesOn(task) => Self::of_task(task, told),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_task(task: Box<Task<usize>>, told: Told) -> Self {
+        match Progress::GoesOn(task).then(move |_| Ok(told)) {
+            Ok(Progress::GoesOn(task)) => Self::GoesOn(Box::into_raw(task)),
+            Ok(Progress::Ended(told)) => Self::End(Ok(told)),
+            Err(errno) => Self::End(Err(errno)),
+        }
+    }
+
+    /// What a panic comes to, which is an error of this library.
+    fn guarded(step: impl FnOnce() -> Self) -> Self {
+        catch_unwind(AssertUnwindSafe(step)).unwrap_or(Self::End(Err(Errno(libc::EIO))))
+    }
+}
+
+/// Begins a turn, up to its first AST: if that is due, the turn is in its `place`.
+#[inline(never)]
+fn begin_turn(
+    find: impl FnOnce() -> Result<Arc<Session>, Errno>,
+    place: &mut MaybeUninit<Turn>,
+    told: Told,
+) -> InTurn {
+    InTurn::guarded(|| match find().map(Turn::begin) {
+        Ok(Ok((turn, ast))) => {
+            place.write(turn);
+            InTurn::Call(ast)
+        }
+        Ok(Err(end)) => InTurn::of_end(end, told),
+        Err(errno) => InTurn::End(Err(errno)),
+    })
+}
+
+/// Goes on with a turn up to its next AST.
+///
+/// # Safety
+///
+/// A turn that nobody else uses meanwhile.
+#[inline(never)]
+unsafe fn advance_turn(turn: *mut Turn, told: Told) -> InTurn {
+    // SAFETY: by this function's contract.
+    InTurn::guarded(|| match unsafe { &mut *turn }.advance() {
+        TurnStep::Call(ast) => InTurn::Call(ast),
+        TurnStep::End(end) => InTurn::of_end(end, told),
+    })
+}
+
+/// Calls an AST, goes on with its turn until that has ended, and drops it.
+///
+/// # Safety
+///
+/// `turn` is there, and in the frame of the caller; nobody else has it. It is dropped in its place, also if
+/// the thread is left here. The frames from here up to the C program's are plain old ones.
+#[inline(never)]
+unsafe fn see_turn_through(turn: *mut Turn, first: Ast, told: Told, border: &mut Border) -> c_int {
+    let mut cleanup = CleanupBuffer::NONE;
+    let cleanup = &raw mut cleanup;
+    // SAFETY: the buffer and the turn are in frames that are there until it is popped or the thread is
+    // left, when it is called before they go; `leave_turn` may be called with this turn.
+    unsafe { _pthread_cleanup_push(cleanup, leave_turn, turn.cast()) };
+    let mut ast = first;
+    let step = loop {
+        border.open();
+        // SAFETY: nothing of this library is locked or borrowed, and the frames that may be left are
+        // plain, see the module.
+        unsafe { ast.call() };
+        border.shut();
+        // SAFETY: the turn is there until it is dropped below, or the thread is left.
+        match unsafe { advance_turn(turn, told) } {
+            InTurn::Call(next) => ast = next,
+            step => break step,
+        }
+    };
+    // SAFETY: what was pushed above, and nothing since.
+    unsafe { _pthread_cleanup_pop(cleanup, 0) };
+    // SAFETY: the turn is over, and nobody else has it.
+    unsafe { leave_turn(turn.cast()) };
+    match step {
+        // SAFETY: a task that nobody else has.
+        InTurn::GoesOn(task) => unsafe { see_through(task, border) },
+        InTurn::End(end) => border.told(-1, end),
+        // The loop goes on with it.
+        InTurn::Call(_) => -1,
+    }
+}
+
+/// The thread is left amid a turn, or the turn has ended: it is dropped.
+unsafe extern "C" fn leave_turn(turn: *mut c_void) {
+    // SAFETY: this is the argument that `see_turn_through` has given, a turn that nobody uses any more,
+    // in memory that is still there.
+    let drop_turn = || unsafe { turn.cast::<Turn>().drop_in_place() };
+    let _ = catch_unwind(AssertUnwindSafe(drop_turn));
+}
+
 /// What the outermost frame is to do.
 enum Step {
     End(Result<Told, Errno>),
@@ -203,8 +336,7 @@ enum Step {
 unsafe fn see_through(task: *mut Task, border: &mut Border) -> c_int {
     let mut fds = Polled::NONE;
     let mut polled = None;
-    let mut cleanup =
-        CleanupBuffer { routine: None, argument: null_mut(), kind: 0, previous: null_mut() };
+    let mut cleanup = CleanupBuffer::NONE;
     let cleanup = &raw mut cleanup;
     // SAFETY: the buffer is in this frame, which is there until it is popped or the thread is left;
     // `leave` may be called with this task.
@@ -274,7 +406,7 @@ unsafe fn advance(task: *mut Task, fds: &mut Polled, polled: Option<(c_int, c_in
                 Step::Poll(place, count, dlm_runtime::driver::poll_millis(until))
             }
             Ok(Ask::Sleep(until)) => {
-                Step::Sleep(std::sync::Arc::as_ptr(task.semaphore()), until.map(clock_time))
+                Step::Sleep(Arc::as_ptr(task.semaphore()), until.map(clock_time))
             }
         }
     };

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dlm_proto::{LockFlags, MAX_NAME_LEN};
 use libc::{EINVAL, ENOSYS};
 
-use crate::border::{self, guard, guard_anyway, guard_task};
+use crate::border::{self, guard, guard_anyway, guard_task, guard_turn};
 use crate::errno::{Errno, Told};
 use crate::face::Session;
 use crate::flavour::Flavour;
@@ -273,14 +273,8 @@ pub fn purge(ls: Handle, nodeid: c_int, pid: c_int) -> c_int {
 /// `dlm_dispatch`.
 #[must_use]
 pub fn dispatch(fd: c_int) -> c_int {
-    guard_task(|| {
-        let session = handles::by_descriptor(fd)?;
-        Ok(Progress::goes_on(|outer| async move {
-            session.dispatch_on(&*outer).await?;
-            // C libdlm reads until nothing is left.
-            Ok(Told::and(0, libc::EAGAIN))
-        }))
-    })
+    // C libdlm reads until nothing is left.
+    guard_turn(Told::and(0, libc::EAGAIN), || handles::by_descriptor(fd))
 }
 
 /// `dlm_get_fd` and `dlm_ls_get_fd`.

@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, Mode};
+use dlm_proto::{LockId, Mode, Token};
 use dlm_runtime::Completion;
 use dlm_runtime::driver::{Driver, Due, Face, Notice};
 
@@ -119,14 +119,25 @@ impl DueAst {
     }
 }
 
+/// As [`ast_of`], for a completion. `is_removed`: the lock has left the table.
+#[inline(always)]
+pub(crate) fn completion_ast(
+    driver: &Session,
+    token: Token,
+    due: &DueAst,
+    is_removed: bool,
+) -> Option<Ast> {
+    if due.is_gone && !is_removed {
+        driver.state().core.settle(token);
+    }
+    due.tell()
+}
+
 /// Tells the caller what is due. What is left is to call this AST.
 pub(crate) fn ast_of(driver: &Session, due: &Due<CFace>) -> Option<Ast> {
     match due {
-        Due::Completion(token, due) | Due::Now(token, due) => {
-            if due.is_gone {
-                driver.state().core.settle(*token);
-            }
-            due.tell()
+        &(Due::Completion(token, ref due) | Due::Now(token, ref due)) => {
+            completion_ast(driver, token, due, false)
         }
         Due::Gone(due) => due.tell(),
         &Due::Blocking(token, _) => {

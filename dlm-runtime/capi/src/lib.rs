@@ -9,7 +9,8 @@
 //! # Inside
 //!
 //! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
-//! * `border`, `task`, `semaphore`, `polled`: where threads may be left, and what sleeps or runs ASTs.
+//! * `border`, `turn`, `task`, `semaphore`, `polled`: where threads may be left, and what sleeps or runs
+//!   ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `environment`: the variables that are read; `flavour`: the one of the two libraries.
@@ -18,7 +19,7 @@
 //!   blocks.
 //! * `session`, `fork`: opening and closing, and forked children.
 //! * `lock`, `unlock`: the calls on locks.
-//! * `model`: schedules, which run `face`, `task`, `session`, `lock` and `unlock`.
+//! * `model`: schedules, which run `face`, `turn`, `task`, `session`, `lock` and `unlock`.
 
 #![cfg_attr(
     dlm_model,
@@ -58,6 +59,7 @@ mod task;
 #[cfg(test)]
 #[cfg(not(dlm_model))]
 mod tests;
+mod turn;
 mod unlock;
 
 pub use self::flavour::Flavour;

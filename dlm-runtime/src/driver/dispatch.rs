@@ -35,7 +35,11 @@ impl<F: Face> Driver<F> {
     }
 
     /// The same, after a start of the turn.
-    pub(crate) async fn dispatch_after(
+    ///
+    /// # Errors
+    ///
+    /// As [`Driver::dispatch_on`].
+    pub async fn dispatch_after(
         &self,
         host: &impl Host<F>,
         start: Start<F>,
@@ -47,54 +51,83 @@ impl<F: Face> Driver<F> {
     }
 
     /// The start of a turn in a thread that runs callbacks where it is: those that are due by the plain
-    /// ends of operations, as long as there is nothing else to do. Most turns need no more, and returns
-    /// how many ran; otherwise [`Driver::dispatch_after`] goes on.
+    /// ends of operations. Most turns need no more, and returns how many ran; otherwise
+    /// [`Driver::dispatch_after`] goes on.
     #[inline(always)]
     pub(crate) fn start_turn(
         &self,
         mut run: impl FnMut(Token, F::Due, bool),
     ) -> Result<usize, Start<F>> {
+        let Some(mut plain) = self.begin_turn() else { return Err(Start::default()) };
+        let turn = Turn(self);
+        let end = loop {
+            match self.next_of_turn(&mut plain) {
+                PlainStep::Run(token, due, is_gone) => run(token, due, is_gone),
+                PlainStep::End(ran) => break Ok(ran),
+                PlainStep::GoesOn(start) => break Err(start),
+            }
+        };
+        std::mem::forget(turn);
+        end
+    }
+
+    /// Begins a turn as most of them are, see [`PlainTurn`]. `None`: there is something else to do, and
+    /// nothing has happened.
+    #[inline(always)]
+    pub fn begin_turn(&self) -> Option<PlainTurn> {
         if self.readiness.is_busy() || self.settler.has_chores() || !self.due.is_empty() {
-            return Err(Start::default());
+            return None;
         }
-        let (next, mut expected) = {
+        let (next, expected) = {
             let state = self.state();
             (state.next_alarm(), state.core.expected())
         };
         if next.is_some() {
-            return Err(Start::default());
+            return None;
         }
-        let turn = Turn(self);
-        let budget = budget(expected);
-        let mut ran = 0;
-        let first = loop {
-            if ran == budget || ran > 0 && expected == 0 {
-                break None;
-            }
-            let mut plain = None;
-            let read = self.read_to_run(&mut expected, &mut plain);
-            let Some(plain) = plain else { break Some(read) };
-            if !self.due.is_empty() {
-                // Others that were read before come first.
-                break Some(Ok(Read::Due(due_of_plain(plain))));
-            }
-            let (token, due, is_gone) = plain;
-            run(token, due, is_gone);
-            ran += 1;
+        Some(PlainTurn { ran: 0, expected, budget: budget(expected) })
+    }
+
+    /// Goes on with it.
+    #[inline(always)]
+    pub fn next_of_turn(&self, turn: &mut PlainTurn) -> PlainStep<F> {
+        let PlainTurn { ran, budget, ref mut expected } = *turn;
+        if ran > 0 {
             if self.check_fork().is_err() {
                 // The callback has forked, and this is the child.
-                std::mem::forget(turn);
-                return Ok(ran);
+                return PlainStep::End(ran);
             }
-        };
-        std::mem::forget(turn);
-        match first {
-            Some(read) => Err(Start { ran, first: Some(read) }),
-            None if expected == 0 => Ok(self.end_turn(ran)),
-            None => {
+            if *expected == 0 {
+                return PlainStep::End(self.end_turn(ran));
+            }
+            if ran == budget {
                 self.readiness.raise_again();
-                Ok(ran)
+                return PlainStep::End(ran);
             }
+        }
+        let mut plain = None;
+        let read = self.read_to_run(expected, &mut plain);
+        let Some(plain) = plain else {
+            return match read {
+                Ok(Read::Empty) if ran > 0 => PlainStep::End(self.end_turn(ran)),
+                read => PlainStep::GoesOn(Start { ran, first: Some(read) }),
+            };
+        };
+        if !self.due.is_empty() {
+            // Others that were read before come first.
+            let first = Some(Ok(Read::Due(due_of_plain(plain))));
+            return PlainStep::GoesOn(Start { ran, first });
+        }
+        let (token, due, is_gone) = plain;
+        turn.ran += 1;
+        PlainStep::Run(token, due, is_gone)
+    }
+
+    /// A turn was left before its end, by the callback that it has run. What it was about to do is left to
+    /// others, who see that there is something.
+    pub fn leave_turn(&self) {
+        if self.check_fork().is_ok() {
+            self.readiness.raise_again();
         }
     }
 
@@ -216,8 +249,30 @@ fn due_of_plain<F: Face>((token, due, is_gone): (Token, F::Due, bool)) -> Due<F>
     if is_gone { Due::Gone(due) } else { Due::Now(token, due) }
 }
 
+/// A turn that meets nothing but callbacks that are due by the plain ends of operations. It comes to an
+/// end of its own, or is left by [`Driver::leave_turn`].
+#[derive(Debug)]
+pub struct PlainTurn {
+    /// Callbacks that were handed out to be run.
+    ran: usize,
+    /// What the core expects, as far as that is known.
+    expected: usize,
+    budget: usize,
+}
+
+/// What comes next in a turn.
+pub enum PlainStep<F: Face> {
+    /// This callback is run, with nothing locked: its lock, and whether that has left the table.
+    Run(Token, F::Due, bool),
+    /// It has ended, and so many ran.
+    End(usize),
+    /// Something else has come. [`Driver::dispatch_after`] goes on, and nothing else does.
+    GoesOn(Start<F>),
+}
+
 /// The start of a turn.
-pub(crate) struct Start<F: Face> {
+#[must_use]
+pub struct Start<F: Face> {
     /// Callbacks that ran.
     ran: usize,
     /// A result that was read after these, and is still to be seen to.
@@ -235,9 +290,6 @@ struct Turn<'a, F: Face>(&'a Driver<F>);
 
 impl<F: Face> Drop for Turn<'_, F> {
     fn drop(&mut self) {
-        if self.0.check_fork().is_ok() {
-            // What it was about to do is left to others, who see that there is something.
-            self.0.readiness.raise_again();
-        }
+        self.0.leave_turn();
     }
 }

@@ -75,6 +75,7 @@ pub use self::begun::{Begun, Prepared};
 pub use self::call::Prepare;
 pub use self::deliver::Duty;
 pub use self::delivery::{Control, THREAD_NAME};
+pub use self::dispatch::{PlainStep, PlainTurn, Start};
 pub use self::face::{Due, Face, Notice, Notify};
 pub use self::first::KeepApart;
 #[cfg(not(dlm_model))]

@@ -9,14 +9,14 @@ use dlm_runtime::model::{Dispatcher, Exclusive, Stage, while_time_passes};
 use libc::EBUSY;
 
 use super::block::{Block, FORMER};
-use super::outer::{run, see_through, see_through_unless};
+use super::outer::{run, see_through, see_through_unless, see_turn_through};
 use super::routine::Routine;
 use crate::Flavour;
 use crate::errno::Errno;
 use crate::face::Session;
 use crate::lock::{self, LockCall};
 use crate::session;
-use crate::task::{OuterFrame, Progress, Task};
+use crate::task::{OuterFrame, Task};
 use crate::unlock::{self, UnlockCall};
 
 pub(super) const EUNLOCK: c_int = 0x10002;
@@ -200,6 +200,14 @@ impl Client {
         });
     }
 
+    /// Dispatches, in a thread that may be left by an AST: `None`.
+    pub(super) fn dispatch_unless(
+        &self,
+        leaves: impl FnMut() -> bool,
+    ) -> Option<Result<usize, Errno>> {
+        see_turn_through(self.enter(), leaves)
+    }
+
     /// Dispatches what is there.
     pub(super) fn dispatch_all(&self) {
         while dispatch(&self.enter()).unwrap() > 0 {}
@@ -221,8 +229,7 @@ impl Client {
 }
 
 fn dispatch(session: &Arc<Session>) -> Result<usize, Errno> {
-    let session = Arc::clone(session);
-    see_through(Progress::goes_on(|outer| async move { Ok(session.dispatch_on(&*outer).await?) }))
+    see_turn_through(Arc::clone(session), || false).expect("nobody leaves")
 }
 
 fn unlock_call(block: &Block, flags: LockFlags) -> UnlockCall {

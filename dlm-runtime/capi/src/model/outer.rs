@@ -8,7 +8,9 @@ use dlm_runtime::driver::{Ready, Source};
 use dlm_runtime::model::{Signal, Sources};
 
 use crate::errno::Errno;
+use crate::face::Session;
 use crate::task::{Ask, Progress, Task};
+use crate::turn::{Turn, TurnStep};
 
 /// What is to be polled.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +83,31 @@ pub(super) fn run<T: 'static>(
             Ask::Call(_) => {}
             Ask::Poll(polled, until) => task.polled(polled.wait(until)),
             Ask::Sleep(until) => task.semaphore().sleep(until),
+        }
+    }
+}
+
+/// Runs a turn of `dlm_dispatch`, unless the thread is left in an AST: then it is dropped.
+pub(super) fn see_turn_through(
+    session: Arc<Session>,
+    mut leaves: impl FnMut() -> bool,
+) -> Option<Result<usize, Errno>> {
+    let (mut turn, mut ast) = match Turn::begin(session) {
+        Ok(begun) => begun,
+        Err(end) => return see_through_unless(end, leaves),
+    };
+    loop {
+        // SAFETY: an AST of these scenarios always returns.
+        unsafe { ast.call() };
+        if leaves() {
+            return None;
+        }
+        match turn.advance() {
+            TurnStep::Call(next) => ast = next,
+            TurnStep::End(end) => {
+                drop(turn);
+                return see_through_unless(end, leaves);
+            }
         }
     }
 }

@@ -46,6 +46,43 @@ fn a_thread_is_cancelled_while_it_waits_for_a_lock() {
     }
 }
 
+/// An AST that runs in a turn ends the thread. What the turn was about to do is left to others.
+#[test]
+fn an_ast_ends_a_thread_that_dispatches() {
+    check(|| {
+        let stage = Stage::new();
+        let client = Client::open(Flavour::Light);
+        let asts = ["a", "b", "c"].map(|name| {
+            let block = client.block();
+            let ast = {
+                let (client, block) = (Arc::clone(&client), Arc::clone(&block));
+                Routine::new(move || {
+                    if block.take() == 0 {
+                        client.unlock(&block, NONE).unwrap();
+                    }
+                })
+            };
+            client.lock(&block, &Ask::new(name, EX).ast(&ast)).unwrap();
+            ast
+        });
+        let dispatcher = client.dispatcher();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    if let Some(answer) = client.dispatch_unless(by_chance) {
+                        answer.unwrap();
+                    }
+                });
+            }
+        });
+        // It is told of whatever is left.
+        asts.iter().for_each(|ast| ast.await_runs(2));
+        dispatcher.stop().unwrap();
+        finish(stage, &[&client]);
+        assert_eq!(asts.map(|ast| ast.runs()), [2, 2, 2]);
+    });
+}
+
 /// The lock stays, in its old mode or in the new one.
 #[test]
 fn a_thread_is_cancelled_while_it_waits_for_a_conversion() {
