@@ -7,26 +7,27 @@
 //! and AST routines as in the module `lksb`, names readable for their length, numbers readable or
 //! writable where a pointer to one is not NULL. Handles and ids may be anything.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::ptr::NonNull;
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use dlm_proto::{LockFlags, MAX_NAME_LEN};
-use libc::{EINVAL, ENOSYS};
+use dlm_proto::LockFlags;
+use libc::EINVAL;
 
-use crate::border::{self, guard, guard_anyway, guard_task, guard_turn};
+use crate::arguments::{LockArguments, UnlockArguments};
+use crate::ast_thread;
+use crate::border::{
+    ErrnoPlace, Short, guard, guard_anyway, guard_long_task, guard_short, guard_task,
+};
 use crate::errno::{Errno, Told};
 use crate::face::Session;
 use crate::flavour::Flavour;
+use crate::frame::guard_turn;
 use crate::handles::{self, Handle};
-use crate::lksb::{Ast, AstRoutine, CallerLksb, Lksb};
-use crate::lock::{self, LockCall};
+use crate::lksb::{CallerLksb, Lksb};
+use crate::lock::{self, LockCall, LockRest, PlainLock};
+use crate::slots::Lease;
 use crate::task::{OuterFrame, Progress, Task};
-use crate::unlock::{self, UnlockCall};
-
-/// sb_status of an unlock that succeeded.
-const EUNLOCK: c_int = 0x10002;
+use crate::unlock::{self, EUNLOCK, UnlockCall, UnlockRest};
 
 /// The lockspace that a call is for.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,15 @@ pub enum Space {
 }
 
 impl Space {
+    /// The session of a handle, if it is found at once and has nothing else to do.
+    #[inline(always)]
+    fn find_quickly(self) -> Option<Lease> {
+        match self {
+            Self::Default => None,
+            Self::Of(handle) => handles::find_quickly(handle).filter(|it| it.is_tidy()),
+        }
+    }
+
     fn session(self, flavour: Flavour) -> Result<Arc<Session>, Errno> {
         let session = match self {
             Self::Default => handles::default_session(flavour)?,
@@ -60,35 +70,6 @@ impl Space {
     }
 }
 
-/// The arguments of a lock call.
-#[derive(Debug, Clone, Copy)]
-pub struct LockArguments {
-    /// LKM_ number.
-    pub mode: u32,
-    /// Status block.
-    pub lksb: *mut Lksb,
-    /// LKF_ bits.
-    pub flags: u32,
-    /// Resource.
-    pub name: *const c_void,
-    /// Its length.
-    pub namelen: c_uint,
-    /// Completion AST; not for calls that wait.
-    pub ast: Option<AstRoutine>,
-    /// Its argument.
-    pub ast_argument: *mut c_void,
-    /// Blocking AST.
-    pub bast: Option<AstRoutine>,
-    /// Its argument.
-    pub bast_argument: *mut c_void,
-    /// Must be NULL.
-    pub range: *mut c_void,
-    /// Transaction id.
-    pub xid: *const u64,
-    /// Hundredths of a second.
-    pub timeout: *const u64,
-}
-
 /// The answer of a waiting call for a status: the pthread build leaves it in the status block.
 fn told(flavour: Flavour, status: c_int) -> Result<Told, Errno> {
     match flavour {
@@ -105,55 +86,81 @@ const fn told_in_errno(status: c_int) -> Result<Told, Errno> {
     }
 }
 
+/// The arguments of a call, and whose it is.
+#[derive(Debug, Clone, Copy)]
+struct Asked<A> {
+    flavour: Flavour,
+    space: Space,
+    waits: bool,
+    arguments: A,
+}
+
 /// All functions that lock or convert.
 ///
 /// # Safety
 ///
 /// As the module says.
 #[inline(always)]
-pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, a: &LockArguments) -> c_int {
-    guard_task(|| {
-        let session = space.session(flavour)?;
-        if !a.range.is_null() {
-            return Err(Errno(ENOSYS));
-        }
-        let flags = LockFlags::from_bits_retain(a.flags);
-        let waits = waits || flags.contains(LockFlags::WAIT);
-        if !waits && a.ast.is_none() {
-            return Err(Errno(EINVAL));
-        }
+pub unsafe fn lock(flavour: Flavour, space: Space, waits: bool, arguments: LockArguments) -> c_int {
+    guard_task(
+        &Asked { flavour, space, waits, arguments },
         // SAFETY: passed on to the caller of this function.
-        let lksb = unsafe { CallerLksb::new(a.lksb, flags.contains(LockFlags::VALBLK)) }?;
-        let name: &[u8] = if flags.contains(LockFlags::CONVERT) {
-            &[]
-        } else {
-            // SAFETY: as above.
-            unsafe { bytes(a.name, a.namelen) }?
-        };
-        let deadline = if flags.contains(LockFlags::TIMEOUT) {
-            // SAFETY: as above.
-            unsafe { number(a.timeout) }.and_then(deadline)
-        } else {
-            None
-        };
-        // SAFETY: as above.
-        let xid = unsafe { number(a.xid) }.unwrap_or(0);
-        // SAFETY: as above.
-        let ast = unsafe { Ast::new(a.ast, a.ast_argument) };
-        // SAFETY: as above.
-        let bast = unsafe { Ast::new(a.bast, a.bast_argument) };
-        let call = LockCall { mode: a.mode, flags, name, lksb, ast, bast, xid, deadline };
-        let session = if flags.contains(LockFlags::CONVERT) {
-            handles::owner_of(session, lksb.id())
-        } else {
-            session
-        };
-        if waits {
-            lock::wait(session, &call)?.then(move |status| told(flavour, status))
-        } else {
-            lock::start(&session, &call).map(|()| Progress::Ended(0.into()))
-        }
+        |asked, errno| unsafe { lock_plainly(asked, errno) }.unwrap_or(Short::Nothing),
+        // SAFETY: passed on to the caller of this function.
+        |asked, rest| unsafe { lock_otherwise(asked, rest) },
+    )
+}
+
+/// The short way: see [`PlainLock`].
+///
+/// # Safety
+///
+/// As the module says.
+#[inline(always)]
+unsafe fn lock_plainly(
+    asked: &Asked<LockArguments>,
+    mut errno: ErrnoPlace<'_>,
+) -> Option<Short<(Lease, Box<LockRest>)>> {
+    let session = asked.space.find_quickly()?;
+    // SAFETY: passed on to the caller of this function.
+    let (call, waits) = unsafe { asked.arguments.call(asked.waits) }.ok()?;
+    let lock = PlainLock::of(&call)?;
+    if !waits {
+        return Some(match lock.start(&session)? {
+            Ok(()) => Short::Ended(0),
+            Err(refused) => Short::Ended(errno.ended(Err(refused))),
+        });
+    }
+    Some(match lock.wait(&session)? {
+        Ok(status) => Short::Ended(errno.ended(told(asked.flavour, status))),
+        Err(rest) => Short::Otherwise((session, rest)),
     })
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn lock_otherwise(
+    asked: &Asked<LockArguments>,
+    rest: Option<(Lease, Box<LockRest>)>,
+) -> Result<Progress, Errno> {
+    let flavour = asked.flavour;
+    let told = move |status| told(flavour, status);
+    if let Some((session, rest)) = rest {
+        return lock::wait_rest(&session, *rest)?.then(told);
+    }
+    let session = asked.space.session(flavour)?;
+    // SAFETY: passed on to the caller of this function.
+    let (call, waits) = unsafe { asked.arguments.call(asked.waits) }?;
+    let session = if call.flags.contains(LockFlags::CONVERT) {
+        handles::owner_of(session, call.lksb.id())
+    } else {
+        session
+    };
+    if waits {
+        lock::wait(session, &call)?.then(told)
+    } else {
+        lock::start(&session, &call).map(|()| Progress::Ended(0.into()))
+    }
 }
 
 /// All functions that unlock or cancel.
@@ -166,26 +173,63 @@ pub unsafe fn unlock(
     flavour: Flavour,
     space: Space,
     waits: bool,
-    (lkid, flags): (u32, u32),
-    lksb: *mut Lksb,
-    argument: *mut c_void,
+    arguments: UnlockArguments,
 ) -> c_int {
-    guard_task(|| {
-        let session = space.session(flavour)?;
-        let flags = LockFlags::from_bits_retain(flags);
-        if lkid == 0 {
-            return Err(Errno(EINVAL));
-        }
+    guard_task(
+        &Asked { flavour, space, waits, arguments },
         // SAFETY: passed on to the caller of this function.
-        let lksb = unsafe { CallerLksb::new(lksb, flags.contains(LockFlags::VALBLK)) }?;
-        let session = handles::owner_of(session, lkid);
-        let call = UnlockCall { id: lkid, flags, lksb, argument: NonNull::new(argument) };
-        if waits || flags.contains(LockFlags::WAIT) {
-            unlock::wait(session, &call)?.then(move |status| told(flavour, status))
-        } else {
-            unlock::start(&session, &call).map(|()| Progress::Ended(0.into()))
-        }
+        |asked, errno| unsafe { unlock_plainly(asked, errno) }.unwrap_or(Short::Nothing),
+        // SAFETY: passed on to the caller of this function.
+        |asked, rest| unsafe { unlock_otherwise(asked, rest) },
+    )
+}
+
+/// The short way, if the lock is of this very handle.
+///
+/// # Safety
+///
+/// As the module says.
+#[inline(always)]
+unsafe fn unlock_plainly(
+    asked: &Asked<UnlockArguments>,
+    mut errno: ErrnoPlace<'_>,
+) -> Option<Short<(Lease, Box<UnlockRest>)>> {
+    let session = asked.space.find_quickly()?;
+    // SAFETY: passed on to the caller of this function.
+    let (call, waits) = unsafe { asked.arguments.call(asked.waits) }.ok()?;
+    if !waits {
+        return Some(match call.start_plainly(&session)? {
+            Ok(()) => Short::Ended(0),
+            Err(refused) => Short::Ended(errno.ended(Err(refused))),
+        });
+    }
+    Some(match call.wait_plainly(&session)? {
+        Ok(status) => Short::Ended(errno.ended(told(asked.flavour, status))),
+        Err(rest) => Short::Otherwise((session, rest)),
     })
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn unlock_otherwise(
+    asked: &Asked<UnlockArguments>,
+    rest: Option<(Lease, Box<UnlockRest>)>,
+) -> Result<Progress, Errno> {
+    let flavour = asked.flavour;
+    let told = move |status| told(flavour, status);
+    // SAFETY: passed on to the caller of this function.
+    let call = || unsafe { asked.arguments.call(asked.waits) };
+    if let Some((session, rest)) = rest {
+        return unlock::wait_rest(&session, *rest, &call()?.0)?.then(told);
+    }
+    let session = asked.space.session(flavour)?;
+    let (call, waits) = call()?;
+    let session = handles::owner_of(session, call.id);
+    if waits {
+        unlock::wait(session, &call)?.then(told)
+    } else {
+        unlock::start(&session, &call).map(|()| Progress::Ended(0.into()))
+    }
 }
 
 /// `lock_resource`.
@@ -199,7 +243,7 @@ pub unsafe fn lock_resource(
     flags: c_int,
     lockid: *mut c_int,
 ) -> c_int {
-    guard_task(|| {
+    guard_long_task(|| {
         if resource.is_null() || lockid.is_null() {
             return Err(Errno(EINVAL));
         }
@@ -240,7 +284,7 @@ pub unsafe fn lock_resource(
 /// `unlock_resource`.
 #[must_use]
 pub fn unlock_resource(lockid: c_int) -> c_int {
-    guard_task(|| {
+    guard_long_task(|| {
         let session = handles::opened_default()?;
         let block = OwnBlock::new(0);
         let lksb = block.lksb()?;
@@ -279,12 +323,13 @@ pub fn dispatch(fd: c_int) -> c_int {
 
 /// `dlm_get_fd` and `dlm_ls_get_fd`.
 #[must_use]
+#[inline(always)]
 pub fn descriptor(flavour: Flavour, space: Space) -> c_int {
-    let body = || space.ask(flavour, |session| Ok(session.descriptor()?));
+    let body = move || space.ask(flavour, |session| Ok(session.descriptor()?));
     match space {
         // It may have to be opened.
         Space::Default => guard(-1, body),
-        Space::Of(_) => guard_anyway(-1, body),
+        Space::Of(_) => guard_short(|| space.find_quickly()?.shown_descriptor(), body),
     }
 }
 
@@ -299,7 +344,7 @@ pub fn start_thread(space: Space) -> c_int {
                 duty.deliver_on(&*outer).await;
                 Ok(Told::from(0))
             };
-            control.set_name(border::start_thread(Task::new(deliver))?.number());
+            control.set_name(ast_thread::start_thread(Task::new(deliver))?.number());
             Ok(0)
         })
     };
@@ -331,40 +376,4 @@ impl Drop for OwnBlock {
         // SAFETY: it is from a `Box`, and the call has ended or was given up.
         drop(unsafe { Box::from_raw(self.0) });
     }
-}
-
-/// `length` bytes of a resource name.
-///
-/// # Safety
-///
-/// A pointer that is not NULL is readable for that many bytes.
-unsafe fn bytes<'a>(name: *const c_void, length: c_uint) -> Result<&'a [u8], Errno> {
-    let length = usize::try_from(length).map_err(|_| Errno(EINVAL))?;
-    match length {
-        0 => Ok(&[]),
-        1..=MAX_NAME_LEN if !name.is_null() => {
-            // SAFETY: not NULL, and readable for `length` bytes by this function's contract.
-            Ok(unsafe { std::slice::from_raw_parts(name.cast(), length) })
-        }
-        _ => Err(Errno(EINVAL)),
-    }
-}
-
-/// The number that a pointer leads to, if it is not NULL.
-///
-/// # Safety
-///
-/// A pointer that is not NULL leads to a number, aligned or not.
-unsafe fn number(place: *const u64) -> Option<u64> {
-    if place.is_null() {
-        return None;
-    }
-    // SAFETY: not NULL, hence valid by this function's contract; read without alignment.
-    Some(unsafe { place.read_unaligned() })
-}
-
-/// What the clock cannot express is no deadline.
-fn deadline(hundredths: u64) -> Option<Instant> {
-    let timeout = Duration::from_millis(hundredths.checked_mul(10)?);
-    Instant::now().checked_add(timeout)
 }

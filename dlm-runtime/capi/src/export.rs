@@ -39,7 +39,7 @@ macro_rules! export_common {
                     timeout: null(),
                 };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::lock(FLAVOUR, Space::Default, false, &arguments) }
+                unsafe { entry::lock(FLAVOUR, Space::Default, false, arguments) }
             }
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
@@ -70,7 +70,7 @@ macro_rules! export_common {
                     timeout: null(),
                 };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::lock(FLAVOUR, Space::Default, true, &arguments) }
+                unsafe { entry::lock(FLAVOUR, Space::Default, true, arguments) }
             }
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
@@ -103,7 +103,7 @@ macro_rules! export_common {
                     timeout: null(),
                 };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), false, &arguments) }
+                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), false, arguments) }
             }
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
@@ -135,7 +135,7 @@ macro_rules! export_common {
                     timeout: null(),
                 };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), true, &arguments) }
+                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), true, arguments) }
             }
 
             #[allow(clippy::too_many_arguments, reason = "the interface of libdlm")]
@@ -169,7 +169,7 @@ macro_rules! export_common {
                     timeout,
                 };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), false, &arguments) }
+                unsafe { entry::lock(FLAVOUR, Space::Of(lockspace), false, arguments) }
             }
 
             #[unsafe(no_mangle)]
@@ -179,10 +179,9 @@ macro_rules! export_common {
                 lksb: *mut Lksb,
                 astarg: *mut c_void,
             ) -> c_int {
+                let arguments = UnlockArguments { lkid, flags, lksb, argument: astarg };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe {
-                    entry::unlock(FLAVOUR, Space::Default, false, (lkid, flags), lksb, astarg)
-                }
+                unsafe { entry::unlock(FLAVOUR, Space::Default, false, arguments) }
             }
 
             #[unsafe(no_mangle)]
@@ -191,9 +190,9 @@ macro_rules! export_common {
                 flags: u32,
                 lksb: *mut Lksb,
             ) -> c_int {
-                let (what, argument) = ((lkid, flags), null_mut());
+                let arguments = UnlockArguments { lkid, flags, lksb, argument: null_mut() };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::unlock(FLAVOUR, Space::Default, true, what, lksb, argument) }
+                unsafe { entry::unlock(FLAVOUR, Space::Default, true, arguments) }
             }
 
             #[unsafe(no_mangle)]
@@ -204,9 +203,9 @@ macro_rules! export_common {
                 lksb: *mut Lksb,
                 astarg: *mut c_void,
             ) -> c_int {
-                let (space, what) = (Space::Of(lockspace), (lkid, flags));
+                let arguments = UnlockArguments { lkid, flags, lksb, argument: astarg };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::unlock(FLAVOUR, space, false, what, lksb, astarg) }
+                unsafe { entry::unlock(FLAVOUR, Space::Of(lockspace), false, arguments) }
             }
 
             #[unsafe(no_mangle)]
@@ -216,9 +215,9 @@ macro_rules! export_common {
                 flags: u32,
                 lksb: *mut Lksb,
             ) -> c_int {
-                let (space, what) = (Space::Of(lockspace), (lkid, flags));
+                let arguments = UnlockArguments { lkid, flags, lksb, argument: null_mut() };
                 // SAFETY: the caller's pointers are as the interface says.
-                unsafe { entry::unlock(FLAVOUR, space, true, what, lksb, null_mut()) }
+                unsafe { entry::unlock(FLAVOUR, Space::Of(lockspace), true, arguments) }
             }
 
             #[unsafe(no_mangle)]

@@ -62,6 +62,7 @@ impl Face for CFace {
         callback.set_id(id.0);
     }
 
+    #[inline(always)]
     fn ended(
         lock: &mut LockData,
         kind: Kind,

@@ -48,7 +48,7 @@ fn left_behind() -> MutexGuard<'static, Vec<Arc<Session>>> {
 
 /// Calls what must not let a panic through, nor be cancelled.
 fn quietly(body: impl FnOnce()) {
-    let border = Border::enter_anyway();
+    let mut border = Border::enter_anyway();
     let _ = catch_unwind(AssertUnwindSafe(body));
     border.leave();
 }
@@ -90,6 +90,7 @@ unsafe extern "C" fn in_child() {
             for (place, session) in handles.sessions_mut().zip(new) {
                 *place = session;
             }
+            handles.renew_slots();
             left_behind().extend(sessions);
         }
     });

@@ -13,6 +13,7 @@ use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
 use crate::errno::Errno;
 use crate::face::Session;
 use crate::flavour::Flavour;
+use crate::slots::{self, Lease};
 use crate::{fork, session};
 
 /// `dlm_lshandle_t`.
@@ -25,7 +26,7 @@ const DEFAULT: &[u8] = b"default";
 const DEFAULT_PERMISSIONS: u32 = 0o600;
 
 /// Handles differ by this, as addresses do.
-const STEP: usize = 0x10;
+pub(crate) const STEP: usize = 0x10;
 
 /// The least handle. None is in the first pages, where callers keep marks of their own.
 const LEAST: usize = 0x1_0000;
@@ -38,6 +39,8 @@ const GREATEST: usize = 0x7fff_fff0;
 static NEXT: AtomicUsize = AtomicUsize::new(LEAST);
 // Locks of the standard library: a forked child can unlock what its parent's thread has locked.
 static OPEN: RwLock<Vec<Open>> = RwLock::new(Vec::new());
+/// The last handle whose lockspace was found by its descriptor.
+static LAST_BY_DESCRIPTOR: AtomicUsize = AtomicUsize::new(0);
 /// How many lockspaces are open, the default one included.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static DEFAULT_SESSION: Mutex<Default> = Mutex::new(Default::Closed);
@@ -93,6 +96,16 @@ impl Held {
         };
         self.open.iter_mut().map(|(_, session)| session).chain(default)
     }
+
+    /// In a forked child, when it has sessions of its own: they are what calls find.
+    pub(crate) fn renew_slots(&self) {
+        self.open.iter().for_each(|(number, session)| slots::renew(*number, session));
+    }
+}
+
+/// Locks the table of handles.
+pub(crate) fn hold_open() -> impl Sized {
+    open_to_change()
 }
 
 // A panic elsewhere leaves none of these half-changed.
@@ -113,6 +126,12 @@ fn find(wanted: impl Fn(&Open) -> bool) -> Option<Arc<Session>> {
     open.iter().find(|entry| wanted(entry)).map(|(_, session)| Arc::clone(session))
 }
 
+/// The lockspace that a handle stands for, if it is found at once.
+#[inline(always)]
+pub(crate) fn find_quickly(handle: Handle) -> Option<Lease> {
+    slots::find(handle.addr())
+}
+
 /// The lockspace that a handle stands for: ENOTCONN for NULL, EBADF for what is no handle.
 pub(crate) fn get(handle: Handle) -> Result<Arc<Session>, Errno> {
     let unknown = Errno(if handle.is_null() { ENOTCONN } else { EBADF });
@@ -120,9 +139,26 @@ pub(crate) fn get(handle: Handle) -> Result<Arc<Session>, Errno> {
 }
 
 /// The lockspace whose descriptor this is.
-pub(crate) fn by_descriptor(fd: RawFd) -> Result<Arc<Session>, Errno> {
+#[inline(always)]
+pub(crate) fn by_descriptor(fd: RawFd) -> Result<Lease, Errno> {
+    let last = slots::find(LAST_BY_DESCRIPTOR.load(Ordering::Relaxed));
+    match last.filter(|session| session.made_descriptor() == Some(fd)) {
+        Some(session) => Ok(session),
+        None => search_by_descriptor(fd).map(Lease::from),
+    }
+}
+
+#[inline(never)]
+fn search_by_descriptor(fd: RawFd) -> Result<Arc<Session>, Errno> {
     let has_fd = |session: &Arc<Session>| session.made_descriptor() == Some(fd);
-    if let Some(session) = find(|(_, session)| has_fd(session)) {
+    let is_it = |(number, session): &Open| {
+        let is_it = has_fd(session);
+        if is_it {
+            LAST_BY_DESCRIPTOR.store(*number, Ordering::Relaxed);
+        }
+        is_it
+    };
+    if let Some(session) = find(is_it) {
         return Ok(session);
     }
     let default = default_place();
@@ -150,6 +186,7 @@ fn insert(session: Arc<Session>) -> Handle {
         open.iter().any(|(other, _)| *other == number)
     });
     NEXT.store(number_after(number), Ordering::Relaxed);
+    slots::put(number, &session);
     open.push((number, session));
     COUNT.fetch_add(1, Ordering::AcqRel);
     std::ptr::without_provenance_mut(number)
@@ -172,7 +209,11 @@ fn remove(handle: Handle) -> Result<Arc<Session>, Errno> {
     let mut open = open_to_change();
     let at = open.iter().position(|(number, _)| *number == handle.addr()).ok_or(Errno(EINVAL))?;
     COUNT.fetch_sub(1, Ordering::AcqRel);
-    Ok(open.swap_remove(at).1)
+    let (number, session) = open.swap_remove(at);
+    let of_slot = slots::remove(number);
+    drop(open);
+    drop(of_slot);
+    Ok(session)
 }
 
 pub(crate) fn open_lockspace(flavour: Flavour, name: &[u8]) -> Result<Handle, Errno> {
@@ -301,6 +342,10 @@ pub(crate) fn close_default() {
 
 #[cfg(test)]
 mod tests {
+    use dlm_core::Rules;
+    use dlm_runtime::driver::{DriverOptions, KeepApart, Manager};
+    use dlm_runtime::engine::Cluster;
+
     use super::*;
 
     #[test]
@@ -317,6 +362,90 @@ mod tests {
         }
     }
 
+    fn any_session() -> Arc<Session> {
+        let options = DriverOptions {
+            background_writes: false,
+            keep_apart: KeepApart::Never,
+            rules: Rules::AsAsked,
+            has_ids: true,
+            has_threads: false,
+        };
+        let manager = Manager::Other(Arc::new(Cluster::default().node(1)));
+        Session::create(&manager, b"x", LockspaceFlags::empty(), 0o600, &options).unwrap()
+    }
+
+    #[test]
+    fn handles_are_found_in_their_slot_or_in_the_table() {
+        a_session_is_there_as_long_as_it_is_used();
+        // Those of the other test must be found in their slot.
+        handles_whose_slot_is_taken_are_found_in_the_table();
+    }
+
+    fn a_session_is_there_as_long_as_it_is_used() {
+        let session = any_session();
+        let weak = Arc::downgrade(&session);
+        let handle = insert(session);
+        let (one, other) = (find_quickly(handle).unwrap(), find_quickly(handle).unwrap());
+        drop(remove(handle).ok());
+        assert!(find_quickly(handle).is_none());
+        assert_eq!(get(handle).err(), Some(Errno(EBADF)));
+        drop(one);
+        assert_eq!(other.name(), weak.upgrade().unwrap().name());
+        drop(other);
+        assert!(weak.upgrade().is_none());
+    }
+
+    fn handles_whose_slot_is_taken_are_found_in_the_table() {
+        let session = any_session();
+        let handles: Vec<_> = (0..200).map(|_| insert(Arc::clone(&session)).addr()).collect();
+        let handles = handles.into_iter().map(std::ptr::without_provenance_mut);
+        for handle in handles {
+            assert!(get(handle).is_ok());
+            drop(remove(handle).ok());
+            assert!(find_quickly(handle).is_none() && get(handle).is_err());
+        }
+        assert_eq!(Arc::strong_count(&session), 1);
+    }
+
+    /// Handles come and go under threads that look for them.
+    #[test]
+    fn what_is_found_while_it_is_closed_is_whole() {
+        static LAST: AtomicUsize = AtomicUsize::new(0);
+        static FOUND: AtomicUsize = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    loop {
+                        let number = LAST.load(Ordering::Relaxed);
+                        if number == usize::MAX {
+                            return;
+                        }
+                        let found = find_quickly(std::ptr::without_provenance_mut(number));
+                        if let Some(session) = found {
+                            assert_eq!(**session.name(), *b"x");
+                            FOUND.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            let mut closed = 0;
+            while closed < 100 || FOUND.load(Ordering::Relaxed) < 30 {
+                let session = any_session();
+                let weak = Arc::downgrade(&session);
+                let handle = insert(session);
+                LAST.store(handle.addr(), Ordering::Relaxed);
+                std::thread::yield_now();
+                drop(remove(handle).ok());
+                while weak.upgrade().is_some() {
+                    // Its last user is about to leave.
+                    std::thread::yield_now();
+                }
+                closed += 1;
+            }
+            LAST.store(usize::MAX, Ordering::Relaxed);
+        });
+    }
+
     #[test]
     fn what_is_no_handle_is_refused() {
         let errno = |answer: Result<Arc<Session>, Errno>| answer.err().map(|errno| errno.0);
@@ -328,8 +457,9 @@ mod tests {
             assert_eq!(release(b"x", handle, true), Err(Errno(EINVAL)));
         }
         assert_eq!(close(std::ptr::null_mut()), Err(Errno(EINVAL)));
-        assert_eq!(errno(by_descriptor(-1)), Some(EBADF));
-        assert_eq!(errno(by_descriptor(0)), Some(EBADF));
+        for fd in [-1, 0] {
+            assert_eq!(by_descriptor(fd).err(), Some(Errno(EBADF)));
+        }
         assert_eq!(errno(opened_default()), Some(ENOTCONN));
         close_default();
     }

@@ -8,13 +8,13 @@
 //!
 //! # Inside
 //!
-//! * `export`, `entry`, `spaces`: the exported functions, their pointers, and `errno`.
-//! * `border`, `turn`, `task`, `semaphore`, `polled`: where threads may be left, and what sleeps or runs
-//!   ASTs.
+//! * `export`, `entry`, `arguments`, `spaces`: the exported functions, their pointers, and `errno`.
+//! * `border`, `frame`, `ast_thread`: where threads may be left.
+//! * `turn`, `task`, `semaphore`, `polled`: what sleeps or runs ASTs.
 //! * `lksb`: the callers' memory, and the contract under which it is touched.
 //! * `backend`: the lock manager, the kernel's or, with `DLM_BACKEND=engine`, one in the process.
 //! * `environment`: the variables that are read; `flavour`: the one of the two libraries.
-//! * `handles`: open lockspaces by handle and by descriptor.
+//! * `handles`, `slots`: open lockspaces by handle and by descriptor.
 //! * `face`: what the driver of dlm-runtime, which does the rest, is told of ASTs and status
 //!   blocks.
 //! * `session`, `fork`: opening and closing, and forked children.
@@ -26,6 +26,10 @@
     allow(dead_code, unreachable_pub, reason = "schedules call what is behind the exports")
 )]
 
+#[cfg(not(dlm_model))]
+mod arguments;
+#[cfg(not(dlm_model))]
+mod ast_thread;
 #[cfg(not(dlm_model))]
 mod backend;
 #[cfg(not(dlm_model))]
@@ -42,6 +46,8 @@ mod flavour;
 #[cfg(not(dlm_model))]
 mod fork;
 #[cfg(not(dlm_model))]
+mod frame;
+#[cfg(not(dlm_model))]
 mod handles;
 mod lksb;
 mod lock;
@@ -52,6 +58,8 @@ mod polled;
 #[cfg(not(dlm_model))]
 mod semaphore;
 mod session;
+#[cfg(not(dlm_model))]
+mod slots;
 #[cfg(not(dlm_model))]
 #[doc(hidden)]
 pub mod spaces;
@@ -73,7 +81,8 @@ pub mod ffi {
 
     pub use libc::mode_t;
 
-    pub use crate::entry::{self, LockArguments, Space};
+    pub use crate::arguments::{LockArguments, UnlockArguments};
+    pub use crate::entry::{self, Space};
     pub use crate::flavour::Flavour;
     pub use crate::handles::Handle;
     pub use crate::lksb::{AstRoutine, Lksb};

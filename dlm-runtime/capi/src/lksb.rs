@@ -129,6 +129,19 @@ impl CallerLksb {
         unsafe { place.write_unaligned(id) };
     }
 
+    /// Writes how a plain operation ended. The operation ends for the caller with this.
+    #[inline(always)]
+    pub(crate) fn finish_plain(&self, status: c_int) {
+        self.set_flags(0);
+        self.set_status(status);
+    }
+
+    fn set_flags(&self, flags: u8) {
+        let place = field::<c_char>(self.block, offset_of!(Lksb, sb_flags));
+        // SAFETY: as for `id`.
+        unsafe { place.write(c_char::from_ne_bytes([flags])) };
+    }
+
     /// Writes how the operation ended. The operation ends for the caller with this.
     pub(crate) fn finish(&self, report: &Report) {
         if let (Some(place), Some(block)) = (self.lvb, report.lvb) {
@@ -138,10 +151,7 @@ impl CallerLksb {
         if let Some(id) = report.id {
             self.set_id(id);
         }
-        let flags = c_char::from_ne_bytes([report.flags]);
-        let place = field::<c_char>(self.block, offset_of!(Lksb, sb_flags));
-        // SAFETY: as for `id`.
-        unsafe { place.write(flags) };
+        self.set_flags(report.flags);
         self.set_status(report.status);
     }
 }

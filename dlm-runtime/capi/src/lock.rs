@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dlm_core::{Conversion, Kind, NewLock, Rejected, Submission};
-use dlm_proto::{LockFlags, LockId, LvbTransfer, Mode, ModeCode, ResourceName, Token};
-use dlm_runtime::driver::{Begun, Notify, Prepared, State};
+use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, ModeCode, ResourceName, Token};
+use dlm_runtime::driver::{Begun, First, Notify, Otherwise, Prepared, State};
 use dlm_runtime::{Completion, ErrorKind};
-use libc::EINVAL;
+use libc::{EBADF, EINVAL};
 
 use crate::errno::Errno;
 use crate::face::{CFace, LockData, Session};
@@ -64,8 +64,113 @@ impl LockCall<'_> {
     }
 }
 
+/// A request for a lock as most of them are: without blocking AST, transaction id, deadline and flags but
+/// NOQUEUE.
+#[derive(Debug)]
+pub(crate) struct PlainLock {
+    name: ResourceName,
+    mode: Mode,
+    flags: LockFlags,
+    lksb: CallerLksb,
+    ast: Option<Ast>,
+}
+
+/// A plain request that something out of the ordinary has happened to.
+pub(crate) struct LockRest {
+    lksb: CallerLksb,
+    former: c_int,
+    otherwise: Otherwise<CFace>,
+}
+
+impl PlainLock {
+    /// The call as such a request, if it is one.
+    #[inline(always)]
+    pub(crate) fn of(call: &LockCall<'_>) -> Option<Self> {
+        let flags = call.flags - LockFlags::WAIT;
+        let is_plain = LockFlags::NOQUEUE.contains(flags)
+            && call.bast.is_none()
+            && call.xid == 0
+            && call.deadline.is_none();
+        if !is_plain {
+            return None;
+        }
+        let mode = ModeCode(u8::try_from(call.mode).ok()?).known()?;
+        let name = ResourceName::new(call.name).ok()?;
+        Some(Self { name, mode, flags, lksb: call.lksb, ast: call.ast })
+    }
+
+    /// Requests the lock and waits, for the status, if nothing out of the ordinary happens. `None`: nothing
+    /// has happened at all.
+    #[inline(never)]
+    pub(crate) fn wait(&self, session: &Session) -> Option<Result<c_int, Box<LockRest>>> {
+        let Self { name, mode, flags, lksb, .. } = self;
+        let former = lksb.begin();
+        let keep = |place: &mut LockData| *place = LockData::default();
+        // Others may cancel the request by its id.
+        let told = |id: LockId| lksb.set_id(id.0);
+        Some(match session.lock_first_plain(name, *mode, *flags, keep, told) {
+            None => {
+                lksb.set_status(former);
+                return None;
+            }
+            Some(Ok(status)) => {
+                if status == LockStatus::Granted {
+                    lksb.finish_plain(0);
+                    return Some(Ok(0));
+                }
+                let status = status.to_raw().saturating_neg();
+                lksb.set_id(0);
+                lksb.finish_plain(status);
+                Ok(status)
+            }
+            Some(Err(otherwise)) => Err(Box::new(LockRest { lksb: *lksb, former, otherwise })),
+        })
+    }
+
+    /// Requests the lock, for an AST. `None`: nothing has happened.
+    #[inline(never)]
+    pub(crate) fn start(&self, session: &Session) -> Option<Result<(), Errno>> {
+        let Self { name, mode, flags, lksb, ast } = self;
+        let former = lksb.begin();
+        let mut user = Some(Notify::Callback(*lksb));
+        let keep = |place: &mut LockData| *place = LockData { ast: *ast, ..LockData::default() };
+        match session.start_lock_plain(name, *mode, *flags, &mut user, keep) {
+            Some(Ok(_)) => Some(Ok(())),
+            None => {
+                lksb.set_status(former);
+                None
+            }
+            Some(Err(kind)) => Some(Err(not_started(kind, user.is_some(), lksb, former))),
+        }
+    }
+}
+
+/// A request that ends in an AST was refused. `is_told`: its caller is told by this alone.
+#[cold]
+#[inline(never)]
+fn not_started(kind: ErrorKind, is_told: bool, lksb: &CallerLksb, former: c_int) -> Errno {
+    if is_told {
+        lksb.set_status(former);
+    }
+    kind.into()
+}
+
 /// A lock call that ends in an AST.
 pub(crate) fn start(session: &Session, call: &LockCall<'_>) -> Result<(), Errno> {
+    let plain = PlainLock::of(call).and_then(|lock| lock.start(session));
+    plain.unwrap_or_else(|| start_otherwise(session, call))
+}
+
+/// A lock call that waits, for the status.
+pub(crate) fn wait(session: Arc<Session>, call: &LockCall<'_>) -> Result<Progress<c_int>, Errno> {
+    match PlainLock::of(call).and_then(|lock| lock.wait(&session)) {
+        Some(Ok(status)) => Ok(Progress::Ended(status)),
+        Some(Err(rest)) => wait_rest(&session, *rest),
+        None => wait_otherwise(session, call),
+    }
+}
+
+fn start_otherwise(session: &Session, call: &LockCall<'_>) -> Result<(), Errno> {
     let (mode, flags) = call.check()?;
     if flags.contains(LockFlags::CONVERT) {
         return start_conversion(session, call, mode, flags);
@@ -80,17 +185,11 @@ pub(crate) fn start(session: &Session, call: &LockCall<'_>) -> Result<(), Errno>
     let begun = session.lock_start(&new, &mut user, &mut call.data(false), call.deadline);
     match begun {
         Ok(_) => Ok(()),
-        Err(kind) => {
-            if user.is_some() {
-                call.lksb.set_status(former);
-            }
-            Err(kind.into())
-        }
+        Err(kind) => Err(not_started(kind, user.is_some(), &call.lksb, former)),
     }
 }
 
-/// A lock call that waits, for the status.
-pub(crate) fn wait(session: Arc<Session>, call: &LockCall<'_>) -> Result<Progress<c_int>, Errno> {
+fn wait_otherwise(session: Arc<Session>, call: &LockCall<'_>) -> Result<Progress<c_int>, Errno> {
     let (mode, flags) = call.check()?;
     if flags.contains(LockFlags::CONVERT) {
         return wait_for_conversion(session, call, mode, flags);
@@ -106,10 +205,31 @@ pub(crate) fn wait(session: Arc<Session>, call: &LockCall<'_>) -> Result<Progres
     let told = |id: LockId| lksb.set_id(id.0);
     let deadline = call.deadline;
     let begun = session.lock_first(&new, &mut call.data(true), deadline, told);
-    let what = (Kind::Request, LockId(lksb.id()));
+    request_begun(session, begun.map(|(_, first)| first), &lksb, former, deadline)
+}
+
+/// A plain request, after something out of the ordinary has happened.
+#[cold]
+#[inline(never)]
+pub(crate) fn wait_rest(session: &Session, rest: LockRest) -> Result<Progress<c_int>, Errno> {
+    let LockRest { lksb, former, otherwise } = rest;
+    // Whoever calls has it.
+    let session = session.upgrade().ok_or(Errno(EBADF))?;
+    request_begun(session, otherwise.first(), &lksb, former, None)
+}
+
+/// A request has begun for which its caller waits, or has not.
+fn request_begun(
+    session: Arc<Session>,
+    begun: Result<First<CFace>, ErrorKind>,
+    lksb: &CallerLksb,
+    former: c_int,
+    deadline: Option<Instant>,
+) -> Result<Progress<c_int>, Errno> {
+    let (lksb, what) = (*lksb, (Kind::Request, LockId(lksb.id())));
     match begun {
-        Ok((_, Ok(completion))) => tell(Ok(completion), what, &lksb, former).map(Progress::Ended),
-        Ok((_, Err(unfinished))) => Ok(Progress::goes_on(|outer| async move {
+        Ok(Ok(completion)) => tell(Ok(completion), what, &lksb, former).map(Progress::Ended),
+        Ok(Err(unfinished)) => Ok(Progress::goes_on(|outer| async move {
             tell(session.see_through(&*outer, unfinished, deadline).await, what, &lksb, former)
         })),
         Err(kind) => {

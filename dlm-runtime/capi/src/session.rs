@@ -9,9 +9,9 @@ use dlm_runtime::ErrorKind;
 use dlm_runtime::driver::{Begun, DriverOptions, OthersEnd, now};
 
 #[cfg(not(dlm_model))]
-use crate::backend::manager;
+use crate::ast_thread::AstThread;
 #[cfg(not(dlm_model))]
-use crate::border::AstThread;
+use crate::backend::manager;
 use crate::environment::keep_apart;
 use crate::errno::Errno;
 use crate::face::Session;

@@ -3,7 +3,7 @@
 //! A thread can be cancelled where it sleeps, and an AST may leave its thread by `pthread_exit`. Both
 //! unwind the thread's frames, and frames with destructors are none to be unwound that way. So what
 //! sleeps or runs ASTs is a future, which hands what is to be done out to the outermost frame, see the
-//! module `border`. When the thread is left there, the future is dropped.
+//! module `frame`. When the thread is left there, the future is dropped.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

@@ -16,7 +16,7 @@ use dlm_runtime::engine::{Cluster, ClusterOptions, FaultGuard, Node};
 use libc::{EAGAIN, EBUSY, EINVAL, ENOBUFS, ENOENT, ENOMEM, ETIMEDOUT};
 
 use crate::Flavour;
-use crate::border::guard_task;
+use crate::border::guard_long_task;
 use crate::errno::{Errno, Told};
 use crate::face::Session;
 use crate::lksb::{Ast, CallerLksb, EINPROG, Lksb};
@@ -99,7 +99,7 @@ unsafe extern "C-unwind" fn count(counter: *mut c_void) {
 
 /// Sees a call through, as its exported function does.
 fn seen_through(begin: impl FnOnce() -> Result<Progress<c_int>, Errno>) -> Result<c_int, Errno> {
-    match guard_task(|| begin()?.then(|status| Ok(Told::from(status)))) {
+    match guard_long_task(|| begin()?.then(|status| Ok(Told::from(status)))) {
         -1 => Err(Errno(nix::errno::Errno::last_raw())),
         status => Ok(status),
     }

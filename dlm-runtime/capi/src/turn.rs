@@ -4,17 +4,19 @@
 //! frame has it in its own memory, and asks it for one AST after the other. As soon as anything else
 //! comes, the rest of it is a task.
 
-use std::sync::Arc;
+use std::ops::Deref;
 
 use dlm_runtime::driver::{PlainStep, PlainTurn, Start};
+use libc::EBADF;
 
+use crate::errno::Errno;
 use crate::face::{self, CFace, Session};
 use crate::lksb::Ast;
 use crate::task::Progress;
 
 /// A turn in which an AST is due.
-pub(crate) struct Turn {
-    session: Arc<Session>,
+pub(crate) struct Turn<S: Deref<Target = Session>> {
+    session: S,
     plain: PlainTurn,
     has_ended: bool,
 }
@@ -27,12 +29,12 @@ pub(crate) enum TurnStep {
     End(Progress<usize>),
 }
 
-impl Turn {
+impl<S: Deref<Target = Session>> Turn<S> {
     /// Begins a turn, and goes on up to its first AST.
     #[inline(always)]
-    pub(crate) fn begin(session: Arc<Session>) -> Result<(Self, Ast), Progress<usize>> {
+    pub(crate) fn begin(session: S) -> Result<(Self, Ast), Progress<usize>> {
         let Some(plain) = session.begin_turn() else {
-            return Err(go_on(session, Start::default()));
+            return Err(go_on(&session, Start::default()));
         };
         let mut turn = Self { session, plain, has_ended: false };
         match turn.advance() {
@@ -58,7 +60,7 @@ impl Turn {
                 }
                 PlainStep::GoesOn(start) => {
                     self.has_ended = true;
-                    return TurnStep::End(go_on(Arc::clone(&self.session), start));
+                    return TurnStep::End(go_on(&self.session, start));
                 }
             }
         }
@@ -68,11 +70,16 @@ impl Turn {
 /// The rest of a turn, as a task.
 #[cold]
 #[inline(never)]
-fn go_on(session: Arc<Session>, start: Start<CFace>) -> Progress<usize> {
-    Progress::goes_on(|outer| async move { Ok(session.dispatch_after(&*outer, start).await?) })
+fn go_on(session: &Session, start: Start<CFace>) -> Progress<usize> {
+    let session = session.upgrade();
+    Progress::goes_on(|outer| async move {
+        // Whoever dispatches has it.
+        let session = session.ok_or(Errno(EBADF))?;
+        Ok(session.dispatch_after(&*outer, start).await?)
+    })
 }
 
-impl Drop for Turn {
+impl<S: Deref<Target = Session>> Drop for Turn<S> {
     fn drop(&mut self) {
         if !self.has_ended {
             // Its thread was left in an AST.

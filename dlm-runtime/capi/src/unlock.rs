@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dlm_core::{CancelKind, CancelStep, Kind, Rejected, Submission, UnlockLvb, Unlocking};
-use dlm_proto::{LockFlags, LockId, NodeId, Request, Token};
-use dlm_runtime::driver::{Begun, Notify, OthersEnd, Prepared, State, now};
+use dlm_proto::{LockFlags, LockId, LockStatus, NodeId, Request, Token};
+use dlm_runtime::driver::{Begun, First, Notify, OthersEnd, Otherwise, Prepared, State, now};
 use dlm_runtime::{Completion, ErrorKind};
-use libc::{EINVAL, ENOENT};
+use libc::{EBADF, EINVAL, ENOENT};
 
 use crate::errno::Errno;
 use crate::face::{CFace, LockData, Session};
@@ -24,15 +24,12 @@ const OF_UNLOCK: LockFlags = LockFlags::CANCEL
     .union(LockFlags::IVVALBLK)
     .union(LockFlags::FORCEUNLOCK);
 
+/// `sb_status` of an unlock that succeeded.
+pub(crate) const EUNLOCK: c_int = LockStatus::Unlocked.to_raw().saturating_neg();
+
 /// The longest time that an unlock waits for a request that ends by itself, if another process may
 /// have read its end.
 const SHARED_PATIENCE: Duration = Duration::from_millis(300);
-
-/// Finds a lock, with the table locked.
-type Find<'a> = &'a mut dyn FnMut(&State<CFace>) -> Option<Token>;
-
-/// Is told that its unlock was begun.
-type Begin<'a> = &'a mut dyn FnMut(&mut LockData);
 
 /// An unlock or cancel call.
 #[derive(Debug, Clone, Copy)]
@@ -56,25 +53,49 @@ impl UnlockCall {
         Ok(is_cancel)
     }
 
-    /// Begins it as the unlock of a plain lock, if it is plain itself.
-    #[inline]
-    fn plainly<T>(
-        &self,
-        former: &mut Option<Former>,
-        begin: impl FnOnce(Find<'_>, Begin<'_>) -> Option<T>,
-    ) -> Option<T> {
-        if !(self.flags - LockFlags::WAIT).is_empty() {
-            return None;
+    /// Unlocks a plain lock and waits, for the status, if nothing out of the ordinary happens. `None`:
+    /// nothing has happened at all.
+    #[inline(never)]
+    pub(crate) fn wait_plainly(&self, session: &Session) -> Option<Result<c_int, Box<UnlockRest>>> {
+        let (found, mut former) = (Cell::new(None), None);
+        let begun = |lock: &mut LockData| former = Former::of_found(&found, lock, self);
+        Some(match session.unlock_first_plain(self.find(&found)?, begun)? {
+            // Otherwise it is no plain end.
+            Ok(_) => {
+                self.lksb.set_id(self.id);
+                self.lksb.finish_plain(EUNLOCK);
+                Ok(EUNLOCK)
+            }
+            Err(otherwise) => Err(Box::new(UnlockRest { former, otherwise })),
+        })
+    }
+
+    /// Unlocks a plain lock, for its AST. `None`: nothing has happened.
+    #[inline(never)]
+    pub(crate) fn start_plainly(&self, session: &Session) -> Option<Result<(), Errno>> {
+        let (found, mut former) = (Cell::new(None), None);
+        let begun = |lock: &mut LockData| former = Former::of_found(&found, lock, self);
+        let mut user = Some(Notify::Callback(self.lksb.without_lvb()));
+        match session.unlock_start_plain(self.find(&found)?, begun, &mut user)? {
+            Ok(_) => Some(Ok(())),
+            Err(kind) => {
+                Some(Err(not_started(session, kind, former.filter(|_| user.is_some()), self)))
+            }
         }
-        let found = Cell::new(None);
-        let mut find = |state: &State<CFace>| {
-            found.set(state.core.by_id(LockId(self.id)));
+    }
+
+    /// Finds the lock of a plain unlock, with the table locked. `None`: it is no such one.
+    #[inline(always)]
+    fn find<'a>(
+        &self,
+        found: &'a Cell<Option<Token>>,
+    ) -> Option<impl FnOnce(&State<CFace>) -> Option<Token> + use<'a>> {
+        let id = self.id;
+        let is_plain = (self.flags - LockFlags::WAIT).is_empty();
+        is_plain.then_some(move |state: &State<CFace>| {
+            found.set(state.core.by_id(LockId(id)));
             found.get()
-        };
-        let mut begun = |lock: &mut LockData| {
-            *former = found.get().map(|token| Former::of(token, lock, self));
-        };
-        begin(&mut find, &mut begun)
+        })
     }
 
     fn unlocking(&self, is_first: bool) -> Unlocking {
@@ -86,6 +107,12 @@ impl UnlockCall {
         let force = self.flags.contains(LockFlags::FORCEUNLOCK);
         Unlocking { lvb, force, waits: !is_first }
     }
+}
+
+/// A plain unlock that something out of the ordinary has happened to.
+pub(crate) struct UnlockRest {
+    former: Option<Former>,
+    otherwise: Otherwise<CFace>,
 }
 
 /// The state that a refused call puts back.
@@ -114,6 +141,16 @@ impl Former {
         Self { token, ast, calls, status }
     }
 
+    /// The same, for the lock that was found.
+    #[inline(always)]
+    fn of_found(
+        found: &Cell<Option<Token>>,
+        lock: &mut LockData,
+        call: &UnlockCall,
+    ) -> Option<Self> {
+        found.get().map(|token| Self::of(token, lock, call))
+    }
+
     fn put_back(self, state: &mut State<CFace>, lksb: &CallerLksb) {
         lksb.set_status(self.status);
         let lock = state.core.face_mut(self.token).filter(|lock| lock.calls == self.calls);
@@ -125,48 +162,86 @@ impl Former {
 
 /// An unlock or cancel that does not wait.
 pub(crate) fn start(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
+    call.start_plainly(session).unwrap_or_else(|| start_otherwise(session, call))
+}
+
+/// An unlock or cancel that waits, for the status.
+pub(crate) fn wait(session: Arc<Session>, call: &UnlockCall) -> Result<Progress<c_int>, Errno> {
+    match call.wait_plainly(&session) {
+        Some(Ok(status)) => Ok(Progress::Ended(status)),
+        Some(Err(rest)) => wait_rest(&session, *rest, call),
+        None => wait_otherwise(session, call),
+    }
+}
+
+fn start_otherwise(session: &Session, call: &UnlockCall) -> Result<(), Errno> {
     if call.check()? {
         return Ok(Cancelling::begin(session, call, false).map(|_| ())?);
     }
     let mut former = None;
     let mut user = Some(Notify::Callback(call.lksb.without_lvb()));
-    let plain =
-        call.plainly(&mut former, |find, begun| session.unlock_start_plain(find, begun, &mut user));
-    let begun = plain.unwrap_or_else(|| {
-        unlocking(session, call, |is_first| {
-            let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
-                *user = Some(Notify::Callback(call.lksb.without_lvb()));
-                prepare(state, call, is_first, &mut former, user, out)
-            };
-            session.call_start(prepare, &mut user, None)
-        })
+    let begun = unlocking(session, call, |is_first| {
+        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+            *user = Some(Notify::Callback(call.lksb.without_lvb()));
+            prepare(state, call, is_first, &mut former, user, out)
+        };
+        session.call_start(prepare, &mut user, None)
     });
-    match (begun, former) {
-        (Err(kind), former) => {
-            if let Some(former) = former.filter(|_| user.is_some()) {
-                former.put_back(&mut session.state(), &call.lksb);
-            }
-            Err(kind.into())
-        }
-        _ => Ok(()),
+    match begun {
+        Ok(_) => Ok(()),
+        Err(kind) => Err(not_started(session, kind, former.filter(|_| user.is_some()), call)),
     }
 }
 
-/// An unlock or cancel that waits, for the status.
-pub(crate) fn wait(session: Arc<Session>, call: &UnlockCall) -> Result<Progress<c_int>, Errno> {
+/// An unlock that ends in an AST was refused. `former`: its caller is told by this alone.
+#[cold]
+#[inline(never)]
+fn not_started(
+    session: &Session,
+    kind: ErrorKind,
+    former: Option<Former>,
+    call: &UnlockCall,
+) -> Errno {
+    if let Some(former) = former {
+        former.put_back(&mut session.state(), &call.lksb);
+    }
+    kind.into()
+}
+
+fn wait_otherwise(session: Arc<Session>, call: &UnlockCall) -> Result<Progress<c_int>, Errno> {
     if call.check()? {
         return wait_for_cancel(session, call);
     }
     let mut former = None;
-    let plain = call.plainly(&mut former, |find, begun| session.unlock_first_plain(find, begun));
-    let begun = plain.unwrap_or_else(|| {
-        unlocking(&session, call, |is_first| {
-            let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
-                prepare(state, call, is_first, &mut former, user, out)
-            };
-            session.call_first(prepare)
-        })
+    let begun = unlocking(&session, call, |is_first| {
+        let prepare = |state: &mut State<CFace>, user: &mut _, out: &mut Submission| {
+            prepare(state, call, is_first, &mut former, user, out)
+        };
+        session.call_first(prepare)
     });
+    unlock_begun(session, begun, former, call)
+}
+
+/// A plain unlock, after something out of the ordinary has happened.
+#[cold]
+#[inline(never)]
+pub(crate) fn wait_rest(
+    session: &Session,
+    rest: UnlockRest,
+    call: &UnlockCall,
+) -> Result<Progress<c_int>, Errno> {
+    // Whoever calls has it.
+    let session = session.upgrade().ok_or(Errno(EBADF))?;
+    unlock_begun(session, rest.otherwise.first(), rest.former, call)
+}
+
+/// An unlock has begun for which its caller waits, or has not.
+fn unlock_begun(
+    session: Arc<Session>,
+    begun: Result<First<CFace>, ErrorKind>,
+    former: Option<Former>,
+    call: &UnlockCall,
+) -> Result<Progress<c_int>, Errno> {
     let end = match begun {
         Ok(Err(unfinished)) => {
             let call = *call;

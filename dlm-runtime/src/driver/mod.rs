@@ -82,13 +82,14 @@ pub use self::first::KeepApart;
 pub use self::fork::Frozen;
 pub use self::host::{Host, Quiet};
 pub use self::open::DriverOptions;
+pub use self::plain::Otherwise;
 pub(crate) use self::plain::Rest;
 pub use self::shared::Driver;
 #[cfg(not(dlm_model))]
 pub use self::signal::poll_millis;
 pub use self::signal::{Ready, Source};
 pub use self::state::{OthersEnd, State};
-pub use self::wait::Unfinished;
+pub use self::wait::{First, Unfinished};
 pub use self::wait_queue::Waiter;
 pub use crate::control::Manager;
 pub use crate::threads::now;

@@ -155,8 +155,16 @@ impl<F: Face> Driver<F> {
         Ok(source.as_raw_fd())
     }
 
+    /// The same, if it was asked for before.
+    #[cfg(not(dlm_model))]
+    #[inline]
+    pub fn shown_descriptor(&self) -> Option<RawFd> {
+        self.readiness.shown().map(|source| source.as_raw_fd())
+    }
+
     /// The same, if it was made.
     #[cfg(not(dlm_model))]
+    #[inline]
     pub fn made_descriptor(&self) -> Option<RawFd> {
         self.readiness.made().map(|source| source.as_raw_fd())
     }

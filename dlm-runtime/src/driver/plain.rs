@@ -14,9 +14,8 @@ use super::face::{Face, Notify};
 use super::read::{Read, ReadLen, Role, Routed, other, read_gate, usual_bytes};
 use super::shared::{Driver, Gate};
 use super::state::{State, completion};
-use super::wait::Unfinished;
+use super::wait::First;
 use crate::error::ErrorKind;
-use crate::event::Completion;
 use crate::threads::{MutexGuard, lock};
 use crate::trace::IS_ON;
 
@@ -32,22 +31,53 @@ pub(crate) enum Rest<F: Face> {
     Read(Begun, Result<Read<F>, ErrorKind>),
 }
 
+/// A call that something out of the ordinary has happened to. [`Otherwise::first`] must follow.
+#[must_use]
+pub struct Otherwise<F: Face>(Box<Rest<F>>, IsRequest);
+
+/// Whether it asks for a lock.
+type IsRequest = bool;
+
+impl<F: Face> Otherwise<F> {
+    /// What [`Driver::lock_first`] or [`Driver::call_first`] would have returned.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from being begun.
+    pub fn first(self) -> Result<First<F>, ErrorKind> {
+        let Self(rest, is_request) = self;
+        match *rest {
+            Rest::Refused(kind) => Err(kind),
+            Rest::Read(begun, first) => Ok(Driver::first_look(begun, is_request, first)),
+        }
+    }
+}
+
 impl<F: Face> Driver<F> {
+    /// As [`Driver::lock_first`] without notices, transaction id and deadline, if that is plain. `None`:
+    /// nothing has happened.
+    #[inline(always)]
+    pub fn lock_first_plain(
+        &self,
+        name: &ResourceName,
+        mode: Mode,
+        flags: LockFlags,
+        keep: impl FnOnce(&mut F::Lock),
+        told: impl FnOnce(LockId),
+    ) -> Option<Result<LockStatus, Otherwise<F>>> {
+        let (_, end) = self.lock_plain(name, mode, flags, keep, told)?;
+        Some(end.map_err(|rest| Otherwise(rest, true)))
+    }
+
     /// As [`Driver::call_first`] for the unlock of the lock that `find` finds, if that is plain: `begun` is
     /// told that it was begun. `None`: nothing has happened.
-    #[inline]
+    #[inline(always)]
     pub fn unlock_first_plain(
         &self,
         find: impl FnOnce(&State<F>) -> Option<Token>,
         begun: impl FnOnce(&mut F::Lock),
-    ) -> Option<Result<Result<Completion, Unfinished<F>>, ErrorKind>> {
-        Some(match self.unlock_plain(find, begun)? {
-            Ok(status) => Ok(Ok(Completion::plain(status, None))),
-            Err(rest) => match *rest {
-                Rest::Refused(kind) => Err(kind),
-                Rest::Read(begun, first) => Ok(Self::first_look(begun, false, first)),
-            },
-        })
+    ) -> Option<Result<LockStatus, Otherwise<F>>> {
+        Some(self.unlock_plain(find, begun)?.map_err(|rest| Otherwise(rest, false)))
     }
 
     /// Requests a lock, and waits for the end without a deadline; `told` as in [`Driver::lock_wait`].
@@ -119,7 +149,7 @@ impl<F: Face> Driver<F> {
     /// Requests a lock for a callback or task, and returns at once. `user` is taken if that succeeds.
     /// `None`: nothing has happened, and the request is for [`Driver::lock_start`].
     #[inline(always)]
-    pub(crate) fn start_lock_plain(
+    pub fn start_lock_plain(
         &self,
         name: &ResourceName,
         mode: Mode,

@@ -33,6 +33,8 @@ pub(crate) struct Readiness {
     /// There is work, an alarm or a failure. Saves the look at those.
     is_busy: AtomicBool,
     set: OnceLock<Arc<PollSet>>,
+    /// The set is there and shows all that it ever will. Saves the look at that.
+    is_shown: AtomicBool,
     /// Readable while there is work.
     work: LazySignal,
     timer: OnceLock<Timer>,
@@ -92,7 +94,24 @@ impl Readiness {
     ///
     /// What it shows is added at the first call: being looked at costs the kernel some work for
     /// each result, which those who only make blocking calls need not pay.
+    #[inline]
     pub(crate) fn source(
+        &self,
+        slot: &Slot,
+        next: impl FnOnce() -> Option<Instant>,
+    ) -> Result<Source<'_>, ErrorKind> {
+        self.shown().map_or_else(|| self.show(slot, next), Ok)
+    }
+
+    /// The same, if [`Readiness::source`] was called before.
+    #[inline]
+    pub(crate) fn shown(&self) -> Option<Source<'_>> {
+        let set = self.set.get().filter(|_| self.is_shown.load(Ordering::SeqCst))?;
+        Some(set.as_fd())
+    }
+
+    #[inline(never)]
+    fn show(
         &self,
         slot: &Slot,
         next: impl FnOnce() -> Option<Instant>,
@@ -117,6 +136,7 @@ impl Readiness {
             state.shows_all = true;
         }
         let Some(set) = self.set.get() else { return Err(ErrorKind::Closed) };
+        self.is_shown.store(true, Ordering::SeqCst);
         Ok(set.as_fd())
     }
 
@@ -163,6 +183,8 @@ impl Readiness {
     }
 
     fn show_work(&self, state: &mut State) -> nix::Result<()> {
+        // Who sees the descriptor is to wait for this lock, rather than to find nothing over and over.
+        self.is_busy.store(true, Ordering::SeqCst);
         if self.set.get().is_some() {
             self.work.get()?.set();
             return self.watch_work(state);
@@ -231,6 +253,10 @@ impl Readiness {
                 self.timer.get_or_init(|| timer)
             }
         };
+        if next.is_some() {
+            // As for work.
+            self.is_busy.store(true, Ordering::SeqCst);
+        }
         timer.set(next)?;
         state.timer_at = next;
         if !state.watches_timer {

@@ -18,9 +18,16 @@ impl<F: Face> Driver<F> {
     /// with this.
     #[inline]
     pub fn tidy_up(&self) {
-        if self.settler.waits_for_call() {
+        if !self.is_tidy() {
             self.tidy_up_now();
         }
+    }
+
+    /// Whether [`Driver::tidy_up`] has nothing to do.
+    #[must_use]
+    #[inline]
+    pub fn is_tidy(&self) -> bool {
+        !self.settler.waits_for_call()
     }
 
     #[cold]

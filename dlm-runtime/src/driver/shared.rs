@@ -163,7 +163,8 @@ impl<F: Face> Driver<F> {
     }
 
     /// The driver, if somebody still has it.
-    pub(crate) fn upgrade(&self) -> Option<Arc<Self>> {
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Arc<Self>> {
         self.weak_self.upgrade()
     }
 

@@ -67,7 +67,7 @@ pub struct Unfinished<F: Face> {
 }
 
 /// The end of an operation, or else what is to be seen through.
-pub(crate) type First<F> = Result<Completion, Unfinished<F>>;
+pub type First<F> = Result<Completion, Unfinished<F>>;
 
 impl<F: Face> Unfinished<F> {
     #[cold]

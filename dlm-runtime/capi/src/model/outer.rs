@@ -1,4 +1,4 @@
-//! The outermost frame of a call in a schedule, in place of the module `border`.
+//! The outermost frame of a call in a schedule, in place of the modules `border` and `frame`.
 
 use std::sync::Arc;
 use std::task::Wake;
