@@ -11,6 +11,7 @@ mod danger;
 mod locks;
 mod programs;
 mod remote;
+mod sync;
 mod tool;
 
 use anyhow::{Context, Result};
