@@ -29,8 +29,8 @@ impl AsRawFd for Readiness {
 
 impl Readiness {
     fn of(lockspace: &Lockspace) -> Self {
-        // Has the descriptor show what there is.
-        let _ = lockspace.as_fd();
+        let _ = lockspace.watched();
+        lockspace.driver().task_reader.executor_begins();
         Self(Arc::clone(lockspace.driver()), Arc::clone(&lockspace.set))
     }
 
@@ -40,6 +40,15 @@ impl Readiness {
         self.0.dispatch().inspect_err(|kind| self.0.end_reading(kind))?;
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+    }
+}
+
+impl Drop for Readiness {
+    fn drop(&mut self) {
+        if self.0.check_fork().is_ok() {
+            self.0.task_reader.executor_ends();
+            self.0.readers_left();
+        }
     }
 }
 

@@ -116,6 +116,7 @@ impl PendingDrops<'_> {
                     return Poll::Ready(Ok(()));
                 }
                 driver.slot.get()?;
+                driver.read_for_tasks();
                 return Poll::Pending;
             }
         }

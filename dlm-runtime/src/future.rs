@@ -7,6 +7,15 @@
 //! `tokio`, `Lockspace::drive_async_io` with the feature `async-io`. A thread that waits in a call of
 //! its own leaves the waking to these, so that no waker holds up its own grant.
 //!
+//! A program that has none of these, and has never dispatched nor asked for the descriptor, does not
+//! hang: a thread is started that reads for the tasks that wait, and ends with them. It costs a
+//! thread for each wait; a driver is cheaper. Whoever dispatches once is taken at his word, and must
+//! go on doing so.
+//!
+//! Deadlines go by the monotonic clock of the system. tokio's paused clock
+//! (`tokio::time::pause`) does not move them; `tokio::time::timeout` around a future goes by tokio's, and
+//! takes the request back as any drop does.
+//!
 //! A `write` blocks while the kernel has stopped the lockspace. With
 //! [`background_writes`](crate::LockspaceOptions::background_writes) it does so in a thread of its
 //! own, and the executor goes on.

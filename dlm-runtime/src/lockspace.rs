@@ -146,6 +146,7 @@ impl Lockspace {
     pub fn dispatch(&self) -> Result<usize, Error> {
         let dispatch = || {
             self.driver.check_fork()?;
+            self.driver.task_reader.program_reads();
             self.driver.dispatch()
         };
         dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
@@ -162,6 +163,7 @@ impl Lockspace {
     pub fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, Error> {
         let dispatch = || {
             self.driver.check_fork()?;
+            self.driver.task_reader.program_reads();
             self.driver.dispatch_until(deadline)
         };
         dispatch().map_err(|kind| Error::new(Operation::Dispatch, kind))
@@ -251,7 +253,10 @@ impl Lockspace {
             }
             // It may have ended before it could be told.
             match driver.slot.get() {
-                Ok(_) => Poll::Pending,
+                Ok(_) => {
+                    driver.read_for_tasks();
+                    Poll::Pending
+                }
                 Err(gone) => Poll::Ready(Error::new(Operation::Dispatch, gone)),
             }
         })
@@ -353,6 +358,15 @@ impl Lockspace {
 #[cfg(not(dlm_model))]
 impl AsFd for Lockspace {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.driver.task_reader.program_reads();
+        self.watched()
+    }
+}
+
+#[cfg(not(dlm_model))]
+impl Lockspace {
+    /// The descriptor, which shows what there is.
+    pub(crate) fn watched(&self) -> BorrowedFd<'_> {
         self.driver.readiness.watch(&self.driver.slot, || self.driver.next_alarm());
         self.set.as_fd()
     }

@@ -110,6 +110,10 @@ impl<L: Borrow<Lock>> BlockingNotices<L> {
         match self.look(Some(cx.waker().clone())) {
             // Closed between the read and here: nobody wakes this task any more.
             Some(Poll::Pending) if driver.slot.get().is_err() => Poll::Ready(None),
+            Some(Poll::Pending) => {
+                driver.read_for_tasks();
+                Poll::Pending
+            }
             Some(poll) => poll,
             None => Poll::Ready(None),
         }

@@ -41,7 +41,10 @@ impl Driver<Native> {
                     return Poll::Ready(outcome.unwrap_or(Err(kind)));
                 }
                 Ok(Read::Empty) => match self.register(begun, cx) {
-                    Registered::Waits => return Poll::Pending,
+                    Registered::Waits => {
+                        self.read_for_tasks();
+                        return Poll::Pending;
+                    }
                     Registered::Ended => {}
                     Registered::Gone => {
                         let why = self.end_or(ErrorKind::LockGone);

@@ -234,6 +234,8 @@ fn a_slow_waker_delays_no_thread_that_waits(place: &Place) {
         begins.send(()).unwrap();
         let _ = end.lock().unwrap().recv_timeout(PATIENCE);
     });
+    // A program that dispatches wakes its tasks there, and has no thread started for them.
+    assert_eq!(ls.dispatch().unwrap(), 0);
     let mut future = pin!(ls.lock("b", Mode::Ex).into_future());
     assert!(future.as_mut().poll(&mut Context::from_waker(&slow)).is_pending());
     thread::scope(|scope| {

@@ -13,6 +13,7 @@ mod handles;
 mod hazards;
 mod late;
 mod lvb;
+mod nobody_reads;
 mod notices;
 mod orphan;
 mod random;

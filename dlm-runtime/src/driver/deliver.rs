@@ -21,6 +21,7 @@ impl<F: Face> Driver<F> {
         self.slot.get()?;
         // It could tell nobody that there is no descriptor for that.
         let control = self.delivery.begin(|| self.readiness.work().map(drop))?;
+        self.task_reader.ring();
         Ok(Duty { driver: self.weak_self.clone(), control, end: Ok(()), is_amid: false })
     }
 
@@ -123,6 +124,7 @@ impl<F: Face> Drop for Duty<F> {
         // After a thread that a callback has ended there is no other one, as with C libdlm.
         if let Some(driver) = self.driver.upgrade().filter(|_| !self.is_amid) {
             driver.delivery.forget(&self.control);
+            driver.readers_left();
         }
         self.control.set_ended(std::mem::replace(&mut self.end, Ok(())));
     }

@@ -173,7 +173,7 @@ impl Delivery {
     }
 
     /// Whether there is a thread in this process.
-    fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.has_thread.load(Ordering::SeqCst)
             && lock(&self.running).as_ref().is_some_and(|it| it.is_here() && it.is_running())
     }

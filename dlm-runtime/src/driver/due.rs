@@ -1,6 +1,7 @@
 //! The queue of callbacks that are due.
 
 use std::collections::VecDeque;
+use std::task::Waker;
 
 use super::face::{Due, Face};
 #[cfg(not(dlm_model))]
@@ -52,6 +53,28 @@ impl<F: Face> DueQueue<F> {
         let due = queue.pop_front();
         self.len.store(queue.len(), Ordering::SeqCst);
         due
+    }
+
+    /// Whether wakers of tasks are among them.
+    pub(crate) fn has_wakers(&self) -> bool {
+        !self.is_empty() && lock(&self.queue).iter().any(|due| matches!(due, Due::Wake(_)))
+    }
+
+    /// Takes out the wakers of tasks, and leaves the callbacks.
+    pub(crate) fn take_wakers(&self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        if self.is_empty() {
+            return wakers;
+        }
+        let mut queue = lock(&self.queue);
+        for due in std::mem::take(&mut *queue) {
+            match due {
+                Due::Wake(waker) => wakers.push(waker),
+                due => queue.push_back(due),
+            }
+        }
+        self.len.store(queue.len(), Ordering::SeqCst);
+        wakers
     }
 
     #[inline]

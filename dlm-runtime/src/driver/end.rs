@@ -83,6 +83,7 @@ impl<F: Face> Driver<F> {
         self.readiness.raise();
         self.delivery.wake();
         self.settler.stop();
+        self.task_reader.ring();
         for waker in
             tasks.into_iter().chain(self.take_notice_wakers()).chain(self.end_wakers.take())
         {

@@ -77,6 +77,7 @@ impl<F: Face> Frozen<'_, F> {
             due,
             readiness: driver.readiness.in_child(),
             settle: driver.settle,
+            attend: driver.attend,
         });
         new.guarded(move || drop(left));
         if !new.due.is_empty() {

@@ -9,22 +9,22 @@
 //!
 //! 1. Parts, which know nothing of a driver. `signal`, `lazy_signal`, `device`, `readiness`:
 //!    descriptors. `wait_queue`, `waiting`: who waits. `timers`: until when. `face`, `begun`, `due`:
-//!    what is kept for an operation, and callbacks that are due. `writer`, `delivery`, `settler`: threads, for those who start
-//!    and wake them. `first`: requests that are kept apart.
+//!    what is kept for an operation, and callbacks that are due. `writer`, `delivery`, `settler`,
+//!    `task_reader`: threads, for those who start and wake them. `first`: requests that are kept apart.
 //! 2. `state`, the table; `shared`, all that threads share.
 //! 3. `tell`: who waits is told. `host`: who sleeps and runs callbacks for a wait. `end`: the end of the
 //!    lockspace.
 //! 4. `follow`: writes, the kernel's answers, and the next write.
 //! 5. `effects`, what is left to do when nothing is locked; `read`, a result and its way; `release`, what
 //!    nobody wants any more.
-//! 6. `alarm`: deadlines. `sleep`; `settle`, what is left over when nobody reads; `wait`: threads that
-//!    wait in a call.
+//! 6. `alarm`: deadlines. `sleep`; `settle` and `attend`, what is left over and what tasks wait for when
+//!    nobody reads; `wait`: threads that wait in a call.
 //! 7. `plain` and `call`: what is asked for; `plain` is the commonest of that.
 //! 8. `dispatch`, `deliver`: running callbacks.
 //! 9. `open`, `fork`: from the opening of a lockspace to its end, in each process.
 //!
-//! The one way up is `Driver::settle`: the thread that a low layer starts for what is left over runs in
-//! the sixth.
+//! The one way up are `Driver::settle` and `Driver::attend`: the threads that a low layer starts for what
+//! nobody reads run in the sixth.
 //!
 //! # What may be locked when
 //!
@@ -33,6 +33,7 @@
 //! locked and the thread has no role that others wait for.
 
 mod alarm;
+mod attend;
 pub(crate) mod begun;
 pub(crate) mod call;
 mod deliver;
@@ -61,6 +62,7 @@ mod shared;
 pub(crate) mod signal;
 mod sleep;
 mod state;
+mod task_reader;
 mod tell;
 mod timers;
 pub(crate) mod wait;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dlm_core::{Core, Options, Rules};
 use dlm_proto::{LockspaceFlags, LockspaceName, Minor, RemoveFlags};
 
+use super::attend::attend;
 use super::delivery::Control;
 use super::device::{CloseReason, Device, Slot};
 use super::due::DueQueue;
@@ -70,6 +71,7 @@ impl<F: Face> Driver<F> {
             due: DueQueue::default(),
             readiness: Readiness::default(),
             settle,
+            attend,
         }))
     }
 

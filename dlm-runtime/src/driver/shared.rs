@@ -16,6 +16,7 @@ use super::readiness::Readiness;
 use super::settler::Settler;
 use super::signal::Signal;
 use super::state::State;
+use super::task_reader::TaskReader;
 use super::wait_queue::WaitQueue;
 use super::waiting::{EndWakers, Flush, NoticeWaiters};
 use super::writer::Writer;
@@ -28,8 +29,8 @@ use crate::threads::{Mutex, MutexGuard, lock, now};
 /// Where results are read, until the end of the lockspace.
 pub(crate) type Gate = Option<Arc<Device>>;
 
-/// The thread for what is left over: woken by the signal, it ends when the driver is gone, or nothing is
-/// left.
+/// The thread for what is left over, or awaited by tasks: woken by the signal, it ends when the driver is
+/// gone, or nothing is left.
 pub(super) type Settle<F> = fn(&Weak<Driver<F>>, &Signal);
 
 /// An open lockspace.
@@ -60,6 +61,8 @@ pub struct Driver<F: Face> {
     pub(crate) end_wakers: EndWakers,
     pub(super) settler: Settler,
     pub(super) settle: Settle<F>,
+    pub(crate) task_reader: TaskReader,
+    pub(super) attend: Settle<F>,
     pub(crate) delivery: Delivery,
     pub(crate) callback_panics: Count,
     pub(super) has_threads: bool,
@@ -83,12 +86,16 @@ pub(super) struct Parts<F: Face> {
     pub(super) readiness: Readiness,
     /// What the thread for what is left over does. Its parts are above this one, and so it is given.
     pub(super) settle: Settle<F>,
+    /// The same for what tasks wait for.
+    pub(super) attend: Settle<F>,
 }
 
 impl<F: Face> Driver<F> {
     pub(super) fn of(parts: Parts<F>) -> Arc<Self> {
         let Parts { writer, name, minor, manager, core_options, has_threads, .. } = parts;
-        let Parts { start, slot, first_requests, mut state, due, readiness, settle, .. } = parts;
+        let Parts {
+            start, slot, first_requests, mut state, due, readiness, settle, attend, ..
+        } = parts;
         state.device = slot.get().ok();
         let gate = state.device.clone();
         Arc::new_cyclic(|weak_self| Self {
@@ -112,6 +119,8 @@ impl<F: Face> Driver<F> {
             end_wakers: EndWakers::default(),
             settler: Settler::default(),
             settle,
+            task_reader: TaskReader::default(),
+            attend,
             delivery: Delivery::default(),
             callback_panics: Count::default(),
             has_threads,
@@ -186,6 +195,7 @@ impl<F: Face> Driver<F> {
         self.delivery.wake();
         self.readiness.stir();
         self.waits.stir();
+        self.task_reader.ring();
     }
 
     /// Has a task woken at a time, by whoever reads results. Returns the number of the timer, for
@@ -213,7 +223,8 @@ impl<F: Face> Driver<F> {
 
 impl<F: Face> Drop for Driver<F> {
     fn drop(&mut self) {
-        // The thread holds the device as long as it sleeps.
+        // These threads hold the device as long as they sleep.
         self.settler.stop();
+        self.task_reader.ring();
     }
 }

@@ -14,12 +14,43 @@ use crate::event::Completion;
 impl<F: Face> Driver<F> {
     /// Leaves a callback to those who run callbacks.
     pub(crate) fn leave_due(&self, due: Due<F>) {
+        let is_waker = matches!(due, Due::Wake(_));
         if self.due.push(due.put_off()) {
             self.readiness.raise();
             if F::RUNS_IN_WAITS {
                 self.waits.stir();
             }
         }
+        if is_waker {
+            self.read_for_tasks();
+        }
+    }
+
+    /// Makes sure that somebody reads what a task waits for, or wakes one that is due. The task is
+    /// registered, or its waker is in the queue.
+    pub(crate) fn read_for_tasks(&self) {
+        self.task_reader.task_waits();
+        if self.has_threads && !self.others_read() {
+            let (driver, attend) = (self.weak_self.clone(), self.attend);
+            self.task_reader.wake_or_start(move |bell| attend(&driver, bell));
+        }
+    }
+
+    /// Some who read have gone, and tasks may wait.
+    pub(crate) fn readers_left(&self) {
+        let is_awaited = || self.has_waiting_tasks() || self.due.has_wakers();
+        if self.task_reader.has_tasks() && is_awaited() {
+            self.read_for_tasks();
+        }
+    }
+
+    /// Whether somebody reads who was asked to.
+    pub(crate) fn others_read(&self) -> bool {
+        self.task_reader.others_read() || self.delivery.is_there()
+    }
+
+    pub(crate) fn has_waiting_tasks(&self) -> bool {
+        self.state().awaited() > 0 || !self.flush.is_idle() || !self.end_wakers.is_empty()
     }
 
     /// Runs foreign code that is nobody's callback: a panic in it ends it alone, and is counted.

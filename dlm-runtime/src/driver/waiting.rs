@@ -133,6 +133,10 @@ impl EndWakers {
         wakers.push(waker);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     pub(crate) fn take(&self) -> Vec<Waker> {
         std::mem::take(&mut *lock(&self.0))
     }

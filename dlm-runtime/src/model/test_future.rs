@@ -1,5 +1,6 @@
 //! Futures: the wake-up of the task that polled last is never lost.
 
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use shuttle::thread;
@@ -74,5 +75,40 @@ fn futures_whose_requests_are_written_by_a_thread_end() {
         });
         dispatcher.stop().unwrap();
         stage.finish(&[&lockspace]);
+    });
+}
+
+#[test]
+fn futures_end_although_nobody_reads() {
+    check(|| {
+        let stage = Stage::new();
+        let lockspace = stage.open();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let held = block_on(lockspace.lock("a", Mode::Ex).into_future()).unwrap();
+                    block_on(held.unlock().into_future()).unwrap();
+                });
+            }
+            scope.spawn(|| lockspace.lock("a", Mode::Ex).wait().unwrap().unlock().wait().unwrap());
+        });
+        stage.finish(&[&lockspace]);
+    });
+}
+
+#[test]
+fn a_future_ends_when_its_delivery_thread_stops() {
+    check(|| {
+        let stage = Stage::new();
+        let lockspace = stage.open();
+        let other = stage.open();
+        let held = other.lock("a", Mode::Ex).wait().unwrap();
+        let delivery = lockspace.start_delivery().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| block_on(work(&lockspace, "a")).unwrap());
+            scope.spawn(|| delivery.stop(Duration::MAX).unwrap());
+            held.unlock().wait().unwrap();
+        });
+        stage.finish(&[&lockspace, &other]);
     });
 }
