@@ -85,6 +85,8 @@ mod options;
 mod orphan;
 mod poll;
 mod request;
+#[cfg(feature = "serde")]
+pub mod serde;
 #[cfg(not(dlm_model))]
 mod several;
 pub mod simple;

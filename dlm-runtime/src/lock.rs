@@ -12,17 +12,21 @@ use crate::native::Native;
 
 /// A view of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
 pub struct LockInfo {
     /// The resource.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::name::serialize"))]
     pub resource: ResourceName,
     /// The mode that is held now, if any.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::report::mode"))]
     pub mode: Option<Mode>,
     /// Whether a request, conversion or unlock is in flight.
     pub is_in_flight: bool,
     /// Whether it becomes an orphan when the lockspace is closed.
     pub is_persistent: bool,
     /// The strongest mode that somebody was reported to wait for since the last grant.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::report::mode"))]
     pub blocked: Option<Mode>,
 }
 

@@ -16,6 +16,7 @@ const DONE: u32 = 0x40;
 
 /// Whether a lockspace grants locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
 pub enum State {
     /// It does.
@@ -34,15 +35,19 @@ pub enum State {
 /// Everything but [`Status::state`] comes from the configuration file system, and is empty where
 /// that is not mounted or not readable.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// Whether it grants locks.
     pub state: State,
     /// The node whose answer a recovery is waiting for, if it is waiting.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::report::node"))]
     pub waiting_for: Option<NodeId>,
     /// The nodes that are members of the lockspace, as the kernel was told, in ascending order.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::report::nodes"))]
     pub members: Vec<NodeId>,
     /// This node.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde::report::node"))]
     pub local_node: Option<NodeId>,
     /// The name of the cluster.
     pub cluster_name: Option<String>,
