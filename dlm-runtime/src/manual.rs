@@ -3,6 +3,7 @@
 //!
 //! * [`cluster`]: corosync, dlm_controld and fencing, and what happens when a node is lost.
 //! * [`locks`], [`hazards`] and [`shown`]: what the kernel does, what harms it, and the tests.
+//! * `testing` (feature `engine`): how to test a program without a cluster, the same log for the same seed.
 //! * [`architecture`]: how this library is built, and where a change belongs.
 //!
 //! # The functions of the manual pages
@@ -112,6 +113,10 @@ pub mod hazards {}
 
 #[doc = include_str!("../docs/shown.md")]
 pub mod shown {}
+
+#[cfg(all(feature = "engine", not(dlm_model)))]
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
