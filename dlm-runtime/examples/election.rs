@@ -1,28 +1,30 @@
 //! Elects a leader: whoever holds EX on one resource leads, and the lock value block counts terms.
 //!
-//! Three candidates stand for election. A leader steps down when a blocking notice says that
-//! somebody else stands; the waiting line of the lock decides who follows. A new leader adds one to
-//! the term in the lock value block, so that everything done in a leader's name can carry a number
-//! that no other leader ever uses: a fencing token.
+//! Three candidates stand for election (`dlm_runtime::sync::Election`). A leader steps down when somebody
+//! else stands in line. Each leadership has a term, a number that no other leader ever uses, and that
+//! everything done in a leader's name can carry: a fencing token.
 //!
-//! One leader dies in office, after its term began and before it could store the number. The kernel
-//! then marks the block invalid. The successor sees that, takes the bytes for what they are, old,
-//! and finds the last term where leaders leave their traces: here, in a journal.
+//! One leader dies in office, after its term began and before it could store the number in the lock value
+//! block. The kernel then marks the block invalid; the successor finds the last term where leaders leave
+//! their traces: here, in a journal.
 //!
 //! `cargo xtask vm run --add target/debug/examples -- /examples/election`
 //!
-//! With a name the example is one candidate, for a node of a cluster. There is no journal there, and
-//! a dead leader may have begun one term more than it stored: its successor leaves that one out.
+//! With a name the example is one candidate, for a node of a cluster. There is no journal there, so it is
+//! done by hand, with locks alone: a dead leader may have begun one term more than it stored, and its
+//! successor leaves that one out.
 //!
 //! `cargo xtask vm run --nodes 3 --add target/debug/examples -- sh -c '/examples/election $NODE 20'`
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use dlm_runtime::sync::{self, Election};
 use dlm_runtime::{Lockspace, LockspaceOptions, Mode, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -31,7 +33,7 @@ const USAGE: &str = "\
 usage: election
        election NAME TERMS
 
-Three candidates lead in turn; the leader of the third term dies in office.
+Three candidates lead in turn; the leader of the third term dies as it begins.
 With a name: one candidate, of several on the nodes of a cluster, until that many terms are over.
 ";
 const LOCKSPACE: &str = "election";
@@ -44,6 +46,7 @@ const FATAL: u64 = 3;
 #[derive(Default)]
 struct Journal {
     entries: Mutex<Vec<(u64, &'static str)>>,
+    last_term: AtomicU64,
     somebody_leads: AtomicBool,
 }
 
@@ -60,10 +63,28 @@ impl Journal {
     fn end(&self) {
         self.somebody_leads.store(false, Ordering::SeqCst);
     }
+}
 
-    fn last_term(&self) -> Result<u64> {
-        let entries = self.entries.lock().map_err(|_| "a leader panicked")?;
-        Ok(entries.last().map_or(0, |(term, _)| *term))
+/// The journal as a candidate sees it, who dies when it has recorded the fatal term.
+struct Record {
+    journal: Arc<Journal>,
+    name: &'static str,
+    lockspace: Lockspace,
+}
+
+impl sync::Record for Record {
+    fn last(&self) -> io::Result<u64> {
+        Ok(self.journal.last_term.load(Ordering::SeqCst))
+    }
+
+    fn record(&self, number: u64) -> io::Result<()> {
+        self.journal.last_term.store(number, Ordering::SeqCst);
+        if number == FATAL {
+            println!("{} dies at the beginning of term {number}", self.name);
+            // As the end of the process would do it.
+            self.lockspace.close().map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 }
 
@@ -97,62 +118,48 @@ fn run() -> Result<()> {
         thread::spawn(move || _ = sender.send(stand(name, &journal)));
     }
     drop(sender);
-    let (mut ended, mut rebuilt) = (0, 0);
+    let (mut ended, mut died) = (0, 0);
     for end in ends {
         ended += 1;
-        rebuilt += end?;
+        died += u32::from(end?);
     }
     let entries = journal.entries.lock().map_err(|_| "a leader panicked")?;
-    let counted = entries.iter().map(|(term, _)| *term).eq(1..=TERMS);
-    let handed_over = entries.windows(2).all(|pair| matches!(pair, [a, b] if a.1 != b.1));
-    if ended != CANDIDATES.len() || !counted || !handed_over || rebuilt != 1 {
-        return Err(format!("not what was to happen: {entries:?}, rebuilt {rebuilt} times").into());
+    let terms = entries.iter().map(|(term, _)| *term);
+    let is_counted = terms.eq((1..=TERMS).filter(|term| *term != FATAL));
+    let is_kept =
+        |pair: &[_]| matches!(pair, [(a, one), (b, other)] if a + 1 == *b && one == other);
+    let handed_over = !entries.windows(2).any(is_kept);
+    if ended != CANDIDATES.len() || !is_counted || !handed_over || died != 1 {
+        return Err(format!("not what was to happen: {entries:?}, {died} died").into());
     }
     lockspace.release()?;
-    println!("{TERMS} terms, each once; the term was rebuilt {rebuilt} time");
+    println!("{TERMS} terms, none of them twice");
     Ok(())
 }
 
-/// A candidate's life. Returns how often it had to rebuild the term.
-fn stand(name: &'static str, journal: &Journal) -> Result<u32> {
+/// A candidate's life. Tells whether it has died.
+fn stand(name: &'static str, journal: &Arc<Journal>) -> Result<bool> {
     // Each open lockspace is a party of its own. Usually they are in different processes or nodes.
     let lockspace = LockspaceOptions::new().open(LOCKSPACE)?;
-    // NL competes with nobody. It keeps the resource, and with it the lock value block, alive.
-    let lock = lockspace.lock("leader", Mode::Nl).note_blocking().wait()?;
-    let mut rebuilt = 0;
-    loop {
-        let elected = lock.convert(Mode::Ex).read_lvb().wait()?;
-        let lvb = elected.lvb.ok_or("the election brought no lock value block")?;
-        let last = if lvb.valid {
-            term_in(lvb.block)?
-        } else {
-            let (stale, last) = (term_in(lvb.block)?, journal.last_term()?);
-            println!("{name} finds the block invalid: {stale} is old, the last term was {last}");
-            if (stale, last) != (FATAL - 1, FATAL) {
-                return Err("that is not how the last leader died".into());
-            }
-            rebuilt += 1;
-            last
+    let record = Record { journal: Arc::clone(journal), name, lockspace: lockspace.clone() };
+    let election = Election::open(&lockspace, "leader", record).wait()?;
+    while journal.last_term.load(Ordering::SeqCst) < TERMS {
+        let leadership = match election.campaign().wait() {
+            Err(error) if error.is_closed() => return Ok(true),
+            leadership => leadership?,
         };
-        if last == TERMS {
-            lock.unlock().wait()?;
-            return Ok(rebuilt);
+        if leadership.term() > TERMS {
+            break;
         }
-        journal.begin(last + 1, name)?;
-        if last + 1 == FATAL {
-            journal.end();
-            println!("{name} dies");
-            // As the end of the process would do it.
-            lockspace.close()?;
-            return Ok(rebuilt);
+        journal.begin(leadership.term(), name)?;
+        if leadership.term() < TERMS {
+            // Sleeps until somebody else wants to lead.
+            leadership.challenged().wait()?;
         }
-        // From EX to EX, with the block: stored at once, and valid from now on.
-        lock.convert(Mode::Ex).write_lvb(block(last + 1)?).wait()?;
-        // Sleeps until somebody else wants the lock.
-        lock.wait_blocked(None)?;
         journal.end();
-        lock.convert(Mode::Nl).wait()?;
+        leadership.resign().wait()?;
     }
+    Ok(false)
 }
 
 /// The life of a candidate on a node of a cluster.

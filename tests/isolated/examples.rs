@@ -15,7 +15,7 @@ const SHOWS: [(&str, &str); 8] = [
     ("cache", "no reader ever saw an old value"),
     ("delivery_thread", "done"),
     ("demo", "releases the lockspace; nothing is left behind"),
-    ("election", "8 terms, each once; the term was rebuilt 1 time"),
+    ("election", "8 terms, none of them twice"),
     ("handover", "units in 8 turns: as if one had done them all"),
     ("poll_dispatch", "done"),
     ("tokio_tasks", "nothing is left behind"),

@@ -16,7 +16,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// A point in the work of several programs of the cluster that all must have reached before any goes
 /// on. It can be passed again and again; each time is a *generation*.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::Barrier;

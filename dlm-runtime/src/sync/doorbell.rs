@@ -12,7 +12,8 @@ use crate::lockspace::Lockspace;
 /// It carries no message but the number of the ring. What is to be read or done then is elsewhere: a
 /// configuration file, a queue, a cache to be dropped.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::Doorbell;

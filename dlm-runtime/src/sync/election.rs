@@ -18,7 +18,8 @@ use crate::lockspace::Lockspace;
 /// a *fencing token*: send it along with whatever is done in the leader's name, and have the receiver
 /// refuse what comes with a smaller number than it has seen.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let folder = std::env::temp_dir().join(format!("dlm-election-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;

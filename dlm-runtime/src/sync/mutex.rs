@@ -16,7 +16,8 @@ use crate::lockspace::Lockspace;
 /// The data is local. What is shared stands behind it: a path, a device, a connection, or nothing at
 /// all (`()`).
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::Mutex;

@@ -26,7 +26,8 @@ const LOOKS: usize = 3;
 /// in the value block. All programs must give the same number of places, some more than there are members:
 /// a look at the members takes a free place for a moment.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::{Change, Presence};

@@ -28,7 +28,8 @@ type Answer<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 /// A thread that waits reads the results itself. For a task somebody else must read them, as for all
 /// futures of this crate: see [`future`](crate::future).
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::Mutex;

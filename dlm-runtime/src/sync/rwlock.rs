@@ -16,7 +16,8 @@ use crate::lockspace::Lockspace;
 /// A reader can [upgrade](ReadGuard::upgrade). If two readers want that at the same time, the second
 /// is refused, as each would wait for the other.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::RwLock;

@@ -18,7 +18,8 @@ use crate::several::Pending;
 /// gate, `NAME#gate`, and waits there for the first that comes back. So permits are given in the order of
 /// the requests.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let lockspace = Lockspace::create_on(Cluster::default().node(1), "example")?;
 /// use dlm_runtime::sync::Semaphore;

@@ -21,7 +21,8 @@ use crate::threads::{self, Mutex};
 /// Each participant takes a batch of numbers at a time, under the lock, and gives them out without it.
 /// So numbers rise for each participant, and not in the order of time among several.
 ///
-/// ```
+#[cfg_attr(feature = "engine", doc = "```")]
+#[cfg_attr(not(feature = "engine"), doc = "```ignore")]
 /// # use dlm_runtime::{engine::Cluster, Lockspace};
 /// # let folder = std::env::temp_dir().join(format!("dlm-sequence-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
