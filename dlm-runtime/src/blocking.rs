@@ -7,6 +7,7 @@ use dlm_proto::{Mode, Token};
 
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::event::Blocking;
 use crate::lock::Lock;
 use crate::native::{BlockingCall, BlockingSlot, Native};
 
@@ -18,9 +19,9 @@ impl<F: FnMut(&BlockedLock) + Send> BlockingCall for LockCallback<F> {
         true
     }
 
-    fn call(&mut self, driver: &Driver<Native>, token: Token, wanted: Mode) {
+    fn call(&mut self, driver: &Driver<Native>, token: Token, notice: Blocking) {
         if let Some(driver) = driver.upgrade() {
-            (self.0)(&BlockedLock { lock: Lock::lent(driver, token), wanted });
+            (self.0)(&BlockedLock { lock: Lock::lent(driver, token), notice });
         }
     }
 }
@@ -63,14 +64,20 @@ impl BlockingSlot {
 /// ```
 pub struct BlockedLock {
     lock: Lock,
-    wanted: Mode,
+    notice: Blocking,
 }
 
 impl BlockedLock {
     /// The mode that the other lock waits for.
     #[must_use]
     pub const fn wanted(&self) -> Mode {
-        self.wanted
+        self.notice.mode
+    }
+
+    /// Whether the notice is late: the lock has been granted anew since, and has given way maybe.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.lock.grant() != Some(self.notice.grant)
     }
 
     /// Unlocks and waits until that is done. To its owner the lock is gone then:
@@ -101,7 +108,7 @@ impl fmt::Debug for BlockedLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockedLock")
             .field("lock", &self.lock)
-            .field("wanted", &self.wanted)
+            .field("wanted", &self.notice.mode)
             .finish()
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dlm_proto::{Mode, Token};
+use dlm_proto::Token;
 
 use crate::driver::delivery::Control;
 use crate::driver::host::at_once;
 use crate::driver::{Driver, Due, Face, Host};
 use crate::error::ErrorKind;
+use crate::event::Blocking;
 use crate::native::{BlockingCallback, BlockingSlot, Native};
 
 /// A thread that runs callbacks where it is. A panic of one is the caller's.
@@ -64,12 +65,12 @@ fn run_plain(driver: &Driver<Native>, token: Token, due: <Native as Face>::Due, 
 
 /// Runs a callback. Nothing is locked meanwhile.
 #[inline]
-fn run(driver: &Driver<Native>, due: Due<Native>) {
+pub(crate) fn run(driver: &Driver<Native>, due: Due<Native>) {
     match due {
         Due::Completion(token, due) => complete(driver, token, due),
         Due::Now(token, due) => complete_now(driver, token, due),
         Due::Gone(due) => complete_gone(due),
-        Due::Blocking(token, mode) => Running::run(driver, token, mode),
+        Due::Blocking(token, notice) => Running::run(driver, token, notice),
         Due::Wake(waker) => driver.guarded(|| waker.wake()),
     }
 }
@@ -126,7 +127,7 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// Runs a lock's blocking callback, unless it runs already: then it is left to that thread.
-    fn run(driver: &'a Driver<Native>, token: Token, mode: Mode) {
+    fn run(driver: &'a Driver<Native>, token: Token, notice: Blocking) {
         let callback = {
             let mut state = driver.state();
             let data = state.core.face_mut(token).filter(|data| !data.is_dropped);
@@ -137,7 +138,7 @@ impl<'a> Running<'a> {
                     callback
                 }
                 BlockingSlot::Running(mut backlog) => {
-                    backlog.push(mode);
+                    backlog.push(notice);
                     data.blocking = BlockingSlot::Running(backlog);
                     return;
                 }
@@ -149,21 +150,21 @@ impl<'a> Running<'a> {
         };
         let needs_lock = callback.needs_lock();
         let mut running = Self { driver, token, needs_lock, callback: Some(callback) };
-        let mut next = Some(mode);
-        while let Some(mode) = next {
-            running.call(mode);
+        let mut next = Some(notice);
+        while let Some(notice) = next {
+            running.call(notice);
             next = running.next();
         }
     }
 
-    fn call(&mut self, mode: Mode) {
+    fn call(&mut self, notice: Blocking) {
         if let Some(callback) = &mut self.callback {
-            callback.call(self.driver, self.token, mode);
+            callback.call(self.driver, self.token, notice);
         }
     }
 
     /// What came while the callback ran, the oldest first.
-    fn next(&self) -> Option<Mode> {
+    fn next(&self) -> Option<Blocking> {
         let mut state = self.driver.state();
         let data = state.core.face_mut(self.token).filter(|data| !data.is_dropped)?;
         match &mut data.blocking {
@@ -189,8 +190,8 @@ impl Drop for Running<'_> {
             if let Some(slot @ BlockingSlot::Running(_)) = slot {
                 if let Some(callback) = self.callback.take() {
                     let running = std::mem::replace(slot, BlockingSlot::Idle(callback));
-                    if let BlockingSlot::Running(modes) = running {
-                        backlog = modes;
+                    if let BlockingSlot::Running(notices) = running {
+                        backlog = notices;
                     }
                 }
             }
@@ -207,8 +208,8 @@ impl Drop for Running<'_> {
             }
             return;
         }
-        for mode in backlog {
-            self.driver.leave_due(Due::Blocking(self.token, mode));
+        for notice in backlog {
+            self.driver.leave_due(Due::Blocking(self.token, notice));
         }
     }
 }

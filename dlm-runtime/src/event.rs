@@ -49,6 +49,9 @@ impl Completion {
 pub struct Blocking {
     /// The mode that the other lock waits for.
     pub mode: Mode,
+    /// The number of the grant that it is about. The notice is late, and for a lock that has been
+    /// granted anew since, if [`Lock::grant`](crate::Lock::grant) is another one.
+    pub grant: u64,
 }
 
 /// The callback for the completions of many operations. It is told the tag that each of them was

@@ -139,6 +139,14 @@ impl Lock {
         self.view().and_then(|view| view.blocked)
     }
 
+    /// The number of the grant by which it holds its mode, which grows with each granted conversion.
+    /// Notices say which one they are about ([`Blocking::grant`](crate::Blocking::grant)). `None`: the
+    /// lock is not granted, or gone.
+    #[must_use]
+    pub fn grant(&self) -> Option<u64> {
+        self.view().filter(|view| view.mode.is_some()).map(|view| view.granted)
+    }
+
     /// Whether a request, conversion or unlock is in flight.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {

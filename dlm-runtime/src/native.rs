@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, LockStatus, Mode, Token};
+use dlm_proto::{LockId, LockStatus, Token};
 
 use crate::driver::{Driver, Face, Notice};
 use crate::event::{Blocking, Completion, CompletionCallback};
@@ -16,8 +16,8 @@ pub(crate) struct Native;
 #[derive(Default)]
 pub(crate) struct LockData {
     pub(crate) blocking: BlockingSlot,
-    /// The strongest mode that [`Lock::notices`](crate::Lock::notices) has not told yet.
-    pub(crate) unseen: Option<Mode>,
+    /// The strongest notice that [`Lock::notices`](crate::Lock::notices) has not told yet.
+    pub(crate) unseen: Option<Blocking>,
     /// The task that waits for such notices.
     pub(crate) notice_waker: Option<Waker>,
     /// Callbacks that use the lock now; see [`BlockedLock`](crate::BlockedLock).
@@ -31,7 +31,7 @@ pub(crate) trait BlockingCall: Send {
     /// Whether the lock must stay while it runs.
     fn needs_lock(&self) -> bool;
 
-    fn call(&mut self, driver: &Driver<Native>, token: Token, mode: Mode);
+    fn call(&mut self, driver: &Driver<Native>, token: Token, notice: Blocking);
 }
 
 pub(crate) type BlockingCallback = Box<dyn BlockingCall>;
@@ -44,8 +44,8 @@ impl<F: FnMut(Blocking) + Send> BlockingCall for ModeCallback<F> {
         false
     }
 
-    fn call(&mut self, _: &Driver<Native>, _: Token, mode: Mode) {
-        (self.0)(Blocking { mode });
+    fn call(&mut self, _: &Driver<Native>, _: Token, notice: Blocking) {
+        (self.0)(notice);
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum BlockingSlot {
     /// Waiting for a notice.
     Idle(BlockingCallback),
     /// Running in some thread, with what came in the meantime.
-    Running(Vec<Mode>),
+    Running(Vec<Blocking>),
 }
 
 impl BlockingSlot {
@@ -107,12 +107,13 @@ impl Face for Native {
             && lock.notice_waker.is_none()
     }
 
-    fn noticed(lock: &mut LockData, mode: Mode) -> Notice {
+    fn noticed(lock: &mut LockData, notice: Blocking) -> Notice {
         match &mut lock.blocking {
             BlockingSlot::Idle(_) => return Notice::Callback,
-            BlockingSlot::Running(backlog) => backlog.push(mode),
+            BlockingSlot::Running(backlog) => backlog.push(notice),
             BlockingSlot::Noted => {
-                lock.unseen = lock.unseen.max(Some(mode));
+                let strongest = lock.unseen.map_or(notice.mode, |other| other.mode.max(notice.mode));
+                lock.unseen = Some(Blocking { mode: strongest, ..notice });
                 if let Some(waker) = lock.notice_waker.take() {
                     return Notice::Wake(waker);
                 }

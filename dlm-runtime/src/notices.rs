@@ -126,9 +126,9 @@ impl<L: Borrow<Lock>> BlockingNotices<L> {
         let lock = self.lock();
         let mut state = lock.driver().state();
         let data = state.core.face_mut(lock.token())?;
-        if let Some(mode) = data.unseen.take() {
+        if let Some(notice) = data.unseen.take() {
             _old = waker;
-            return Some(Poll::Ready(Some(Blocking { mode })));
+            return Some(Poll::Ready(Some(notice)));
         }
         _old = match waker {
             Some(waker) => data.notice_waker.replace(waker),

@@ -8,9 +8,9 @@ use std::ffi::c_int;
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, Mode, Token};
-use dlm_runtime::Completion;
+use dlm_proto::{LockId, Token};
 use dlm_runtime::driver::{Driver, Due, Face, Notice};
+use dlm_runtime::{Blocking, Completion};
 
 use crate::lksb::{Ast, CallerLksb, Report};
 
@@ -95,7 +95,7 @@ impl Face for CFace {
         true
     }
 
-    fn noticed(lock: &mut LockData, _: Mode) -> Notice {
+    fn noticed(lock: &mut LockData, _: Blocking) -> Notice {
         if lock.bast.is_some() { Notice::Callback } else { Notice::Nothing }
     }
 

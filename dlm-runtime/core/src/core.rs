@@ -192,6 +192,8 @@ pub struct LockView {
     pub is_cancelled: bool,
     /// The strongest mode that somebody was told to wait for since the last grant.
     pub blocked: Option<Mode>,
+    /// The number of the request or conversion that was granted last; 0 before.
+    pub granted: u64,
     /// The kernel sends blocking notices.
     pub has_notices: bool,
     /// Nobody wants the lock any more.
@@ -309,6 +311,7 @@ impl<O, L: Default> Core<O, L> {
                 ends_by_itself: state.ends_by_itself(),
                 is_cancelled: state.cancel() != crate::lock_state::Cancel::None,
                 blocked: entry.blocked,
+                granted: entry.granted,
                 has_notices: entry.has_notices,
                 is_released: entry.is_unwanted(),
                 is_own: entry.owner == self.owner,

@@ -69,6 +69,8 @@ pub(crate) struct Entry<O, L> {
     pub(crate) had_notices: bool,
     /// The strongest mode that somebody was told to wait for since the last grant.
     pub(crate) blocked: Option<Mode>,
+    /// The number of the request or conversion that was granted last.
+    pub(crate) granted: u64,
     /// Nobody wants the lock any more: it is unlocked as soon as that is possible.
     pub(crate) is_released: bool,
     /// Its request was given up: it is unlocked like a released one, but stays in the table until
@@ -110,6 +112,7 @@ impl<O, L: Default> Default for Entry<O, L> {
             has_notices: false,
             had_notices: false,
             blocked: None,
+            granted: 0,
             is_released: false,
             is_given_up: false,
             is_left_over: false,

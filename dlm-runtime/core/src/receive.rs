@@ -23,6 +23,8 @@ pub enum Received<O> {
         token: Token,
         /// The mode that is waited for.
         mode: Mode,
+        /// The number of the request or conversion that was granted last, which it is about.
+        grant: u64,
     },
 }
 
@@ -128,7 +130,7 @@ impl<O, L: Default> Core<O, L> {
         if entry.is_unwanted() || entry.is_left_over {
             self.update_left_over(token);
         }
-        self.note_end(token, id, op.kind, status, &ended);
+        self.note_end(token, id, (serial, op.kind), status, &ended);
         Received::Ended(Report { token, serial, kind: op.kind, ended, user, overtaken, follow })
     }
 
@@ -137,7 +139,7 @@ impl<O, L: Default> Core<O, L> {
         &mut self,
         token: Token,
         id: LockId,
-        kind: Kind,
+        (serial, kind): (u64, Kind),
         status: LockStatus,
         ended: &Ended,
     ) {
@@ -145,6 +147,7 @@ impl<O, L: Default> Core<O, L> {
         self.counts.count_end(kind, status);
         if kind != Kind::Unlock && status == LockStatus::Granted {
             entry.blocked = None;
+            entry.granted = serial;
         }
         let is_ending = entry.state.op().is_some();
         if ended.mode.is_none() {
@@ -207,6 +210,7 @@ impl<O, L: Default> Core<O, L> {
         }
         if kind != Kind::Unlock && status == LockStatus::Granted {
             entry.blocked = None;
+            entry.granted = serial;
         }
         let is_gone = ended.mode.is_none();
         if self.indices.are_kept() && (is_gone || is_new) {
@@ -248,7 +252,7 @@ impl<O, L: Default> Core<O, L> {
             return Received::Nothing;
         }
         entry.blocked = entry.blocked.max(Some(mode));
-        Received::Blocking { token, mode }
+        Received::Blocking { token, mode, grant: entry.granted }
     }
 
     /// Marks the operation in flight as one whose deadline has passed: if a cancel ends it, its

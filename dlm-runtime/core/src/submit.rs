@@ -403,6 +403,7 @@ impl<O, L: Default> Entry<O, L> {
         self.has_notices = notices;
         self.had_notices = notices;
         self.blocked = None;
+        self.granted = 0;
         self.is_released = false;
         self.is_given_up = false;
         self.is_left_over = false;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use dlm_core::Kind;
-use dlm_proto::{LockId, Mode, Token};
+use dlm_proto::{LockId, Token};
 
 use super::wait_queue::Waiter;
-use crate::event::Completion;
+use crate::event::{Blocking, Completion};
 
 /// A face of a driver: what it keeps for locks and operations, and how its callbacks are run.
 ///
@@ -53,7 +53,7 @@ pub trait Face: Sized + Send + Sync + 'static {
     fn is_vacant(lock: &Self::Lock) -> bool;
 
     /// Somebody waits for a lock.
-    fn noticed(lock: &mut Self::Lock, mode: Mode) -> Notice;
+    fn noticed(lock: &mut Self::Lock, notice: Blocking) -> Notice;
 
     /// The waker of the task that waits for notices of a lock.
     fn take_waker(lock: &mut Self::Lock) -> Option<Waker>;
@@ -113,7 +113,7 @@ pub enum Due<F: Face> {
     Gone(F::Due),
 
     /// The blocking callback of a lock.
-    Blocking(Token, Mode),
+    Blocking(Token, Blocking),
     /// The waker of a task, read by a thread that waits for something else.
     Wake(Waker),
 }

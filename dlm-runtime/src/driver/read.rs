@@ -1,7 +1,7 @@
 //! Reading a result, and its way to whoever waits for it.
 
 use dlm_core::{Ended, Kind, Received, Report, Ticket, Usual};
-use dlm_proto::{LockId, MAX_RESULT_LEN, Mode, Token};
+use dlm_proto::{LockId, MAX_RESULT_LEN, Token};
 use dlm_sys::{Call, Errno};
 
 use super::begun::Begun;
@@ -10,7 +10,7 @@ use super::face::{Due, Face, Notice, Notify};
 use super::shared::{Driver, Gate};
 use super::state::{Observer, State, completion};
 use crate::error::ErrorKind;
-use crate::event::Completion;
+use crate::event::{Blocking, Completion};
 use crate::threads::{MutexGuard, lock};
 use crate::trace::{IS_ON, Note};
 
@@ -298,7 +298,9 @@ impl<F: Face> Driver<F> {
         let received = state.core.receive(buffer.get(..len).unwrap_or(buffer));
         let read = match received {
             Received::Ended(report) => self.route(&mut state, report),
-            Received::Blocking { token, mode } => self.route_notice(&mut state, token, mode),
+            Received::Blocking { token, mode, grant } => {
+                self.route_notice(&mut state, token, Blocking { mode, grant })
+            }
             Received::Dropped | Received::Nothing => Read::Handled,
         };
         drop(state);
@@ -443,16 +445,16 @@ impl<F: Face> Driver<F> {
 
     /// Hands a blocking notice to whoever wants it.
     #[inline(never)]
-    fn route_notice(&self, state: &mut State<F>, token: Token, mode: Mode) -> Read<F> {
+    fn route_notice(&self, state: &mut State<F>, token: Token, notice: Blocking) -> Read<F> {
         let mut effects = Effects::default();
-        match state.core.face_mut(token).map(|face| F::noticed(face, mode)) {
+        match state.core.face_mut(token).map(|face| F::noticed(face, notice)) {
             None | Some(Notice::Nothing) => {}
-            Some(Notice::Callback) => effects.due = Some(Due::Blocking(token, mode)),
+            Some(Notice::Callback) => effects.due = Some(Due::Blocking(token, notice)),
             Some(Notice::Wake(waker)) => effects.task = Some(waker),
         }
         effects.is_noticed = Some(token);
         if let Some(name) = state.core.name(token) {
-            effects.note = Note::blocking(name, mode);
+            effects.note = Note::blocking(name, notice.mode);
         }
         Read::Effects(Box::new(effects))
     }

@@ -138,7 +138,7 @@ fn notices_are_remembered_until_the_next_grant() {
         let token = rig.held(5);
         for (mode, strongest) in [(Mode::Pr, Mode::Pr), (Mode::Ex, Mode::Ex), (Mode::Cr, Mode::Ex)]
         {
-            let Received::Blocking { token: of, mode: told } = rig.block(token, mode) else {
+            let Received::Blocking { token: of, mode: told, .. } = rig.block(token, mode) else {
                 panic!()
             };
             assert_eq!((of, told), (token, mode));
@@ -151,6 +151,29 @@ fn notices_are_remembered_until_the_next_grant() {
         rig.converting(token, Mode::Pr);
         rig.ended(token, LockStatus::Granted);
         assert_eq!(rig.core.view(token).unwrap().blocked, None);
+    });
+}
+
+#[test]
+fn a_notice_tells_the_grant_that_it_is_about() {
+    Rig::each(|mut rig| {
+        let token = rig.held(5);
+        let grant_of_notice = |rig: &mut Rig| match rig.block(token, Mode::Ex) {
+            Received::Blocking { grant, .. } => grant,
+            other => panic!("{other:?}"),
+        };
+        let first = grant_of_notice(&mut rig);
+        assert_eq!(rig.core.view(token).unwrap().granted, first);
+        // One that fails grants nothing.
+        rig.converting(token, Mode::Pr);
+        assert_eq!(grant_of_notice(&mut rig), first, "it has not ended");
+        rig.ended(token, LockStatus::Again);
+        assert_eq!(grant_of_notice(&mut rig), first);
+        rig.converting(token, Mode::Pr);
+        let serial = rig.core.view(token).unwrap().serial;
+        rig.ended(token, LockStatus::Granted);
+        assert_eq!(grant_of_notice(&mut rig), serial);
+        assert!(serial > first);
     });
 }
 
