@@ -43,6 +43,12 @@ pub enum Operation {
     AwaitNotice,
     /// Wait until dropped locks are gone.
     FlushDrops,
+    /// Start a cache of locks.
+    StartCache,
+    /// Acquire a cached lock.
+    Acquire,
+    /// Close a cache of locks.
+    CloseCache,
 }
 
 impl fmt::Display for Operation {
@@ -64,6 +70,9 @@ impl fmt::Display for Operation {
             Self::StopThread => "stop delivery thread",
             Self::AwaitNotice => "wait for a blocking notice",
             Self::FlushDrops => "wait for dropped locks",
+            Self::StartCache => "start cache",
+            Self::Acquire => "acquire cached lock",
+            Self::CloseCache => "close cache",
         })
     }
 }
@@ -146,6 +155,36 @@ pub struct Error {
 impl Error {
     pub(crate) fn new(operation: Operation, kind: impl Into<ErrorKind>) -> Self {
         Self { operation, kind: kind.into() }
+    }
+}
+
+impl ErrorKind {
+    /// The same once more, for somebody else whom it concerns.
+    pub(crate) fn copy(&self) -> Self {
+        match self {
+            Self::Device(error) => Self::Device(*error),
+            Self::Name(error) => Self::Name(*error),
+            Self::Encode(error) => Self::Encode(*error),
+            Self::Illegal(reason) => Self::Illegal(reason),
+            Self::Status(status) => Self::Status(*status),
+            Self::LockGone => Self::LockGone,
+            Self::InFlight => Self::InFlight,
+            Self::NothingToCancel => Self::NothingToCancel,
+            Self::NoOrphan { other_mode } => Self::NoOrphan { other_mode: *other_mode },
+            Self::TooManyLocks => Self::TooManyLocks,
+            Self::Closed => Self::Closed,
+            Self::Removed => Self::Removed,
+            Self::Forked => Self::Forked,
+            Self::TimedOut(what) => Self::TimedOut(what),
+            Self::HasThread => Self::HasThread,
+            Self::System(error) => {
+                // The number is kept where there is one, and otherwise the text.
+                Self::System(match error.raw_os_error() {
+                    Some(number) => std::io::Error::from_raw_os_error(number),
+                    None => std::io::Error::new(error.kind(), error.to_string()),
+                })
+            }
+        }
     }
 }
 

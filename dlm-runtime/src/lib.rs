@@ -56,6 +56,7 @@
 #[cfg(not(dlm_model))]
 pub mod backend;
 mod blocking;
+pub mod cache;
 mod callbacks;
 mod control;
 mod convert;

@@ -112,7 +112,8 @@ impl Face for Native {
             BlockingSlot::Idle(_) => return Notice::Callback,
             BlockingSlot::Running(backlog) => backlog.push(notice),
             BlockingSlot::Noted => {
-                let strongest = lock.unseen.map_or(notice.mode, |other| other.mode.max(notice.mode));
+                let strongest =
+                    lock.unseen.map_or(notice.mode, |other| other.mode.max(notice.mode));
                 lock.unseen = Some(Blocking { mode: strongest, ..notice });
                 if let Some(waker) = lock.notice_waker.take() {
                     return Notice::Wake(waker);

@@ -1,6 +1,7 @@
 //! The promises of dlm-runtime, on the kernel and on engines of each kind.
 
 mod blocking;
+mod cache;
 mod deadline;
 mod delivery;
 mod edge;

@@ -53,6 +53,8 @@ mod stage;
 #[cfg(test)]
 mod test_blocked;
 #[cfg(test)]
+mod test_cache;
+#[cfg(test)]
 mod test_cancel;
 #[cfg(test)]
 mod test_delivery;

@@ -1,0 +1,103 @@
+//! Which locks are given back, and when.
+
+use std::sync::Arc;
+
+use super::cause::Cause;
+use super::shared::{Entry, Inner};
+/// Locks looked at for each one that is too many. Those that were used since the last look stay.
+const LOOKS: usize = 64;
+
+impl Inner {
+    /// The cache has one lock more, or one less.
+    pub(super) fn count_lock(self: &Arc<Self>, entry: &Arc<Entry>, is_more: bool) {
+        if !is_more {
+            let count = self.kept.remove();
+            if self.is_closed() {
+                self.clear_if_none(count);
+            }
+            return;
+        }
+        let is_known = std::mem::replace(&mut entry.slow().is_in_clock, true);
+        if !is_known {
+            self.kept.put(Arc::clone(entry));
+        }
+        let count = self.kept.add();
+        if self.is_closed() {
+            // It may be gone again, and told of that before.
+            self.clear_if_none(count);
+        } else if count > self.options.capacity {
+            self.evict();
+        }
+    }
+
+    /// A closed cache lets go of all it has when the last lock is gone.
+    pub(super) fn clear_if_none(&self, count: usize) {
+        if count == 0 {
+            self.kept.clear();
+            self.workers.end();
+        }
+    }
+
+    /// Looks at some locks, and gives back up to `most` of those that have not been used since the last
+    /// look, or of all that nobody uses now. Returns how many.
+    fn give_back(&self, looks: usize, most: usize, cause: Cause, is_eager: bool) -> usize {
+        let mut count = 0;
+        for _ in 0..looks {
+            let Some(entry) = self.kept.next() else { break };
+            let is_old = entry.tell(|slow, word, now, turn| slow.machine.age(word, now, turn));
+            let is_given = (is_old || is_eager)
+                && entry
+                    .tell(|slow, word, now, turn| slow.machine.give_back(word, now, cause, turn));
+            count += usize::from(is_given);
+            let is_there = {
+                let mut slow = entry.slow();
+                slow.is_in_clock = slow.is_counted;
+                slow.is_counted
+            };
+            if is_there {
+                // Still: that may take its time.
+                self.kept.put(entry);
+            } else {
+                self.forget(&entry);
+            }
+            if count == most {
+                break;
+            }
+        }
+        count
+    }
+
+    /// There are more locks than there may be.
+    fn evict(&self) {
+        // Two for one, as long as there are too many.
+        self.give_back(LOOKS, 2, Cause::Capacity, false);
+    }
+
+    /// Gives back the locks that nobody has used since the last call, and forgets the resources that
+    /// nobody has a handle of.
+    pub(super) fn sweep(&self) {
+        let looks = self.kept.len();
+        self.give_back(looks, looks, Cause::Idle, false);
+        self.forget_unused();
+    }
+
+    pub(super) fn shrink(&self, most: usize) -> usize {
+        let looks = self.kept.len();
+        let count = self.give_back(looks, most, Cause::Shrink, true);
+        self.forget_unused();
+        count
+    }
+
+    fn forget_unused(&self) {
+        for entry in self.table.unused() {
+            self.forget(&entry);
+        }
+    }
+
+    /// Forgets a resource that nobody else has.
+    fn forget(&self, entry: &Arc<Entry>) {
+        if let Some(entry) = self.table.forget(entry) {
+            self.counts.note_forgotten(entry.word.hits());
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What the threads that use a cache share: the cache itself, and its resources.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use dlm_core::Lvb;
+use dlm_proto::{Token, ValueBlock};
+
+use super::counts::Counts;
+use super::flight::Flight;
+use super::hooks::Hooks;
+use super::kept::Kept;
+use super::level::Level;
+use super::machine::{Action, Machine, Now};
+use super::settings::Options;
+use super::table::{Known, Table};
+use super::waiter::Waiter;
+use super::word::Word;
+use super::workers::Workers;
+use crate::delivery::DeliveryThread;
+use crate::driver::Driver;
+use crate::error::ErrorKind;
+use crate::lock::Lock;
+use crate::native::Native;
+use crate::threads::atomic::{AtomicBool, Ordering};
+use crate::threads::{Mutex, MutexGuard, lock, now};
+
+/// A cache.
+pub(super) struct Inner {
+    pub(super) driver: Arc<Driver<Native>>,
+    pub(super) options: Options,
+    pub(super) hooks: Option<Arc<dyn Hooks>>,
+    pub(super) table: Table<Entry>,
+    pub(super) kept: Kept<Entry>,
+    pub(super) workers: Arc<Workers<Job>>,
+    pub(super) counts: Counts,
+    pub(super) is_closed: AtomicBool,
+    /// The thread that reads notices, unless the program has one or dispatches itself.
+    pub(super) delivery: Mutex<Option<DeliveryThread>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("lockspace", &self.driver.name).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Lets go of a lock of which only the driver's table knows any more.
+    pub(super) fn release(&self, token: Option<Token>) {
+        if let Some(token) = token {
+            drop(Lock::new(Arc::clone(&self.driver), token));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.workers.end();
+        let delivery = lock(&self.delivery).take();
+        drop(delivery);
+    }
+}
+
+/// Something for a thread of the cache to do.
+pub(super) enum Job {
+    /// Run a hook of a resource.
+    Hook(Arc<Entry>, Action),
+    /// Carry out an operation, where others must not block.
+    Operate(Arc<Entry>, u32, Action),
+    /// See whether it is time for something.
+    Look(Arc<Entry>),
+    /// The deadline of a task that waits.
+    Expire(Expiry),
+    /// Give back what has not been used.
+    Sweep,
+    /// The lockspace has ended.
+    End,
+}
+
+/// The deadline of a task that waits.
+pub(super) struct Expiry {
+    pub(super) entry: Weak<Entry>,
+    pub(super) waiter: Weak<Waiter>,
+}
+
+impl Expiry {
+    pub(super) fn new(entry: &Arc<Entry>, waiter: &Arc<Waiter>) -> Self {
+        Self { entry: Arc::downgrade(entry), waiter: Arc::downgrade(waiter) }
+    }
+}
+
+/// A resource that the cache knows.
+pub(super) struct Entry {
+    pub(super) word: Word,
+    /// The forks when it was made: a child's guards would exclude nobody.
+    pub(super) forks: u32,
+    pub(super) name: Box<[u8]>,
+    pub(super) cache: Arc<Inner>,
+    slow: Mutex<Slow>,
+}
+
+/// What the mutex of a resource guards.
+pub(super) struct Slow {
+    pub(super) machine: Machine<Arc<Waiter>>,
+    /// The lock in the driver's table.
+    pub(super) token: Option<Token>,
+    /// The operation in flight.
+    pub(super) flight: Flight,
+    /// The number of the request that the lock came by, among all operations of this resource.
+    pub(super) request: u32,
+    /// The reason of the last refusal.
+    pub(super) failure: Option<ErrorKind>,
+    /// The value block that goes out with the lock.
+    pub(super) written: Option<ValueBlock>,
+    pub(super) hooks: Option<Arc<dyn Hooks>>,
+    /// It is counted among the locks that the cache has.
+    pub(super) is_counted: bool,
+    /// It is among those that are given back when they are not used.
+    pub(super) is_in_clock: bool,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("name", &self.name.escape_ascii().to_string())
+            .field("word", &self.word)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    pub(super) fn new(cache: Arc<Inner>, name: &[u8]) -> Self {
+        let hooks = cache.hooks.clone();
+        let mut machine = Machine::new();
+        if hooks.is_some() {
+            machine.add_hooks();
+        }
+        let slow = Slow {
+            machine,
+            token: None,
+            flight: Flight::default(),
+            request: 0,
+            failure: None,
+            written: None,
+            hooks,
+            is_counted: false,
+            is_in_clock: false,
+        };
+        let forks = dlm_sys::fork_count();
+        Self { word: Word::new(), forks, name: name.into(), cache, slow: Mutex::new(slow) }
+    }
+
+    /// A guard by the word alone.
+    #[inline]
+    pub(super) fn enter(&self, level: Level) -> bool {
+        if self.forks != dlm_sys::fork_count() {
+            return false;
+        }
+        match level {
+            Level::Exclusive => self.word.enter_exclusive(),
+            _ => self.word.enter_shared(),
+        }
+    }
+
+    /// Whether a guard protects something.
+    #[inline]
+    pub(super) fn is_valid(&self) -> bool {
+        !self.word.is_lost() && self.forks == dlm_sys::fork_count()
+    }
+
+    pub(super) fn slow(&self) -> MutexGuard<'_, Slow> {
+        lock(&self.slow)
+    }
+
+    /// What an event finds.
+    pub(super) fn now(&self) -> Now {
+        let options = &self.cache.options;
+        Now { time: now(), minimum_hold: options.minimum_hold, pause: options.pause }
+    }
+
+    /// The lock value block: what a guard has set, or what came with the lock.
+    pub(super) fn block(&self) -> Option<Lvb> {
+        let (written, token) = {
+            let slow = self.slow();
+            (slow.written, slow.token)
+        };
+        match written {
+            Some(block) => Some(Lvb { block, valid: true }),
+            None => token.and_then(|token| self.cache.driver.state().core.lvb(token)),
+        }
+    }
+}
+
+impl Known for Entry {
+    fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    fn is_blank(&self) -> bool {
+        self.slow().machine.is_blank()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (token, begun) = {
+            let mut slow = self.slow();
+            (slow.token.take(), slow.flight.give_up())
+        };
+        // That of a request whose end nobody has read.
+        let other = begun.map(|begun| begun.token).filter(|other| Some(*other) != token);
+        self.cache.release(token);
+        self.cache.release(other);
+    }
+}
