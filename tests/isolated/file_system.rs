@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Output};
 use std::sync::Once;
 
+use dlm_runtime::inspect::{Snapshot, meaning, merge};
 use dlm_runtime::{ErrorKind, Lockspace, LockspaceOptions, Mode};
 use dlm_tests::{PATIENCE, block, eventually};
 
@@ -139,6 +140,23 @@ fn the_lockspace_of_a_mounted_file_system_is_shared_and_given_back() {
     mounted.unmount();
     assert!(!mounted.has_lockspace(), "a reference is left");
     mounted.mount();
+    mounted.unmount();
+}
+
+#[test]
+#[ignore = "needs a DLM device and ocfs2: cargo xtask test runs it in a VM"]
+fn the_locks_of_a_file_system_are_shown_with_their_meaning() {
+    let mounted = FileSystem::new(6);
+    mounted.mount();
+    let snapshot = Snapshot::of_kernel_with(&mounted.name).unwrap();
+    let space = snapshot.lockspace(&mounted.name).unwrap();
+    assert_eq!((space.minor, space.is_left_behind()), (None, Some(false)), "it has no device");
+    let locks = merge(&[snapshot]);
+    let meanings: Vec<String> =
+        locks.iter().filter_map(|resource| meaning(&resource.lockspace, &resource.name)).collect();
+    for wanted in ["OCFS2: superblock", "OCFS2: metadata of inode "] {
+        assert!(meanings.iter().any(|it| it.starts_with(wanted)), "{wanted}: {locks:?}");
+    }
     mounted.unmount();
 }
 

@@ -7,13 +7,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use dlm_proto::debugfs::Record;
 use dlm_proto::{Minor, NodeId};
 
 use super::condition::Condition;
 use super::error::InspectError;
-use super::graph::{Grouping, WaitGraph};
-use super::merge::merge;
 use super::program::{Opener, Program};
 use super::queues::QueueReader;
 use super::snapshot::{Snapshot, Space};
@@ -232,26 +229,4 @@ impl Reader {
 fn program_of(text: &str) -> Option<Program> {
     let (pid, name) = text.split_once(' ')?;
     Some(Program { pid: pid.parse().ok()?, name: name.to_owned() })
-}
-
-/// Any bytes as a snapshot and as queues: refused, or read the same after they were written.
-#[doc(hidden)]
-pub fn fuzz(bytes: &[u8]) {
-    let _ = super::queues::parse_queues("", bytes);
-    let Ok(snapshot) = Snapshot::parse(bytes) else { return };
-    let again = Snapshot::parse(snapshot.to_string().as_bytes());
-    assert!(
-        again.is_ok_and(|again| again == snapshot),
-        "{snapshot:?} is not read as it is written"
-    );
-    let resources = merge(std::slice::from_ref(&snapshot));
-    let graph = WaitGraph::new(&resources, Grouping::Thread);
-    for cycle in graph.cycles() {
-        let agents = || cycle.waits.iter().map(|wait| wait.waiter);
-        let next = agents().cycle().skip(1);
-        assert!(cycle.waits.iter().zip(next).all(|(wait, next)| wait.blocker == next));
-    }
-    for record in resources.iter().flat_map(|resource| &resource.block) {
-        assert!(Record::parse(record.to_string().as_bytes()).is_ok());
-    }
 }

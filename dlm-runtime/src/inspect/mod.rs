@@ -57,8 +57,6 @@ mod tests;
 
 pub use condition::Condition;
 pub use controller::parse_conditions;
-#[doc(hidden)]
-pub use dump::fuzz as fuzz_dump;
 pub use error::InspectError;
 pub use events::{Change, ChangeKind, changes};
 pub use graph::{Agent, Cycle, Grouping, Wait, WaitGraph};
