@@ -53,6 +53,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(dlm_model, allow(dead_code, reason = "schedules have no C face and poll nothing"))]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "dlm-runtime needs Linux, whose kernel has the DLM; the engine for tests, too, as it is polled by \
+     Linux' descriptors. dlm-proto, dlm-core and dlm-engine build for other systems"
+);
+
 #[cfg(not(dlm_model))]
 pub mod backend;
 mod blocking;

@@ -31,6 +31,12 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "dlm-sys makes system calls of Linux, whose kernel has the DLM: build for Linux. dlm-proto, dlm-core \
+     and dlm-engine build for other systems, too"
+);
+
 mod control;
 mod creation;
 mod errno;

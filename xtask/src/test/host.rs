@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::depends;
+use super::packages;
 use super::tally::Tally;
 use dlm_lab::cargo::cargo;
 use dlm_lab::vm::store::workspace_root;
@@ -48,6 +49,7 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
         }
         Err(error) => tally.fail(format!("dependencies: {error:#}")),
     }
+    packages::run(tally);
     for (name, line) in TESTS {
         test(name, line, &mut cargo(&words(line)), tally)?;
     }

@@ -8,6 +8,7 @@ mod guest;
 mod host;
 mod libraries;
 mod named;
+mod packages;
 mod sanitizer;
 mod tally;
 mod udev;
@@ -38,8 +39,8 @@ that was. A name is any part of
 A NAME with :: begins where one of these parts does.
 
 Without NAME: runs everything that must pass: format, lints, documentation, tests on this machine, the
-runtime under chosen schedules (more of them with the variable DLM_SCHEDULES), rounds of chaos on the
-engine, the fuzzers for a few seconds each, the kernel's headers against ours, random scripts on
+packages as crates.io would have them, the runtime under chosen schedules (more of them with the
+variable DLM_SCHEDULES), rounds of chaos on the engine, the fuzzers for a few seconds each, the kernel's headers against ours, random scripts on
 dlm-engine and the kernels, and the static program, the tests and the examples that need a kernel's
 DLM, in virtual machines with each of the kernels; and clusters of three of them.
 
