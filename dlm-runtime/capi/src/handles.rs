@@ -13,7 +13,7 @@ use libc::{EBADF, EINVAL, ENODEV, ENOENT, ENOTCONN};
 use crate::errno::Errno;
 use crate::face::Session;
 use crate::flavour::Flavour;
-use crate::slots::{self, Lease};
+use crate::slots::{self, Lease, STEP};
 use crate::{fork, session};
 
 /// `dlm_lshandle_t`.
@@ -24,9 +24,6 @@ const DEFAULT: &[u8] = b"default";
 
 /// The permissions of its node: for root.
 const DEFAULT_PERMISSIONS: u32 = 0o600;
-
-/// Handles differ by this, as addresses do.
-pub(crate) const STEP: usize = 0x10;
 
 /// The least handle. None is in the first pages, where callers keep marks of their own.
 const LEAST: usize = 0x1_0000;

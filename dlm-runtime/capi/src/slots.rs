@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use crate::face::Session;
 
+/// Handles differ by this, as addresses do.
+pub(crate) const STEP: usize = 0x10;
+
 /// There are seldom as many as this.
 const COUNT: usize = 64;
 
@@ -44,7 +47,7 @@ impl Slot {
     fn of(number: usize) -> &'static Self {
         // The last digits count handles. An index below the length: no check is left of this.
         let [first, ..] = &SLOTS;
-        SLOTS.get(number / crate::handles::STEP % COUNT).unwrap_or(first)
+        SLOTS.get(number / STEP % COUNT).unwrap_or(first)
     }
 
     /// Takes the session out if nobody uses it, nor can any more. The table of handles is locked.
