@@ -16,13 +16,50 @@
 //! # Ok::<(), dlm_runtime::Error>(())
 //! ```
 //!
-//! # Three ways to hear of the end of an operation
+//! # Which way to choose
 //!
-//! * Blocking: [`LockRequest::wait`], [`ConvertRequest::wait`], [`UnlockRequest::wait`].
-//! * Callbacks in [`Lockspace::dispatch`], in the thread that calls it when the lockspace's
-//!   descriptor is readable: [`LockRequest::start`] and its like.
-//! * The same callbacks in a [`DeliveryThread`].
-//! * Futures: requests, conversions and unlocks can be awaited, see [`future`].
+//! | the program | way | results are read by | example |
+//! |---|---|---|---|
+//! | takes a lock, works, unlocks; has threads | blocking: [`wait`](LockRequest::wait) | the thread that waits: one write, one read | `adopt` |
+//! | has callbacks, and no loop of its own | [`start`](LockRequest::start) and [`Lockspace::start_delivery`] | a [`DeliveryThread`] | `delivery_thread`, `handover` |
+//! | has a loop of its own (poll, epoll, mio) | `start`, the descriptor ([`AsFd`](std::os::fd::AsFd)), [`Lockspace::dispatch`] | the loop | `poll_dispatch` |
+//! | is async | `.await`, see [`future`] | a driver for tokio or async-io, or a delivery thread | `tokio_tasks` |
+//! | reads the same things again and again | [`cache`]: a lock is kept until somebody else wants it | whichever of these | `cache` |
+//! | wants a mutex, a leader, a sequence of numbers | [`sync`] | whichever of these | `election` |
+//!
+//! They mix: a lock that was awaited can be converted in a blocking call. The examples are in
+//! `dlm-runtime/examples`, and run on kernels in this project's tests.
+//!
+//! # Modes
+//!
+//! | | beside it may be | for |
+//! |---|---|---|
+//! | [`Nl`](Mode::Nl) | all | interest: keeps the resource and its value block |
+//! | [`Cr`](Mode::Cr) | all but EX | reading while others write |
+//! | [`Cw`](Mode::Cw) | NL, CR, CW | writing beside other writers |
+//! | [`Pr`](Mode::Pr) | NL, CR, PR | reading, with no writer beside: "shared" |
+//! | [`Pw`](Mode::Pw) | NL, CR | writing beside readers that can bear it |
+//! | [`Ex`](Mode::Ex) | NL | alone |
+//!
+//! Holders of PW and EX write the value block; new locks and conversions upwards read it.
+//!
+//! # In a daemon
+//!
+//! [`manual::daemon`] has the life of a lockspace from start to stop, the ways in which a lock is lost and
+//! how to learn of them, and the clock of deadlines. [`Error`] has a predicate for each thing that a daemon
+//! decides by.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `engine` | the module `engine`: a lock manager in the process, for tests |
+//! | `tokio` | `Lockspace::drive_tokio` |
+//! | `async-io` | `Lockspace::drive_async_io`, for any executor |
+//! | `serde` | the module `serde`: modes, flags, names and value blocks in the data of a program |
+//! | `tracing` | events: requests, grants with their waiting time, notices, writes that were held up |
+//!
+//! None is on by default.
 //!
 //! # Locks of others
 //!

@@ -122,10 +122,16 @@ impl Lock {
     ///
     /// let lockspace = Lockspace::open("example")?;
     /// let lock = lockspace.lock("disk0", Mode::Ex).with_lvb().wait()?;
-    /// let generation = lock.valid_lvb().and_then(|block| block.u64_at(0));
-    /// let next = generation.map_or(0, |generation| generation + 1);
-    /// lock.unlock().write_lvb(ValueBlock::ZERO.with_u64_at(0, next).unwrap_or_default()).wait()?;
-    /// # Ok::<(), dlm_runtime::Error>(())
+    /// let last = match lock.valid_lvb() {
+    ///     // Zero for a resource that is new: its last lock took the block with it.
+    ///     Some(block) => block.u64_at(0).ok_or("too short")?,
+    ///     // Who could have written it has died, and may have used a number that it did not store.
+    ///     None => std::fs::read_to_string("/shared/last-generation")?.trim().parse()?,
+    /// };
+    /// std::fs::write("/shared/last-generation", format!("{}", last + 1))?;
+    /// let block = ValueBlock::ZERO.with_u64_at(0, last + 1).ok_or("too long")?;
+    /// lock.unlock().write_lvb(block).wait()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn valid_lvb(&self) -> Option<ValueBlock> {

@@ -1,6 +1,7 @@
 //! Coming from C libdlm: what became of each function and of each complaint. This module holds no
 //! code. The pages below it are on other things:
 //!
+//! * [`daemon`]: who creates a lockspace and who releases it, how a lock is lost, which clock.
 //! * [`cluster`]: corosync, dlm_controld and fencing, and what happens when a node is lost.
 //! * [`locks`], [`hazards`] and [`shown`]: what the kernel does, what harms it, and the tests.
 //! * `testing` (feature `engine`): how to test a program without a cluster, the same log for the same seed.
@@ -101,6 +102,9 @@
 
 #[cfg(doc)]
 use crate::{ConvertRequest, LockRequest, LockspaceOptions, UnlockRequest};
+
+#[doc = include_str!("../docs/daemon.md")]
+pub mod daemon {}
 
 #[doc = include_str!("../docs/cluster.md")]
 pub mod cluster {}
