@@ -4,7 +4,7 @@
 //! most one thing is under way: an operation of the lock manager, or work of the user's hooks. What
 //! comes meanwhile waits for its end.
 //!
-//! Guards come and go by the [`Word`] alone, unless the machine has barred it. The order of things is
+//! Guards come and go by the [`Word`](super::word::Word) alone, unless the machine has barred it. The order of things is
 //! then: the lock gives way before anybody new comes in; after that those who wait come in one after
 //! the other, in the order in which they came.
 

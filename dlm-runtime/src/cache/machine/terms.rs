@@ -41,15 +41,15 @@ pub(crate) enum Refusal {
 /// Something to do for whoever has told the machine of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
-    /// Request or convert the lock, and tell [`Machine::raised`].
+    /// Request or convert the lock, and tell [`Machine::raised`](super::Machine::raised).
     Raise { from: Level, to: Level, no_queue: bool },
     /// Cancel that.
     Cancel,
-    /// Convert or unlock the lock, and tell [`Machine::lowered`].
+    /// Convert or unlock the lock, and tell [`Machine::lowered`](super::Machine::lowered).
     Lower { from: Level, to: Level, cause: Cause },
-    /// Run the hook for a new grant, and tell [`Machine::loaded`].
+    /// Run the hook for a new grant, and tell [`Machine::loaded`](super::Machine::loaded).
     Load { from: Level, to: Level },
-    /// Run the hook before the lock gives way, and tell [`Machine::flushed`].
+    /// Run the hook before the lock gives way, and tell [`Machine::flushed`](super::Machine::flushed).
     Flush { to: Level, cause: Cause, attempt: u32 },
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Turn<W> {
     /// Those who wait no longer.
     pub(crate) settled: Vec<(W, Result<Admission, Refusal>)>,
     pub(crate) action: Option<Action>,
-    /// When to tell [`Machine::look`].
+    /// When to tell [`Machine::look`](super::Machine::look).
     pub(crate) look_at: Option<Instant>,
 }
 
