@@ -310,7 +310,7 @@ fn a_deadlock_is_seen_drawn_and_ended_from_outside() {
         let (said, mend) = complaint("deadlock").unwrap();
         assert!(said.starts_with("BAD deadlock of 2"), "{said}");
         assert_eq!(mend, "dlm watch --end-deadlocks");
-        let text = says(&["watch", "--end-deadlocks", "--interval", "0.1", "--for", "1"]);
+        let text = says(&["watch", "--end-deadlocks", "--interval", "0.1", "--count", "4"]);
         assert!(text.contains("cancelled lock "), "{text}");
         let answers = [ends.recv().unwrap(), ends.recv().unwrap()];
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");

@@ -159,6 +159,9 @@ pub struct WatchArgs {
     /// End after this time
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
+    /// End after so many looks
+    #[arg(long, short)]
+    pub count: Option<u64>,
 }
 
 /// Arguments of `top`.

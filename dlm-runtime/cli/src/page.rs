@@ -14,6 +14,9 @@ pub(crate) fn completion(shell: Shell) -> Result<Status, Failure> {
     Ok(Status::Good)
 }
 
+/// Options that all verbs have, and that the page tells of once.
+const GLOBAL: [&str; 6] = ["json", "engine", "dump", "ask", "help", "version"];
+
 /// The page, with a section for each verb.
 pub(crate) fn manual() -> Result<Status, Failure> {
     print(&String::from_utf8_lossy(&page()?))?;
@@ -31,7 +34,11 @@ fn page() -> Result<Vec<u8>, Failure> {
     man.render_options_section(&mut text)?;
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         text.extend(format!(".SH dlm {}\n", verb.get_name()).bytes());
-        let page = clap_mangen::Man::new(verb.clone());
+        let own = verb.clone().mut_args(|arg| {
+            let is_global = GLOBAL.contains(&arg.get_id().as_str());
+            arg.hide(is_global)
+        });
+        let page = clap_mangen::Man::new(own);
         let mut part = Vec::new();
         page.render_description_section(&mut part)?;
         page.render_synopsis_section(&mut part)?;

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &WatchArgs, scene: &Scene, common: &Common) -> Result<St
     let until = args.duration.and_then(|duration| Instant::now().checked_add(duration));
     let with_queues = args.deadlocks || args.end_deadlocks;
     let mut before: Vec<Snapshot> = Vec::new();
-    let mut watch = deadlock::watch();
+    let (mut watch, mut looks) = (deadlock::watch(), 0);
     loop {
         let mut now =
             if with_queues { scene.snapshots(Depth::All)? } else { scene.without_queues()? };
@@ -57,6 +57,10 @@ pub(crate) fn run(args: &WatchArgs, scene: &Scene, common: &Common) -> Result<St
             }
         }
         before = now;
+        looks += 1;
+        if args.count.is_some_and(|count| looks >= count) {
+            return Ok(Status::Good);
+        }
         if until.is_some_and(|until| Instant::now() >= until) {
             return Ok(Status::Good);
         }

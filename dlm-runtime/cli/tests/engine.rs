@@ -93,6 +93,40 @@ fn graphs_are_drawn_in_all_forms() {
 }
 
 #[test]
+fn watch_tells_what_happens_and_ends_deadlocks() {
+    let text = says(0, &["watch", "--count", "1"]);
+    assert!(text.contains(" node 3 has joined demo\n") && text.contains(" demo runs\n"), "{text}");
+    assert!(!text.contains("deadlock"), "nobody asked for it");
+    // Two looks, and then it is gone: the next two do not show it any more.
+    let arguments = ["watch", "--end-deadlocks", "--interval", "0.02", "--count", "4"];
+    let text = says(0, &arguments);
+    assert_eq!(text.matches(" deadlock of 2: ").count(), 1, "{text}");
+    assert!(
+        text.contains("cancelled lock ") && text.contains(" of right[2002] on node 3"),
+        "{text}"
+    );
+    let lines = says(0, &["watch", "--json", "--count", "1"]);
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (first["event"].as_str(), first["lockspace"].as_str()),
+        (Some("created"), Some("demo"))
+    );
+}
+
+#[test]
+fn top_has_the_most_wanted_first() {
+    let text = says(0, &["top", "--count", "1"]);
+    let rows: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("WAIT")).collect();
+    assert!(rows[1].starts_with("2 ") && rows[1].contains("demo/disk0"), "{text}");
+    let frames = says(0, &["top", "--json", "--count", "2", "--interval", "0.01"]);
+    assert_eq!(frames.lines().count(), 2);
+    let frame: Value = serde_json::from_str(frames.lines().next().unwrap()).unwrap();
+    assert_eq!(frame["contended"][0]["waiting"], 2);
+    // This node's kernel is what the doctor looks at, and nothing else.
+    assert_eq!(dlm(&["--engine", "doctor"]).status.code(), Some(64));
+}
+
+#[test]
 fn a_dump_is_looked_at_in_place_of_a_node() {
     let file = std::env::temp_dir().join(format!("dlm-dump-{}", std::process::id()));
     fs::write(&file, says(0, &["dump"])).unwrap();
@@ -157,4 +191,6 @@ fn manual_and_completions_know_all_verbs() {
         assert!(manual.contains(&format!(".SH dlm {verb}\n")), "{verb}");
     }
     assert!(!manual.contains(".SH dlm exec"));
+    // What all verbs have is told once.
+    assert_eq!(manual.matches("Print JSON").count(), 1);
 }
