@@ -17,6 +17,16 @@ use crate::native::{BlockingSlot, Native};
 use crate::threads::now;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+///
+/// let lock = lockspace.lock("disk0", Mode::Nl).wait()?;
+/// let completion = lock.convert(Mode::Pr).read_lvb().wait()?;
+/// println!("{:?}", completion.valid_lvb());
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "nothing is converted before wait() or start()"]
 pub struct ConvertRequest<'a> {
     lock: &'a Lock,

@@ -3,6 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts of what happened in an open lockspace since it was opened.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// let counters = lockspace.counters();
+/// println!("{} of {} requests granted", counters.grants, counters.requests);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]

@@ -23,6 +23,18 @@ const DROP_PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// A panic in a callback ends that callback only, is counted
 /// ([`DeliveryThread::callback_panics`]), and the thread goes on.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+/// use std::time::Duration;
+///
+/// let delivery = lockspace.start_delivery()?;
+/// let lock = lockspace.lock("disk0", Mode::Ex).start(|completion| println!("{}", completion.status))?;
+/// drop(lock);
+/// delivery.stop(Duration::from_secs(5))?;
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "dropping it stops the thread"]
 pub struct DeliveryThread {
     driver: Arc<Driver<Native>>,

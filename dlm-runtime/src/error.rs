@@ -8,6 +8,13 @@ mod io;
 mod predicates;
 
 /// The operation that failed.
+///
+/// ```no_run
+/// use dlm_runtime::{Lockspace, Operation};
+///
+/// let error = Lockspace::open("a/b").unwrap_err();
+/// assert_eq!(error.operation, Operation::Open);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -78,6 +85,15 @@ impl fmt::Display for Operation {
 }
 
 /// The reason why an operation failed.
+///
+/// ```no_run
+/// use dlm_runtime::{ErrorKind, Lockspace};
+///
+/// match Lockspace::open("a/b").unwrap_err().kind {
+///     ErrorKind::Name(rule) => println!("{rule}"),
+///     other => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -6,6 +6,19 @@ use dlm_core::Lvb;
 use dlm_proto::{LockStatus, Mode, StatusFlags, ValueBlock};
 
 /// The argument of a completion callback (completion AST): the end of an operation.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+///
+/// let lock = lockspace.lock("disk0", Mode::Ex).with_lvb().start(|completion| {
+///     if completion.is_granted() {
+///         println!("granted, with {:?}", completion.valid_lvb());
+///     }
+/// })?;
+/// # drop(lock);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
@@ -44,6 +57,16 @@ impl Completion {
 ///
 /// It is a hint that comes at most once per grant and mode. A holder that cannot give way now
 /// should remember it.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+///
+/// let request = lockspace.lock("disk0", Mode::Ex);
+/// let lock = request.on_blocking(|blocking| println!("somebody wants {}", blocking.mode)).wait()?;
+/// # drop(lock);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blocking {
@@ -59,6 +82,18 @@ pub struct Blocking {
 ///
 /// It is made once and shared: unlike a callback of its own for each operation it allocates nothing
 /// when an operation starts. See [`LockRequest::start_with`](crate::LockRequest::start_with).
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::{CompletionHandler, Mode};
+/// use std::sync::Arc;
+///
+/// let handler: CompletionHandler = Arc::new(|tag, completion| println!("{tag}: {}", completion.status));
+/// let first = lockspace.lock("disk0", Mode::Ex).start_with(&handler, 0)?;
+/// let second = lockspace.lock("disk1", Mode::Ex).start_with(&handler, 1)?;
+/// # drop((first, second));
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 pub type CompletionHandler = Arc<dyn Fn(u64, Completion) + Send + Sync>;
 
 /// The callback of one operation.

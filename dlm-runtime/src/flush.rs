@@ -40,6 +40,16 @@ impl Goal<Native> for AllGone {
 
 /// The wait until all dropped locks are gone; [`Lockspace::flush_drops`] makes it. It can be awaited,
 /// or waited for in a call.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+/// use std::time::Duration;
+///
+/// drop(lockspace.lock("disk0", Mode::Ex).wait()?);
+/// lockspace.flush_drops().wait(Some(Duration::from_secs(5)))?; // now others can have it
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "nothing is waited for unless it is awaited, or wait() is called"]
 pub struct PendingDrops<'a> {
     driver: &'a Arc<Driver<Native>>,

@@ -39,6 +39,14 @@ use crate::unlock::{UnlockError, UnlockRequest};
 
 /// The future of a [`LockRequest`]. Dropped before it is ready it takes the request back, and
 /// nothing is held.
+///
+/// ```no_run
+/// # async fn example(lockspace: dlm_runtime::Lockspace) -> Result<(), dlm_runtime::Error> {
+/// let lock = lockspace.lock("disk0", dlm_runtime::Mode::Ex).await?;
+/// # drop(lock);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct LockFuture<'a> {
@@ -48,6 +56,13 @@ pub struct LockFuture<'a> {
 
 /// The future of a [`ConvertRequest`]. Dropped before it is ready it cancels the conversion; the
 /// lock keeps its mode then, unless the cancel came too late.
+///
+/// ```no_run
+/// # async fn example(lock: dlm_runtime::Lock) -> Result<(), dlm_runtime::Error> {
+/// lock.convert(dlm_runtime::Mode::Ex).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ConvertFuture<'a> {
@@ -57,6 +72,13 @@ pub struct ConvertFuture<'a> {
 }
 
 /// The future of an [`UnlockRequest`]. Dropped before it is ready it leaves the unlock to itself.
+///
+/// ```no_run
+/// # async fn example(lock: dlm_runtime::Lock) -> Result<(), dlm_runtime::Error> {
+/// lock.unlock().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct UnlockFuture {

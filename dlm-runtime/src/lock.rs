@@ -11,6 +11,14 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::native::Native;
 
 /// A view of a lock, from [`Lockspace::locks`](crate::Lockspace::locks).
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// for info in lockspace.locks() {
+///     println!("{} is held in {:?}", info.resource, info.mode);
+/// }
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
@@ -40,6 +48,17 @@ pub struct LockInfo {
 ///
 /// A lock can be shared by threads. It has one operation in flight at a time; a second one is
 /// refused with [`ErrorKind::InFlight`].
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+///
+/// let lock = lockspace.lock("disk0", Mode::Pr).wait()?;
+/// lock.convert(Mode::Ex).wait()?;
+/// assert!(lock.is_held());
+/// drop(lock); // unlocks it
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "dropping a lock unlocks it"]
 pub struct Lock {
     driver: Arc<Driver<Native>>,

@@ -45,6 +45,19 @@ use crate::threads::now;
 ///
 /// A thread that waits in a blocking call may come upon the result of another operation. It never
 /// runs the callback, but leaves it for the place where it belongs.
+///
+/// ```no_run
+/// use dlm_runtime::{Lockspace, Mode};
+///
+/// let lockspace = Lockspace::create("example")?;
+/// let theirs = lockspace.clone();
+/// let worker = std::thread::spawn(move || theirs.lock("disk0", Mode::Pr).wait());
+/// if let Ok(Ok(lock)) = worker.join() {
+///     lock.unlock().wait()?;
+/// }
+/// lockspace.release()?;
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Lockspace {
     pub(crate) driver: Arc<Driver<Native>>,

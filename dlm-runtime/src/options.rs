@@ -25,6 +25,16 @@ const CREATE_TIMEOUT: Duration = Duration::from_secs(60);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options with which a lockspace is opened.
+///
+/// ```no_run
+/// use dlm_runtime::LockspaceOptions;
+/// use std::time::Duration;
+///
+/// let options = LockspaceOptions::new().permissions(0o660).timeout(Duration::from_secs(30));
+/// let lockspace = options.open_or_create("example")?;
+/// # drop(lockspace);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct LockspaceOptions {
     manager: Manager,

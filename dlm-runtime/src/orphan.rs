@@ -16,6 +16,15 @@ use crate::lockspace::Lockspace;
 use crate::native::{BlockingSlot, LockData, Native};
 
 /// The adoption of an orphan in the making; [`Lockspace::adopt`] starts one.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+///
+/// let lock = lockspace.adopt("disk0", Mode::Ex).take()?;
+/// lock.unlock().wait()?;
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "nothing is adopted before take()"]
 pub struct AdoptRequest<'a> {
     driver: &'a Arc<Driver<Native>>,

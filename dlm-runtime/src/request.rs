@@ -19,6 +19,17 @@ use crate::threads::now;
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
 ///
 /// It goes to the kernel with [`wait`](Self::wait) or [`start`](Self::start).
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+/// use std::time::Duration;
+///
+/// let request = lockspace.lock("disk0", Mode::Ex).with_lvb().timeout(Duration::from_secs(5));
+/// let lock = request.wait()?; // or .await, or .start(callback)
+/// # drop(lock);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[must_use = "nothing is requested before wait() or start()"]
 pub struct LockRequest<'a> {
     driver: &'a Arc<Driver<Native>>,

@@ -15,6 +15,16 @@ pub(crate) const CLUSTER: &str = "/sys/kernel/config/dlm/cluster";
 const DONE: u32 = 0x40;
 
 /// Whether a lockspace grants locks.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::State;
+///
+/// if lockspace.status().state == State::Stopped {
+///     println!("nothing is granted until the cluster has recovered");
+/// }
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]
@@ -34,6 +44,13 @@ pub enum State {
 ///
 /// Everything but [`Status::state`] comes from the configuration file system, and is empty where
 /// that is not mounted or not readable.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// let status = lockspace.status();
+/// println!("members: {:?}, waits for {:?}", status.members, status.waiting_for);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(::serde::Serialize))]
 #[non_exhaustive]

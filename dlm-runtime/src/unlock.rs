@@ -18,6 +18,15 @@ use crate::threads::now;
 /// An unlock in the making, from [`Lock::unlock`].
 ///
 /// Without more, the lock value block stays as it is.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::{Mode, ValueBlock};
+///
+/// let lock = lockspace.lock("disk0", Mode::Ex).with_lvb().wait()?;
+/// lock.unlock().write_lvb(ValueBlock([7; 32])).wait()?;
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the lock is only dropped unless wait() or start() is called"]
 pub struct UnlockRequest {
@@ -234,6 +243,18 @@ impl UnlockRequest {
 ///
 /// Converting it to an [`Error`] or a [`std::io::Error`] (as `?` does) drops the lock, which unlocks it
 /// by force. `{}` and `{:?}` are those of the error.
+///
+/// ```no_run
+/// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+/// use dlm_runtime::Mode;
+/// use std::time::Duration;
+///
+/// let lock = lockspace.lock("disk0", Mode::Ex).wait()?;
+/// if let Err(failed) = lock.unlock().timeout(Duration::from_secs(5)).wait() {
+///     println!("{}: {:?} is still there", failed.error, failed.lock);
+/// }
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[non_exhaustive]
 pub struct UnlockError {
     /// The error.

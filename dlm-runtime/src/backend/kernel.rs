@@ -13,6 +13,17 @@ use crate::status::Status;
 ///
 /// It need not be chosen, as it is what is used by default, and then without the indirection of a
 /// trait. This is for what stands before a backend, such as [`Faulty`](super::Faulty).
+///
+/// ```no_run
+/// use dlm_runtime::Lockspace;
+/// use dlm_runtime::backend::{Faulty, Kernel, Seeded};
+/// use std::time::Duration;
+///
+/// let late = Seeded::new(1).late_results(10, Duration::from_millis(50));
+/// let lockspace = Lockspace::open_on(Faulty::new(Kernel, late), "example")?;
+/// # drop(lockspace);
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Kernel;
 

@@ -12,6 +12,13 @@ use super::hub::Hub;
 use super::node::Node;
 
 /// The options of a [`Cluster`].
+///
+/// ```
+/// use dlm_runtime::engine::{ClusterOptions, Profile};
+///
+/// let cluster = ClusterOptions::new().profile(Profile::Linux6_1).nodes(3).seed(7).start();
+/// assert_eq!(cluster.nodes().count(), 3);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
     config: Config,
@@ -77,6 +84,17 @@ impl ClusterOptions {
 
 /// A cluster of simulated nodes. Clones are one and the same. It goes when the last clone, the last
 /// [`Node`] and the last open lockspace of it are dropped.
+///
+/// ```
+/// use dlm_runtime::Lockspace;
+/// use dlm_runtime::engine::ClusterOptions;
+///
+/// let cluster = ClusterOptions::new().nodes(2).start();
+/// let [one, two] = [1, 2].map(|node| Lockspace::create_on(cluster.node(node), "example"));
+/// assert!(one.is_ok() && two.is_ok());
+/// cluster.check()?;
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Clone)]
 pub struct Cluster {
     hub: Arc<Hub>,

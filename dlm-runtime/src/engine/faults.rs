@@ -15,6 +15,14 @@ use super::hub::{Hub, Place};
 /// ([`Cluster::hold_recovery`](super::Cluster::hold_recovery)).
 ///
 /// A crash of a node ends what was done to it before.
+///
+/// ```
+/// use dlm_runtime::engine::ClusterOptions;
+///
+/// let cluster = ClusterOptions::new().nodes(3).start();
+/// let apart = cluster.partition(&[&[1], &[2, 3]]);
+/// drop(apart); // the network is one again
+/// ```
 #[must_use = "all works again when this is dropped"]
 pub struct FaultGuard {
     hub: Arc<Hub>,

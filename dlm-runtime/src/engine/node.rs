@@ -18,6 +18,17 @@ use crate::status::{State as Progress, Status};
 use crate::threads::MutexGuard;
 
 /// A node of a [`Cluster`](super::Cluster). Clones are one and the same.
+///
+/// ```
+/// use dlm_runtime::Lockspace;
+/// use dlm_runtime::engine::ClusterOptions;
+///
+/// let cluster = ClusterOptions::new().nodes(2).start();
+/// let lockspace = Lockspace::create_on(cluster.node(1), "example")?;
+/// cluster.node(1).crash();
+/// assert!(lockspace.lock("disk0", dlm_runtime::Mode::Ex).wait().is_err());
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Node {
     pub(super) hub: Arc<Hub>,
