@@ -71,7 +71,7 @@ pub use discover::find_lockspace;
 pub use errno::Errno;
 pub use error::{Call, Cause, Error};
 #[cfg(feature = "std")]
-pub use fork::{fork_count, redirect};
+pub use fork::{fork_count, known_fork_count, redirect};
 #[cfg(feature = "std")]
 pub use kernel::{first_requests_can_meet, hash_table_seen};
 pub use lockspace::{Accepted, LockspaceDevice};

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod cache;
+mod cached;
 mod deadline;
 mod delivery;
 mod edge;

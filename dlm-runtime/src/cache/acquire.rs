@@ -81,12 +81,12 @@ impl<H: Handle, K: GuardKind> Acquire<H, K> {
     /// ended; what a [`LockRequest`](crate::LockRequest::wait) fails with.
     #[inline]
     pub fn wait(self) -> Result<Guard<H::Held, K>, Error> {
-        let (wish, deadline) = (self.wish(), self.deadline);
+        let (no_queue, deadline) = (self.no_queue, self.deadline);
         let holder = self.handle.find().map_err(failed)?;
         if holder.resource().entry().enter(K::LEVEL) {
             return Ok(Guard::new(holder));
         }
-        wait_for(holder, wish, deadline)
+        wait_for(holder, no_queue, deadline)
     }
 
     /// As [`wait`](Self::wait), without waiting for anybody.
@@ -103,9 +103,10 @@ impl<H: Handle, K: GuardKind> Acquire<H, K> {
 #[inline(never)]
 fn wait_for<H: Holder, K: GuardKind>(
     holder: H,
-    wish: Wish,
+    no_queue: bool,
     deadline: Option<Instant>,
 ) -> Result<Guard<H, K>, Error> {
+    let wish = Wish { level: K::LEVEL, no_queue, seen: None };
     let entry = holder.resource().entry();
     let waiter = Arc::new(Waiter::default());
     let outcome = entry.ask(&waiter, wish);

@@ -128,7 +128,8 @@ impl<H: Holder, K: GuardKind> Guard<H, K> {
 
 impl<H: Holder> Guard<H, Exclusive> {
     /// Sets the lock value block. It goes to the other nodes when the lock gives way, and is lost if this
-    /// node is lost before: then the block is not valid for the others.
+    /// node is lost before: then the block is not valid for the others. Nothing happens if the cache
+    /// does without [value blocks](super::CacheOptions::value_blocks).
     pub fn set_value_block(&mut self, block: ValueBlock) {
         self.resource().entry().slow().written = Some(block);
     }

@@ -78,7 +78,8 @@ pub struct Demotion<'a> {
 }
 
 impl Demotion<'_> {
-    /// Stores a lock value block with the lock that gives way. Only a lock in EX stores one.
+    /// Stores a lock value block with the lock that gives way. Only a lock in EX stores one,
+    /// and only if the cache has [value blocks](super::CacheOptions::value_blocks).
     pub fn set_block(&mut self, block: ValueBlock) {
         self.written = Some(block);
     }

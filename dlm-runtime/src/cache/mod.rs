@@ -33,7 +33,8 @@
 //!   readers go together.
 //! * A guard that is exclusive can be [downgraded](Guard::downgrade). A shared one can be
 //!   [upgraded](Guard::upgrade), and whoever does learns whether something may have changed in between.
-//! * [`Hooks`] load what a lock protects, and write it back before it gives way.
+//! * [`Hooks`] load what a lock protects, and write it back before it gives way; a [`Cached`] value does
+//!   that by itself.
 //!
 //! # Giving way
 //!
@@ -67,6 +68,7 @@
 //! * A NOQUEUE request of a program without a cache fails although nobody uses the lock.
 
 mod acquire;
+mod cached;
 mod cause;
 mod counts;
 mod entry;
@@ -94,6 +96,7 @@ mod word;
 mod workers;
 
 pub use acquire::{Acquire, AcquireFuture};
+pub use cached::{Access, Cached, Store, Value, ValueMut};
 pub use cause::Cause;
 pub use counts::CacheCounters;
 pub use guard::{

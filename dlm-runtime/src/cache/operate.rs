@@ -111,7 +111,8 @@ impl Entry {
             }
             Action::Lower { from, to, .. } => {
                 let lock = lent()?;
-                let written = written.filter(|_| from == Level::Exclusive);
+                let carries = self.cache.options.value_blocks && from == Level::Exclusive;
+                let written = written.filter(|_| carries);
                 match to.mode() {
                     Some(mode) => {
                         let request = lock.convert(mode);

@@ -16,7 +16,7 @@ impl Entry {
             Action::Load { from, to } => {
                 let loaded = self.guard_hook(|entry| {
                     let hooks = entry.slow().hooks.clone();
-                    let block = entry.known_block();
+                    let block = entry.block();
                     let acquired = Acquired { name: &entry.name, from, to, block };
                     hooks.map_or(Ok(()), |hooks| hooks.on_acquire(&acquired))
                 });
@@ -35,7 +35,7 @@ impl Entry {
                         let slow = entry.slow();
                         (slow.hooks.clone(), slow.machine.held())
                     };
-                    let (name, block) = (&*entry.name, entry.known_block());
+                    let (name, block) = (&*entry.name, entry.block());
                     let mut demotion =
                         Demotion { name, from, left: to, cause, attempt, block, written: None };
                     let done = hooks.map_or(Ok(()), |hooks| hooks.on_demote(&mut demotion));
@@ -62,9 +62,5 @@ impl Entry {
             self.cache.driver.discard_panic(payload);
             Err(io::Error::other("a hook of the cache has panicked"))
         })
-    }
-
-    fn known_block(&self) -> Option<dlm_core::Lvb> {
-        if self.cache.options.value_blocks { self.block() } else { None }
     }
 }

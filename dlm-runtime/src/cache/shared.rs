@@ -118,6 +118,8 @@ pub(super) struct Slow {
     /// The value block that goes out with the lock.
     pub(super) written: Option<ValueBlock>,
     pub(super) hooks: Option<Arc<dyn Hooks>>,
+    /// They are those of a value, and not of the cache.
+    pub(super) has_own_hooks: bool,
     /// It is counted among the locks that the cache has.
     pub(super) is_counted: bool,
     /// It is among those that are given back when they are not used.
@@ -148,6 +150,7 @@ impl Entry {
             failure: None,
             written: None,
             hooks,
+            has_own_hooks: false,
             is_counted: false,
             is_in_clock: false,
         };
@@ -158,7 +161,7 @@ impl Entry {
     /// A guard by the word alone.
     #[inline]
     pub(super) fn enter(&self, level: Level) -> bool {
-        if self.forks != dlm_sys::fork_count() {
+        if self.forks != dlm_sys::known_fork_count() {
             return false;
         }
         match level {
@@ -170,7 +173,7 @@ impl Entry {
     /// Whether a guard protects something.
     #[inline]
     pub(super) fn is_valid(&self) -> bool {
-        !self.word.is_lost() && self.forks == dlm_sys::fork_count()
+        !self.word.is_lost() && self.forks == dlm_sys::known_fork_count()
     }
 
     pub(super) fn slow(&self) -> MutexGuard<'_, Slow> {
@@ -185,6 +188,9 @@ impl Entry {
 
     /// The lock value block: what a guard has set, or what came with the lock.
     pub(super) fn block(&self) -> Option<Lvb> {
+        if !self.cache.options.value_blocks {
+            return None;
+        }
         let (written, token) = {
             let slow = self.slow();
             (slow.written, slow.token)
