@@ -62,6 +62,12 @@ lvm lvcreate -q -aey -L 8M -n one vg -Zn -Wn
 lvm lvcreate -q -an -L 8M -n two vg -Zn -Wn
 kernel_has 5 || fail "no EX for a volume that is active exclusively"
 lvmlockctl -i | grep -q 'LK LV ex' || fail "lvmlockd knows of no EX"
+# The locks with their meaning, and whose they are.
+LD_LIBRARY_PATH='' /bin/dlm locks lvm_vg > /tmp/locks || fail "no dlm locks"
+id=$(lvm lvs --noheadings -o uuid vg/one | tr -d ' ')
+grep -q "^lvm_vg/$id (LVM: logical volume $id of volume group vg)" /tmp/locks || fail "$(cat /tmp/locks)"
+grep -q "^lvm_vg/VGLK (LVM: metadata of volume group vg)" /tmp/locks || fail "$(cat /tmp/locks)"
+grep -q "granted     EX .*lvmlockd\[" /tmp/locks || fail "$(cat /tmp/locks)"
 lvm lvchange -asy vg/two
 kernel_has 3 || fail "no PR for a volume that is active and shared"
 if lvm lvrename vg two three; then

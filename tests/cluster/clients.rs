@@ -1,6 +1,6 @@
 //! Debian's own clients of libdlm, unmodified, on our library: lvmlockd, mdadm, ocfs2-tools.
 
-use super::{libraries, on_cluster};
+use super::{TOOL, TOOL_BUILD, built, libraries, on_cluster};
 use anyhow::{Context, Result, ensure};
 use dlm_lab::cluster::{Cluster, Options};
 use dlm_lab::vm::kernels;
@@ -97,9 +97,11 @@ fn install(cluster: &Cluster) -> Result<()> {
 fn run(script: &'static str, wanted: &'static [&'static str]) {
     // First, as it is not the cluster's time.
     libraries();
+    let tool = built("dlm", TOOL_BUILD);
     on_cluster(&Options { nodes: 1, ..Options::default() }, move |cluster| {
         install(cluster)?;
         cluster.add_dir(&extra(script, wanted)?, EXTRA.as_ref())?;
+        cluster.add_program(&tool, TOOL.as_ref())?;
         cluster.sh(1, &format!("sh {EXTRA}/load.sh"))?;
         let libraries = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
         let [lib, usr] = libraries.map(|folder| format!("{CLIENTS}/{folder}"));
