@@ -1,20 +1,17 @@
-//! A cache that is never stale: readers keep PR on what they have cached, and a blocking notice,
-//! which says that a writer waits for EX, makes them drop it.
+//! A value that each node caches, and that is never stale: readers keep PR on it, and give way when a
+//! writer on another node wants EX.
 //!
-//! As long as nobody writes, a read costs nothing: no system call, no message to another node. A
-//! reader that has given way holds NL, and the next read fetches the value anew. The lock value
-//! block carries the value here, as it fits; a longer one would be in a file, with its version in
-//! the block.
+//! As long as nobody writes, a read costs nothing: no system call, no message to another node. The lock
+//! value block carries the value here, as it fits; `dlm_runtime::cache::Cached` is for longer ones.
 //!
 //! `cargo xtask vm run --add target/debug/examples -- /examples/cache`
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dlm_runtime::{BlockedLock, DeliveryThread, Lock, Lockspace, Mode, ValueBlock};
+use dlm_runtime::cache::{LockCache, Resource};
+use dlm_runtime::{Lockspace, ValueBlock};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -25,76 +22,35 @@ Three readers cache a value, and a writer changes it five times.
 ";
 const LOCKSPACE: &str = "cache";
 const RESOURCE: &str = "config";
-const READERS: usize = 3;
+const READERS: u64 = 3;
 const VERSIONS: u64 = 5;
 /// How often each reader reads each version.
-const READS: u32 = 100;
+const READS: u64 = 100;
 
-/// A reader's cached value, shared with the callback that invalidates it.
-#[derive(Default)]
-struct Cached {
-    value: Mutex<Option<ValueBlock>>,
-    hits: AtomicU32,
-    misses: AtomicU32,
-    dropped: AtomicU32,
-}
-
-impl Cached {
-    /// The value, from the cache if it is there.
-    fn get(&self, lock: &Lock) -> Result<ValueBlock> {
-        // Held while the lock is converted: a notice that comes meanwhile waits until it is done.
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = *value {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(value);
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        let granted = lock.convert(Mode::Pr).read_lvb().wait()?;
-        let fetched = granted.valid_lvb().ok_or("the value is lost")?;
-        *value = Some(fetched);
-        Ok(fetched)
-    }
-
-    /// What the blocking notice does.
-    fn give_way(&self, lock: &BlockedLock) {
-        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        // A notice may come late, for a lock that has given way already.
-        if lock.mode() != Some(Mode::Nl) {
-            *value = None;
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            // Down is granted at once. Blocking calls are allowed here.
-            if let Err(error) = lock.convert(Mode::Nl).wait() {
-                eprintln!("cache: cannot give way: {error}");
-            }
-        }
-    }
-}
-
-struct Reader {
+/// A node, as far as locks are concerned.
+struct Node {
     lockspace: Lockspace,
-    delivery: DeliveryThread,
-    lock: Lock,
-    cached: Arc<Cached>,
+    cache: LockCache,
+    config: Resource,
 }
 
-impl Reader {
-    fn new() -> Result<Self> {
-        let lockspace = Lockspace::open(LOCKSPACE)?;
-        // Notices are acted on at once, whatever the reader is doing.
-        let delivery = lockspace.start_delivery()?;
-        let cached = Arc::new(Cached::default());
-        let theirs = Arc::clone(&cached);
-        let request = lockspace.lock(RESOURCE, Mode::Nl);
-        let lock = request.on_blocking_with(move |lock| theirs.give_way(lock)).wait()?;
-        Ok(Self { lockspace, delivery, lock, cached })
+impl Node {
+    fn new(lockspace: Lockspace) -> Result<Self> {
+        let cache = LockCache::builder(&lockspace).start()?;
+        let config = cache.resource(RESOURCE)?;
+        Ok(Self { lockspace, cache, config })
     }
 
-    fn read_all(&self, expected: ValueBlock) -> Result<()> {
-        for _ in 0..READS {
-            if self.cached.get(&self.lock)? != expected {
-                return Err("a reader saw an old value".into());
-            }
-        }
+    fn read(&self) -> Result<ValueBlock> {
+        let guard = self.config.shared().wait()?;
+        let block = guard.value_block().ok_or("the cache has no value blocks")?;
+        // A block is lost with a node that may have written it.
+        Ok(block.if_valid().ok_or("the value is lost")?)
+    }
+
+    fn write(&self, value: ValueBlock) -> Result<()> {
+        // Granted when all readers have given way. The others get the value when this one does.
+        self.config.exclusive().wait()?.set_value_block(value);
         Ok(())
     }
 }
@@ -118,40 +74,35 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let writer = Lockspace::create(LOCKSPACE)?;
-    let readers = (0..READERS).map(|_| Reader::new()).collect::<Result<Vec<_>>>()?;
+    let writer = Node::new(Lockspace::create(LOCKSPACE)?)?;
+    let readers: Result<Vec<_>> =
+        (0..READERS).map(|_| Node::new(Lockspace::open(LOCKSPACE)?)).collect();
+    let readers = readers?;
     for version in 1..=VERSIONS {
         let value = ValueBlock::ZERO.with_u64_at(0, version).ok_or("too long")?;
-        // Granted when all readers have given way. The release stores the value.
-        let lock = writer.lock(RESOURCE, Mode::Ex).with_lvb().wait()?;
-        lock.unlock().write_lvb(value).wait()?;
-        std::thread::scope(|scope| {
-            let each = |reader| scope.spawn(move || Reader::read_all(reader, value));
-            let threads: Vec<_> = readers.iter().map(each).collect();
-            threads
-                .into_iter()
-                .try_for_each(|thread| thread.join().map_err(|_| "a reader panicked")?)
-        })?;
+        writer.write(value)?;
+        for _ in 0..READS {
+            if readers.iter().map(Node::read).any(|read| !read.is_ok_and(|read| read == value)) {
+                return Err("a reader saw an old value".into());
+            }
+        }
     }
-    let (mut hits, mut misses, mut dropped) = (0, 0, 0);
-    for reader in &readers {
-        hits += u64::from(reader.cached.hits.load(Ordering::Relaxed));
-        misses += u64::from(reader.cached.misses.load(Ordering::Relaxed));
-        dropped += u64::from(reader.cached.dropped.load(Ordering::Relaxed));
+    let counts: Vec<_> = readers.iter().map(|reader| reader.cache.counters()).collect();
+    let hits: u64 = counts.iter().map(|counts| counts.hits).sum();
+    let misses: u64 = counts.iter().map(|counts| counts.grants).sum();
+    let dropped: u64 = counts.iter().map(|counts| counts.demotions_wanted).sum();
+    println!("{hits} hits, {misses} misses, given way {dropped} times");
+    // Each reader asks for each version once, and gives way for all but the first.
+    let each = READERS * VERSIONS;
+    if (hits, misses, dropped) != (each * (READS - 1), each, each - READERS) {
+        return Err("that is not what was to be expected".into());
     }
-    println!("{hits} hits, {misses} misses, dropped {dropped} times by a notice");
-    // Each reader fetches each version once, and drops all but the last.
-    let each = u64::try_from(READERS)?;
-    let expected = [each * VERSIONS * u64::from(READS - 1), each * VERSIONS, each * (VERSIONS - 1)];
-    if [hits, misses, dropped] != expected {
-        return Err(format!("{expected:?} were to be expected").into());
-    }
-    for Reader { lockspace, delivery, lock, .. } in readers {
-        lock.unlock().wait()?;
-        delivery.stop(Duration::from_secs(5))?;
+    for Node { lockspace, cache, .. } in readers {
+        cache.close(Duration::from_secs(5))?;
         lockspace.close()?;
     }
-    writer.release()?;
+    writer.cache.close(Duration::from_secs(5))?;
+    writer.lockspace.release()?;
     println!("no reader ever saw an old value");
     Ok(())
 }
