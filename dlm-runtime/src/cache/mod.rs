@@ -59,6 +59,40 @@
 //! other nodes may have them. Guards can tell ([`Guard::is_valid`]), hooks are told
 //! ([`Cause::Lost`]) and must not write; whoever waits gets an error.
 //!
+//! # What to do before the lock gives way
+//!
+//! | what is cached | [`Hooks::on_demote`] to PR | to NL |
+//! |---|---|---|
+//! | a copy that nobody changes | nothing | drop it |
+//! | a copy that is written through at once | nothing | drop it |
+//! | a copy that is changed in memory | write it back, keep it | write it back, drop it |
+//! | pages of a file, by the kernel | `fdatasync` | `fdatasync`, then drop them (`posix_fadvise`), or read with O_DIRECT |
+//!
+//! What was written must be where the others read it when the hook returns. A hook that fails keeps the
+//! lock, and is called again: a full disk makes the others wait, and loses nothing.
+//!
+//! # What the value block can carry
+//!
+//! 32 bytes that travel with the lock: the thing itself if it is that small, or a version by which a node
+//! knows that its copy is still good. [`Guard::set_value_block`] and [`Demotion::set_block`] set it, and it
+//! goes out when the lock gives way from EX. Until then a loss of the node loses it, with whatever else was
+//! changed under that lock: the others find the block
+//! [not valid](crate::Lvb::if_valid) and must look at what is stored. A block goes when nobody has a lock on
+//! the resource any more, on any node: it is zeros, and valid, for the next. What must outlive that belongs
+//! on a disk.
+//!
+//! # Beside GFS2's glocks
+//!
+//! | GFS2 | here |
+//! |---|---|
+//! | a glock, `gfs2_glock_nq` and `gfs2_glock_dq` | a [`Resource`], its guards |
+//! | holders wait in one queue; the first decides | the same |
+//! | `go_sync`, `go_inval` before a demotion | [`Hooks::on_demote`], told how much is left |
+//! | `go_instantiate` after a grant | [`Hooks::on_acquire`] |
+//! | a hold time that adapts itself | a fixed [minimum hold](CacheOptions::minimum_hold) |
+//! | a shrinker of the kernel | [capacity](CacheOptions::capacity), idle time, [`LockCache::shrink`] |
+//! | a withdrawn file system | [`Guard::is_valid`], [`Cause::Lost`] |
+//!
 //! # When to do without
 //!
 //! * A lock that is taken once, or that each node takes once in a while: the cache keeps it for nothing,
