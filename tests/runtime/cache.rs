@@ -104,7 +104,7 @@ fn another_node_gets_what_is_cached(place: &Place) {
         drop(a.exclusive().wait().unwrap());
         drop(b.exclusive().timeout(PATIENCE).wait().unwrap());
     }
-    assert_eq!(mine.counters().demotions_wanted, 20);
+    eventually("all are counted", || mine.counters().demotions_wanted == 20);
     // A guard is waited for, and whoever comes meanwhile waits behind.
     let guard = a.exclusive().timeout(PATIENCE).wait().unwrap();
     thread::scope(|scope| {
@@ -128,9 +128,8 @@ fn a_reader_elsewhere_leaves_the_lock_in_pr(place: &Place) {
     let (a, b) = (mine.resource("r").unwrap(), theirs.resource("r").unwrap());
     drop(a.exclusive().wait().unwrap());
     let reader = b.shared().timeout(PATIENCE).wait().unwrap();
-    let requests = ls.counters();
     drop(a.shared().wait().unwrap());
-    assert_eq!(ls.counters().conversions, requests.conversions, "it was kept in PR");
+    assert_eq!(mine.counters().grants, 1, "it was kept in PR");
     drop(reader);
     drop(a.exclusive().timeout(PATIENCE).wait().unwrap());
     finish(ls, &other, &[&mine, &theirs]);
