@@ -3,6 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -47,19 +48,24 @@ pub fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> O
 /// If nobody wakes it within [`PATIENCE`].
 #[track_caller]
 pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
-    struct Bell(Thread);
+    struct Bell(Thread, AtomicBool);
     impl Wake for Bell {
         fn wake(self: Arc<Self>) {
+            self.1.store(true, SeqCst);
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Bell(thread::current())));
+    let bell = Arc::new(Bell(thread::current(), AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&bell));
     let (mut future, start) = (pin!(future.into_future()), Instant::now());
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        assert!(start.elapsed() < PATIENCE, "nobody woke the task");
-        thread::park_timeout(PATIENCE);
+        // Looking again unasked would hide that nobody wakes it.
+        while !bell.1.swap(false, SeqCst) {
+            assert!(start.elapsed() < PATIENCE, "nobody woke the task");
+            thread::park_timeout(PATIENCE);
+        }
     }
 }
