@@ -20,10 +20,6 @@ const LAYERED: [&str; 4] =
     ["dlm-proto/src", "dlm-runtime/src", "dlm-runtime/core/src", "dlm-runtime/capi/src"];
 const MOST: usize = 3;
 
-/// Folders that are one unit to all others, and the most files that may need each other inside. These
-/// numbers are to fall.
-const UNITS: [(&str, usize); 1] = [("cache", 18)];
-
 /// The circles that are too large, each as a line that names its files and what leads around it.
 ///
 /// # Errors
@@ -34,16 +30,10 @@ fn large(root: &Path) -> Result<Vec<String>> {
     for folder in LAYERED {
         let files = Files::read(&root.join(folder)).with_context(|| folder.to_owned())?;
         let needs = files.needs();
-        let large = circles(&needs).into_iter().filter(|circle| circle.len() > most(circle));
+        let large = circles(&needs).into_iter().filter(|circle| circle.len() > MOST);
         found.extend(large.map(|circle| format!("{folder}: {}", shown(&circle, &needs))));
     }
     Ok(found)
-}
-
-/// The size that a circle may have.
-fn most(circle: &[Module]) -> usize {
-    let is_in = |folder| circle.iter().all(|module| module.first().is_some_and(|it| it == folder));
-    UNITS.iter().find(|(folder, _)| is_in(*folder)).map_or(MOST, |(_, most)| *most)
 }
 
 /// The path of a module in its crate.
@@ -428,14 +418,6 @@ fn circles_are_found_in_uses_paths_and_methods() {
         ("b", "impl Door<u8> { fn shut(&self) {} fn slam(door: &Door<u8>) { door.open() } }"),
     ];
     assert_eq!(largest(&methods), ["a", "b"]);
-}
-
-#[test]
-fn a_unit_is_no_way_around() {
-    let path = |path: &str| path.split("::").map(ToOwned::to_owned).collect::<Module>();
-    assert_eq!(most(&[path("cache"), path("cache::word")]), 18);
-    assert_eq!(most(&[path("cache"), path("lock")]), MOST);
-    assert_eq!(most(&[Module::new(), path("cache")]), MOST);
 }
 
 #[test]
