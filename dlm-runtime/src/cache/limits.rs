@@ -57,6 +57,10 @@ impl Inner {
             if is_there {
                 // Still: that may take its time.
                 self.kept.put(entry);
+                if self.is_closed() {
+                    // The last lock may have gone while this entry was not among them.
+                    self.clear_if_none(self.kept.count());
+                }
             } else {
                 self.forget(&entry);
             }
