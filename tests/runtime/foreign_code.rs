@@ -287,7 +287,8 @@ fn a_waker_that_panics_loses_nobody_elses_wake_up(place: &Place) {
         assert!(matches!(polled, Poll::Ready(Ok(_))));
     }
     assert!(delivery.is_running());
-    assert_eq!(delivery.callback_panics(), 1);
+    // Whoever read for the tasks before may be the one that has met it.
+    eventually("the panic is counted", || delivery.callback_panics() == 1);
     delivery.stop(PATIENCE).unwrap();
     ls.close().unwrap();
     other.release().unwrap();

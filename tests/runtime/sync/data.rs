@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use dlm_runtime::sync::{Error, Mutex, RwLock};
-use dlm_tests::{PATIENCE, Place, WAYS, Way, eventually};
+use dlm_tests::{PATIENCE, Place, WAYS, Way};
 
 use super::Two;
 
@@ -99,18 +99,25 @@ fn of_two_upgrades_the_second_is_told(place: &Place) {
     let spaces = Two::new(place, "sync-upgrade");
     let [one, two] = [&spaces.one, &spaces.two].map(|space| RwLock::new(space, "r", ()));
     for way in WAYS {
-        let [first, second] = [&one, &two].map(|lock| way.of(lock.read()).unwrap());
-        thread::scope(|scope| {
-            let upgraded = scope.spawn(move || way.of(first.upgrade()).map(drop));
-            let waits = || spaces.one.locks().iter().any(|lock| lock.is_in_flight);
-            eventually("the first reader waits", waits);
-            let failed = way.of(second.upgrade().timeout(PATIENCE)).unwrap_err();
-            assert!(failed.error.is_deadlock(), "{failed}");
-            assert!(failed.guard.as_ref().is_some_and(|reader| reader.is_valid()));
-            assert!(!upgraded.is_finished());
-            drop(failed);
-            upgraded.join().unwrap().unwrap();
+        let readers = [&one, &two].map(|lock| way.of(lock.read()).unwrap());
+        // Whose conversion comes second to the lock manager is told, and lets the other one through.
+        let is_told = thread::scope(|scope| {
+            let upgrades = readers.map(|reader| {
+                scope.spawn(move || match way.of(reader.upgrade().timeout(PATIENCE)) {
+                    Ok(writer) => {
+                        assert!(writer.is_valid());
+                        false
+                    }
+                    Err(failed) => {
+                        assert!(failed.error.is_deadlock(), "{failed}");
+                        assert!(failed.guard.as_ref().is_some_and(|reader| reader.is_valid()));
+                        true
+                    }
+                })
+            });
+            upgrades.map(|upgrade| upgrade.join().unwrap())
         });
+        assert_ne!(is_told[0], is_told[1], "one of them is told");
     }
     drop((one, two));
     spaces.end();
