@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 use dlm_runtime::cache::{Acquired, Cause, Demotion, Hooks, Level, LockCache, Upgrade};
 use dlm_runtime::{ErrorKind, Lockspace, Mode, ValueBlock};
-use dlm_tests::{PATIENCE, Place, eventually};
-
-use super::future::block_on;
+use dlm_tests::{PATIENCE, Place, block_on, eventually};
 
 dlm_tests::everywhere! {
     a_cached_lock_costs_no_operation,

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use dlm_runtime::cache::{Cached, LockCache, Store};
 use dlm_runtime::{ErrorKind, Lockspace};
-use dlm_tests::{PATIENCE, Place, eventually};
-
-use super::future::block_on;
+use dlm_tests::{PATIENCE, Place, block_on, eventually};
 
 dlm_tests::everywhere! {
     a_value_is_loaded_once_and_written_back_when_others_want_it,

@@ -39,7 +39,7 @@ fn waker(call: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Call(call)))
 }
 
-fn counting_waker() -> (Arc<AtomicUsize>, Waker) {
+pub(super) fn counting_waker() -> (Arc<AtomicUsize>, Waker) {
     let count = Arc::new(AtomicUsize::new(0));
     let theirs = Arc::clone(&count);
     (count, waker(move || _ = theirs.fetch_add(1, SeqCst)))

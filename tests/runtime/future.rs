@@ -3,14 +3,15 @@
 use std::future::{Future, IntoFuture};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
 
 use dlm_runtime::{ErrorKind, LockStatus, Lvb, Mode, ValueBlock};
-use dlm_tests::{PATIENCE, Place, eventually, within};
+use dlm_tests::{PATIENCE, Place, block_on, eventually, within};
 
+use super::foreign_code::counting_waker;
 use super::{are_free, drop_locks};
 
 dlm_tests::everywhere! {
@@ -23,43 +24,6 @@ dlm_tests::everywhere! {
     in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stopped,
     tokio_drives_many_tasks,
     async_io_drives_any_executor,
-}
-
-/// Wakes a thread that waits, and counts.
-struct Bell {
-    thread: Thread,
-    rung: AtomicBool,
-    count: AtomicUsize,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        self.rung.store(true, Ordering::SeqCst);
-        self.thread.unpark();
-    }
-}
-
-fn bell() -> Arc<Bell> {
-    let (rung, count) = (AtomicBool::new(false), AtomicUsize::new(0));
-    Arc::new(Bell { thread: thread::current(), rung, count })
-}
-
-/// The smallest executor there is.
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let bell = bell();
-    let waker = Waker::from(Arc::clone(&bell));
-    let start = Instant::now();
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        while !bell.rung.swap(false, Ordering::SeqCst) {
-            assert!(start.elapsed() < PATIENCE, "nobody woke the task");
-            thread::park_timeout(Duration::from_millis(100));
-        }
-    }
 }
 
 /// Polls once.
@@ -102,8 +66,7 @@ fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch(place: &Place) {
     for threaded in [true, false] {
         let held = ls.lock("r", Mode::Ex).wait().unwrap();
         let delivery = threaded.then(|| other.start_delivery().unwrap());
-        let bell = bell();
-        let waker = Waker::from(Arc::clone(&bell));
+        let (count, waker) = counting_waker();
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(other.lock("r", Mode::Ex).into_future());
         assert!(future.as_mut().poll(&mut cx).is_pending());
@@ -112,7 +75,7 @@ fn a_future_is_woken_by_the_delivery_thread_and_by_dispatch(place: &Place) {
             if !threaded {
                 other.dispatch().unwrap();
             }
-            bell.count.load(Ordering::SeqCst) > 0
+            count.load(Ordering::SeqCst) > 0
         });
         let Poll::Ready(lock) = future.as_mut().poll(&mut cx) else { panic!("pending") };
         lock.unwrap().unlock().wait().unwrap();
@@ -187,8 +150,7 @@ fn in_the_background_neither_polls_nor_drops_block_while_the_lockspace_is_stoppe
     let options = place.options().background_writes();
     let ls = options.create("fu-stopped").unwrap();
     let dropped = ls.lock("d", Mode::Ex).wait().unwrap();
-    let bell = bell();
-    let waker = Waker::from(Arc::clone(&bell));
+    let (_, waker) = counting_waker();
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(ls.lock("r", Mode::Ex).into_future());
     let stopped = place.stop(ls.name());

@@ -57,7 +57,7 @@ fn notices_that_own_their_lock_outlive_its_scope(place: &Place) {
     let waiting = other.lock("r", Mode::Pr).start(|_| ()).unwrap();
     let delivery = ls.start_delivery().unwrap();
     let told = dlm_tests::within(move || {
-        let notice = super::future::block_on(poll_fn(|cx| {
+        let notice = dlm_tests::block_on(poll_fn(|cx| {
             futures_core::Stream::poll_next(pin!(&mut notices), cx)
         }));
         (notice.map(|notice| notice.mode), notices)

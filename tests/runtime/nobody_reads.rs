@@ -8,9 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use dlm_runtime::{Lock, Lockspace, Mode};
-use dlm_tests::{PATIENCE, Place, eventually, within};
-
-use super::future::block_on;
+use dlm_tests::{PATIENCE, Place, block_on, eventually, within};
 
 dlm_tests::everywhere! {
     a_future_ends_although_nobody_reads,

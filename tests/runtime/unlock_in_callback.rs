@@ -5,17 +5,15 @@
 //!
 //! `DLM_OPERATIONS` says how many locks each test takes.
 
-use std::future::{Future, IntoFuture as _};
-use std::pin::pin;
+use std::future::IntoFuture as _;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dlm_runtime::{Lock, Lockspace, Mode};
-use dlm_tests::{PATIENCE, Place, eventually};
+use dlm_tests::{PATIENCE, Place, block_on, eventually};
 
 dlm_tests::everywhere! {
     a_blocking_callback_unlocks_what_was_just_granted,
@@ -161,27 +159,6 @@ fn futures_unlock_many_at_a_time(place: &Place) {
         let lock = block_on(ls.lock(name, Mode::Cr).into_future()).unwrap();
         block_on(lock.unlock().into_future()).unwrap();
     });
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    let start = Instant::now();
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return value;
-        }
-        thread::park_timeout(PATIENCE);
-        assert!(start.elapsed() < PATIENCE, "the future is not woken");
-    }
 }
 
 /// Guards against #ended-before-its-write-returned.
