@@ -7,7 +7,7 @@ use dlm_proto::Mode;
 
 use super::block::Kind;
 use super::error::Error;
-use super::record::Record;
+use super::record::{Record, advance};
 use super::request::{Request, Space, Way, holds};
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
@@ -103,11 +103,7 @@ impl Election {
     }
 
     async fn begin_term(&self, way: Way, lock: Lock) -> Result<Leadership, Error> {
-        let stored = Kind::ELECTION.open_numbers(lock.lvb())?.newest();
-        let recorded = self.record.last().map_err(Error::Record)?;
-        let last = stored.map_or(0, |[term, _]| term).max(recorded);
-        let term = last.checked_add(1).ok_or(Error::Exhausted)?;
-        self.record.record(term).map_err(Error::Record)?;
+        let (_, term) = advance(Kind::ELECTION, lock.lvb(), &*self.record, 1)?;
         let block = Kind::ELECTION.numbers([term, 0]);
         way.convert(lock.convert(Mode::Ex).write_lvb(block)).await?;
         Ok(Leadership { space: self.space.clone(), lock, term })

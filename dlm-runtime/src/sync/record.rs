@@ -5,6 +5,11 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dlm_core::Lvb;
+
+use super::block::Kind;
+use super::error::Error;
+
 /// The place where the last number is recorded, of an [`Election`](super::Election) or a
 /// [`Sequence`](super::Sequence): a file that all nodes see, a row of a database, the header of the
 /// data that the numbers protect.
@@ -40,6 +45,26 @@ impl<R: Record + ?Sized> Record for Arc<R> {
     fn record(&self, number: u64) -> io::Result<()> {
         (**self).record(number)
     }
+}
+
+/// Records the next numbers after the last one, which is the greater of that in the block and that in the
+/// record. Returns the last one before, and the last one now. The caller stores it in the block.
+///
+/// # Errors
+///
+/// Those of the record; a block of another kind; there are no more numbers.
+pub(super) fn advance(
+    kind: Kind,
+    lvb: Option<Lvb>,
+    record: &dyn Record,
+    by: u64,
+) -> Result<(u64, u64), Error> {
+    let stored = kind.open_numbers(lvb)?.newest();
+    let recorded = record.last().map_err(Error::Record)?;
+    let last = stored.map_or(0, |[number, _]| number).max(recorded);
+    let end = last.checked_add(by).ok_or(Error::Exhausted)?;
+    record.record(end).map_err(Error::Record)?;
+    Ok((last, end))
 }
 
 /// A [`Record`] in a file of its own, which is replaced and synced for each number. On a file system

@@ -10,7 +10,7 @@ use dlm_proto::Mode;
 
 use super::block::Kind;
 use super::error::Error;
-use super::record::Record;
+use super::record::{Record, advance};
 use super::request::{Request, Space, Way, holds};
 use crate::lock::Lock;
 use crate::lockspace::Lockspace;
@@ -100,11 +100,7 @@ impl Sequence {
     }
 
     async fn take_batch(&self, way: Way, lock: Lock) -> Result<u64, Error> {
-        let stored = Kind::SEQUENCE.open_numbers(lock.lvb())?.newest();
-        let recorded = self.record.last().map_err(Error::Record)?;
-        let last = stored.map_or(0, |[last, _]| last).max(recorded);
-        let end = last.checked_add(self.batch.get()).ok_or(Error::Exhausted)?;
-        self.record.record(end).map_err(Error::Record)?;
+        let (last, end) = advance(Kind::SEQUENCE, lock.lvb(), &*self.record, self.batch.get())?;
         way.unlock(lock.unlock().write_lvb(Kind::SEQUENCE.numbers([end, 0]))).await?;
         // All of them are this program's now, and the first is the caller's.
         if last + 1 < end {
