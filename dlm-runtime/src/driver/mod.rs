@@ -9,8 +9,9 @@
 //!
 //! 1. Parts, which know nothing of a driver. `signal`, `lazy_signal`, `device`, `readiness`:
 //!    descriptors. `wait_queue`, `waiting`: who waits. `timers`: until when. `face`, `begun`, `due`:
-//!    what is kept for an operation, and callbacks that are due. `writer`, `delivery`, `settler`,
-//!    `task_reader`: threads, for those who start and wake them. `first`: requests that are kept apart.
+//!    what is kept for an operation, and callbacks that are due. `writer`, `delivery`,
+//!    `short_lived`, `settler`, `task_reader`: threads, for those who start and wake them. `first`:
+//!    requests that are kept apart.
 //! 2. `state`, the table; `shared`, all that threads share.
 //! 3. `tell`: who waits is told. `host`: who sleeps and runs callbacks for a wait. `end`: the end of the
 //!    lockspace.
@@ -58,6 +59,7 @@ pub(crate) mod release;
 mod settle;
 mod settler;
 mod shared;
+mod short_lived;
 #[cfg(not(dlm_model))]
 pub(crate) mod signal;
 mod sleep;

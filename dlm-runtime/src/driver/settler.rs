@@ -1,20 +1,18 @@
 //! The thread for what is left over when nobody reads: locks that were given up and are still to be
 //! cancelled or unlocked. It lives only as long as there are any.
 
-use std::sync::Arc;
-
 use dlm_proto::Token;
 
+use super::short_lived::ShortLived;
 use super::signal::Signal;
 use crate::threads::atomic::{AtomicBool, Ordering};
-use crate::threads::{Mutex, lock, thread};
+use crate::threads::{Mutex, lock};
 
 #[derive(Debug, Default)]
 struct State {
     /// Locks for which something is to be written.
     chores: Vec<Token>,
-    /// Wakes the thread, while it runs.
-    bell: Option<Arc<Signal>>,
+    thread: ShortLived,
 }
 
 /// The thread for what is left over, and what it is to do.
@@ -30,27 +28,13 @@ pub(crate) struct Settler {
 impl Settler {
     /// Gets the thread to look again, or starts one that runs `body`. `false`: there can be none.
     pub(crate) fn wake_or_start(&self, body: impl FnOnce(&Signal) + Send + 'static) -> bool {
-        let mut state = lock(&self.state);
-        if let Some(bell) = &state.bell {
-            bell.set();
-            return true;
-        }
-        state.bell = Signal::new().ok().and_then(|bell| {
-            let bell = Arc::new(bell);
-            let theirs = Arc::clone(&bell);
-            let builder = thread::Builder::new().name("dlm-settle".into());
-            builder.spawn(move || body(&theirs)).ok()?;
-            Some(bell)
-        });
-        state.bell.is_some()
+        lock(&self.state).thread.wake_or_start("dlm-settle", body)
     }
 
     /// Gets the thread to look again: it ends if nothing is left over, or if the lockspace has
     /// ended.
     pub(crate) fn stop(&self) {
-        if let Some(bell) = &lock(&self.state).bell {
-            bell.set();
-        }
+        lock(&self.state).thread.ring();
     }
 
     /// Whether the thread ends: `is_done` says so, which is told whether there are chores. Who leaves
@@ -59,7 +43,7 @@ impl Settler {
         let mut state = lock(&self.state);
         let ends = is_done(!state.chores.is_empty());
         if ends {
-            state.bell = None;
+            state.thread.end();
         }
         ends
     }

@@ -2,17 +2,15 @@
 //! drives the lockspace, and the program has never dispatched or asked for the descriptor. It lives only
 //! as long as tasks wait.
 
-use std::sync::Arc;
-
+use super::short_lived::ShortLived;
 use super::signal::Signal;
 use crate::threads::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::threads::{Mutex, lock, thread};
+use crate::threads::{Mutex, lock};
 
 /// The thread that reads for tasks, and who makes it needless.
 #[derive(Debug, Default)]
 pub(crate) struct TaskReader {
-    /// Wakes the thread, while it runs.
-    bell: Mutex<Option<Arc<Signal>>>,
+    thread: Mutex<ShortLived>,
     /// Saves the look.
     is_running: AtomicBool,
     /// A task has waited.
@@ -37,39 +35,28 @@ impl TaskReader {
     /// Gets the thread to look again, or starts one that runs `body`. Where there can be none, tasks
     /// wait for whoever reads next.
     pub(crate) fn wake_or_start(&self, body: impl FnOnce(&Signal) + Send + 'static) {
-        let mut running = lock(&self.bell);
-        if let Some(bell) = &*running {
-            return bell.set();
-        }
+        let mut thread = lock(&self.thread);
         // Before it begins: who rings from then on looks, and so waits for the lock.
         self.is_running.store(true, Ordering::SeqCst);
-        *running = Signal::new().ok().and_then(|bell| {
-            let bell = Arc::new(bell);
-            let theirs = Arc::clone(&bell);
-            let builder = thread::Builder::new().name("dlm-tasks".into());
-            builder.spawn(move || body(&theirs)).ok()?;
-            Some(bell)
-        });
-        self.is_running.store(running.is_some(), Ordering::SeqCst);
+        let runs = thread.wake_or_start("dlm-tasks", body);
+        self.is_running.store(runs, Ordering::SeqCst);
     }
 
     /// Gets the thread to look again.
     pub(crate) fn ring(&self) {
         if self.is_running.load(Ordering::SeqCst) {
-            if let Some(bell) = &*lock(&self.bell) {
-                bell.set();
-            }
+            lock(&self.thread).ring();
         }
     }
 
     /// Whether the thread ends, as `is_done` says. For a task that waits from now on another one is
     /// started.
     pub(crate) fn ends(&self, is_done: impl FnOnce() -> bool) -> bool {
-        let mut running = lock(&self.bell);
+        let mut thread = lock(&self.thread);
         let ends = is_done();
         if ends {
             self.is_running.store(false, Ordering::SeqCst);
-            *running = None;
+            thread.end();
         }
         ends
     }
