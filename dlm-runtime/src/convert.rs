@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Operation};
 use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::lock::Lock;
 use crate::native::{BlockingSlot, Native};
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// A conversion in the making; [`Lock::convert`] starts one.
 ///
@@ -123,7 +123,7 @@ impl<'a> ConvertRequest<'a> {
 
     /// Cancels the conversion if it has not ended after this time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 

@@ -14,7 +14,7 @@ use crate::driver::{Driver, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lockspace::Lockspace;
 use crate::native::Native;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// The end of all dropped locks.
 struct AllGone;
@@ -97,8 +97,7 @@ impl PendingDrops<'_> {
     /// [`ErrorKind::TimedOut`]; [`ErrorKind::Closed`] or [`ErrorKind::Removed`] if the lockspace
     /// went with dropped locks in it; [`ErrorKind::Forked`], [`ErrorKind::Device`].
     pub fn wait(self, timeout: Option<Duration>) -> Result<(), Error> {
-        // A time that the clock cannot express is no deadline.
-        let deadline = timeout.and_then(|timeout| now().checked_add(timeout));
+        let deadline = timeout.and_then(deadline_after);
         self.wait_until(deadline).map_err(failed)
     }
 

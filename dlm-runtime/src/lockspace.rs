@@ -25,7 +25,7 @@ use crate::options::LockspaceOptions;
 use crate::request::LockRequest;
 use crate::status::Status;
 use crate::threads::atomic::{AtomicBool, Ordering};
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// An open lockspace.
 ///
@@ -297,7 +297,7 @@ impl Lockspace {
             return Ok(());
         }
         self.driver.end(CloseReason::Closed);
-        if self.driver.slot.wait_closed(now().checked_add(self.close_timeout)) {
+        if self.driver.slot.wait_closed(deadline_after(self.close_timeout)) {
             Ok(())
         } else {
             Err(ErrorKind::TimedOut("a call has not returned from the kernel"))

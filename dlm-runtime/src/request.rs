@@ -14,7 +14,7 @@ use crate::event::{Blocking, Completion, CompletionCallback, CompletionHandler};
 use crate::lock::Lock;
 use crate::native::{BlockingSlot, LockData, Native};
 use crate::poll::Tried;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// A lock request in the making; [`Lockspace::lock`](crate::Lockspace::lock) starts one.
 ///
@@ -126,8 +126,7 @@ impl<'a> LockRequest<'a> {
 
     /// Gives up after this time; see [`deadline`](Self::deadline).
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        // A time that the clock cannot express is no deadline.
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 

@@ -32,6 +32,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The time after this one from now on. A time that the clock cannot express is no deadline.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    now().checked_add(timeout)
+}
+
 /// How long it is until then.
 pub(crate) fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(now())

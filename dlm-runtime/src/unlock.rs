@@ -13,7 +13,7 @@ use crate::event::{Completion, CompletionCallback, CompletionHandler};
 use crate::lock::Lock;
 use crate::native::Native;
 use crate::poll::Tried;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// An unlock in the making, from [`Lock::unlock`].
 ///
@@ -75,8 +75,7 @@ impl UnlockRequest {
 
     /// Waits no longer than this; see [`deadline`](Self::deadline).
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        // A time that the clock cannot express is no deadline.
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 

@@ -10,7 +10,7 @@ use crate::driver::{Driver, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::lock::Lock;
 use crate::native::Native;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// A blocking notice of a lock.
 struct NoticeOf<'a>(&'a Lock);
@@ -61,8 +61,7 @@ impl Lock {
     /// [`ErrorKind::LockGone`], [`ErrorKind::Device`]; [`ErrorKind::Closed`] or
     /// [`ErrorKind::Removed`] if the lockspace went while waiting.
     pub fn wait_blocked(&self, timeout: Option<Duration>) -> Result<Option<Mode>, Error> {
-        // A time that the clock cannot express is no deadline.
-        let deadline = timeout.and_then(|timeout| now().checked_add(timeout));
+        let deadline = timeout.and_then(deadline_after);
         self.await_notice(deadline).map_err(|kind| Error::new(Operation::AwaitNotice, kind))
     }
 

@@ -14,7 +14,7 @@ use super::plan::{Plan, RequestFault, ResultFault};
 use super::{Backend, BackendDevice};
 use crate::driver::signal::{AsFd, PollSet, Signal, Timer};
 use crate::status::Status;
-use crate::threads::{Mutex, lock, now};
+use crate::threads::{Mutex, deadline_after, lock, now};
 
 /// A backend behind which another one works, and that lets requests and results come to harm.
 ///
@@ -216,7 +216,7 @@ impl FaultyDevice {
                 }
                 Some(ResultFault::Delay(delay)) => {
                     // Later than the clock can tell is never.
-                    let due = now().checked_add(delay);
+                    let due = deadline_after(delay);
                     queue.later.extend(due.map(|due| (due, bytes.to_vec())));
                 }
                 Some(ResultFault::Drop) => {}

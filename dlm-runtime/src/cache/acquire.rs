@@ -14,7 +14,7 @@ use super::resource::{Handle, Holder};
 use super::shared::{Entry, Expiry, Job};
 use super::waiter::{Outcome, TIMED_OUT, Waiter};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// An acquisition in the making; [`Resource::shared`](super::Resource::shared) and its like start one.
 #[must_use = "nothing is acquired before wait() or .await"]
@@ -54,8 +54,7 @@ impl<H: Handle, K: GuardKind> Acquire<H, K> {
     /// Waits no longer than this.
     #[inline]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        // A time that the clock cannot express is no deadline.
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 

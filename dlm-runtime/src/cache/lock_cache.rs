@@ -10,7 +10,7 @@ use super::counts::CacheCounters;
 use super::resource::Resource;
 use super::shared::{Entry, Inner};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// A cache of locks on an open lockspace; see the [module](super).
 ///
@@ -113,7 +113,7 @@ impl LockCache {
     pub fn close(&self, timeout: Duration) -> Result<(), Error> {
         let inner = self.inner();
         inner.close();
-        if inner.kept.wait_none(now().checked_add(timeout)) {
+        if inner.kept.wait_none(deadline_after(timeout)) {
             return Ok(());
         }
         let kind =

@@ -15,7 +15,7 @@ use super::resource::Holder;
 use super::shared::Entry;
 use super::waiter::{Outcome, Waiter};
 use crate::error::{Error, ErrorKind};
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 /// The exclusive guard in place of a shared one, and whether what was read under that still holds.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl<H: Holder> Upgrading<H> {
 
     /// Waits no longer than this.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 

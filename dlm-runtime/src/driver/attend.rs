@@ -9,7 +9,7 @@ use super::shared::Driver;
 use super::signal::{AsFd, Signal, wait_any};
 use super::sleep::{SLICE, earliest};
 use crate::threads::atomic::Ordering;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 impl<F: Face> Driver<F> {
     /// One round of the thread. `None`: the thread ends. Otherwise until when it may sleep.
@@ -75,7 +75,7 @@ fn sleep(
     if !is_short {
         let _ = sources.push(device.results());
     }
-    let slice = if is_short || watch.is_none() { now().checked_add(SLICE) } else { None };
+    let slice = if is_short || watch.is_none() { deadline_after(SLICE) } else { None };
     let [_, is_removed, ..] = wait_any(&sources, earliest(until, slice))?;
     Ok(is_removed || watch.is_none())
 }

@@ -7,7 +7,7 @@ use super::signal::Signal;
 use crate::error::ErrorKind;
 use crate::threads::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::threads::thread::{self, ThreadId};
-use crate::threads::{Condvar, Mutex, lock, now, time_left, wait_until};
+use crate::threads::{Condvar, Mutex, deadline_after, lock, time_left, wait_until};
 
 /// The name of the thread.
 pub const THREAD_NAME: &str = "dlm-delivery";
@@ -96,7 +96,7 @@ impl Control {
         if self.is_current() {
             return Ok(());
         }
-        let deadline = now().checked_add(timeout);
+        let deadline = deadline_after(timeout);
         let mut end = lock(&self.end);
         loop {
             match &mut *end {

@@ -21,7 +21,7 @@ use super::state::State;
 use super::writer::Writer;
 use crate::control::{self, Manager};
 use crate::error::ErrorKind;
-use crate::threads::now;
+use crate::threads::{deadline_after, now};
 
 /// The longest time that a device node may take to appear.
 const NODE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -183,7 +183,7 @@ impl<F: Face> Driver<F> {
     /// the kernel within `timeout`, and the device is closed when it does.
     pub fn close(&self, timeout: Duration) -> bool {
         self.end(CloseReason::Closed);
-        self.slot.wait_closed(now().checked_add(timeout))
+        self.slot.wait_closed(deadline_after(timeout))
     }
 
     /// Gives back a reference of the lockspace, after it was closed. Waits until everybody has

@@ -11,7 +11,7 @@ use super::shared::Driver;
 use super::signal::{AsFd, Signal, wait_any};
 use super::sleep::{SLICE, earliest};
 use crate::threads::atomic::Ordering;
-use crate::threads::now;
+use crate::threads::deadline_after;
 
 impl<F: Face> Driver<F> {
     /// Sees to what is left over in a driver that may not start a thread for that. Each call begins
@@ -83,7 +83,7 @@ pub(crate) fn settle<F: Face>(driver: &Weak<Driver<F>>, bell: &Signal) {
         let is_short = strong.is_read_short.swap(false, Ordering::Relaxed);
         // The driver may go while this thread sleeps.
         drop(strong);
-        let slice = if is_short { now().checked_add(SLICE) } else { None };
+        let slice = if is_short { deadline_after(SLICE) } else { None };
         let (bell_source, results) = (bell.as_fd(), device.results());
         let sources = [bell_source, results];
         let sources = if is_short { sources.get(..1).unwrap_or(&sources) } else { &sources };

@@ -10,7 +10,7 @@ use super::host::Host;
 use super::shared::Driver;
 use super::signal::Source;
 use crate::error::ErrorKind;
-use crate::threads::{atomic::Ordering, now};
+use crate::threads::{atomic::Ordering, deadline_after};
 
 /// The longest time that a thread sleeps that cannot be woken for want of a descriptor, or
 /// cannot read results for want of memory.
@@ -51,7 +51,7 @@ impl<F: Face> Driver<F> {
                 limit = limit.or(Some(LOOK_AROUND));
             }
         }
-        let until = earliest(until, limit.and_then(|limit| now().checked_add(limit)));
+        let until = earliest(until, limit.and_then(deadline_after));
         let ready = host.sleep(&sources, until).await?;
         let is_ready = |at: usize| ready.get(at).copied().unwrap_or(false);
         if watch == sources.len() || is_ready(watch) {

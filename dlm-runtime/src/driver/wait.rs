@@ -21,7 +21,7 @@ use super::wait_queue::Waiter;
 use crate::error::ErrorKind;
 use crate::event::Completion;
 use crate::status::State as Condition;
-use crate::threads::{now, time_left};
+use crate::threads::{deadline_after, time_left};
 
 /// The longest time that an unlock that the kernel has accepted may take while the lockspace runs.
 /// Then its result is lost.
@@ -292,7 +292,7 @@ impl<F: Face> Driver<F> {
             return Err(ErrorKind::TimedOut("the unlock has not ended, and goes on by itself"));
         }
         self.cancel_overdue(begun);
-        let end = self.wait_on(host, &goal, false, now().checked_add(CANCEL_GRACE)).await?;
+        let end = self.wait_on(host, &goal, false, deadline_after(CANCEL_GRACE)).await?;
         if end.is_none() {
             // It may have begun only now.
             self.cancel_overdue(begun);
@@ -321,7 +321,7 @@ impl<F: Face> Driver<F> {
         begun: Begun,
     ) -> Result<Completion, ErrorKind> {
         loop {
-            let limit = now().checked_add(UNLOCK_PATIENCE);
+            let limit = deadline_after(UNLOCK_PATIENCE);
             if let Some(end) = self.wait_on(host, &OwnEnd(begun), false, limit).await? {
                 return Ok(end);
             }
@@ -538,7 +538,7 @@ impl<F: Face> Driver<F> {
         }
         let mut until = earliest(deadline, self.next_alarm());
         if wake_leader.is_none() {
-            until = earliest(until, now().checked_add(SLICE));
+            until = earliest(until, deadline_after(SLICE));
         }
         let source = wake_leader.map(AsFd::as_fd);
         let slept = self.sleep(host, &device, true, source.as_slice(), until).await;

@@ -7,8 +7,8 @@ use super::bell::{Bell, Numbers};
 use super::block::{Found, Kind};
 use super::error::Error;
 use super::request::{Request, Space, Way};
-use crate::driver::now;
 use crate::lockspace::Lockspace;
+use crate::threads::deadline_after;
 
 /// How long it may take to take an arrival back.
 const GRACE: Duration = Duration::from_secs(10);
@@ -132,7 +132,7 @@ impl Barrier {
 
     /// Takes the arrival back, unless all have come by now.
     async fn take_back(&self, way: Way, generation: u64, late: Error) -> Result<Passed, Error> {
-        let way = way.until(now().checked_add(GRACE));
+        let way = way.until(deadline_after(GRACE));
         let take_back = |found| {
             let (now, arrived) = self.count(found)?;
             let is_passed = now != generation;

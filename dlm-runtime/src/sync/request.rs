@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::error::Error;
 use crate::convert::ConvertRequest;
+use crate::driver::Driver;
 use crate::driver::host::at_once;
-use crate::driver::{Driver, now};
 use crate::error::{ErrorKind, Operation};
 use crate::event::Completion;
 use crate::lock::Lock;
@@ -17,6 +17,7 @@ use crate::lockspace::Lockspace;
 use crate::native::Native;
 use crate::request::LockRequest;
 use crate::several::{self, Event, Pending};
+use crate::threads::deadline_after;
 use crate::unlock::UnlockRequest;
 use dlm_proto::{LockFlags, Mode};
 
@@ -69,8 +70,7 @@ impl<'a, T, E> Request<'a, T, E> {
 
     /// Gives up after this time; see [`deadline`](Self::deadline).
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        // A time that the clock cannot express is no deadline.
-        self.deadline = now().checked_add(timeout);
+        self.deadline = deadline_after(timeout);
         self
     }
 
