@@ -16,7 +16,7 @@ use crate::driver::Driver;
 use crate::error::ErrorKind;
 use crate::native::Native;
 use crate::threads::atomic::{AtomicBool, Ordering};
-use crate::threads::{Mutex, now};
+use crate::threads::{Mutex, deadline_after};
 
 impl Inner {
     pub(super) fn start(
@@ -71,7 +71,7 @@ impl Inner {
             return;
         }
         self.close_known();
-        self.clear_if_none(self.kept.count());
+        self.clear_if_over(self.kept.count());
     }
 
     /// Closes all resources that are known.
@@ -94,7 +94,7 @@ impl Inner {
     /// The next sweep.
     fn arm_sweep(&self) {
         let Some(idle) = self.options.idle.filter(|_| !self.is_closed()) else { return };
-        if let Some(at) = now().checked_add(idle) {
+        if let Some(at) = deadline_after(idle) {
             self.workers.at(at, Job::Sweep);
         }
     }

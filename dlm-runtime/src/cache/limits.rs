@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::shared::{Entry, Inner};
+
 /// Locks looked at for each one that is too many. Those that were used since the last look stay.
 const LOOKS: usize = 64;
 
@@ -12,27 +13,23 @@ impl Inner {
     pub(super) fn count_lock(self: &Arc<Self>, entry: &Arc<Entry>, is_more: bool) {
         if !is_more {
             let count = self.kept.remove();
-            if self.is_closed() {
-                self.clear_if_none(count);
-            }
-            return;
+            return self.clear_if_over(count);
         }
         let is_known = std::mem::replace(&mut entry.slow().is_in_clock, true);
         if !is_known {
             self.kept.put(Arc::clone(entry));
         }
         let count = self.kept.add();
-        if self.is_closed() {
-            // It may be gone again, and told of that before.
-            self.clear_if_none(count);
-        } else if count > self.options.capacity {
+        // It may be gone again, and told of that before.
+        self.clear_if_over(count);
+        if count > self.options.capacity && !self.is_closed() {
             self.evict();
         }
     }
 
     /// A closed cache lets go of all it has when the last lock is gone.
-    pub(super) fn clear_if_none(&self, count: usize) {
-        if count == 0 {
+    pub(super) fn clear_if_over(&self, count: usize) {
+        if count == 0 && self.is_closed() {
             self.kept.clear();
             self.workers.end();
         }
@@ -57,10 +54,8 @@ impl Inner {
             if is_there {
                 // Still: that may take its time.
                 self.kept.put(entry);
-                if self.is_closed() {
-                    // The last lock may have gone while this entry was not among them.
-                    self.clear_if_none(self.kept.count());
-                }
+                // The last lock may have gone while this entry was not among them.
+                self.clear_if_over(self.kept.count());
             } else {
                 self.forget(&entry);
             }
