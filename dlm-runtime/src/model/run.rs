@@ -20,6 +20,11 @@ type Scenario = Arc<dyn Fn() + Send + Sync>;
 
 /// Runs a scenario under many schedules.
 pub fn check(scenario: impl Fn() + Send + Sync + 'static) {
+    check_in(1, scenario);
+}
+
+/// The same, under one in `share` of them.
+pub(super) fn check_in(share: usize, scenario: impl Fn() + Send + Sync + 'static) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/model/failed");
     std::fs::create_dir_all(&folder).unwrap();
@@ -29,6 +34,7 @@ pub fn check(scenario: impl Fn() + Send + Sync + 'static) {
         return;
     }
     let count = std::env::var("DLM_SCHEDULES").map_or(SCHEDULES, |count| count.parse().unwrap());
+    let count = count.div_ceil(share);
     let begin = (Instant::now(), SystemTime::now());
     let all = || {
         run(RandomScheduler::new(count), &folder, &scenario);

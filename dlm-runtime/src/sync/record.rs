@@ -26,7 +26,7 @@ pub trait Record: Send + Sync {
     /// # Errors
     ///
     /// The number cannot be found out. The operation ends with
-    /// [`Error::Record`](super::Error::Record).
+    /// [`Error::Record`].
     fn last(&self) -> io::Result<u64>;
 
     /// Records a number, which is greater than all before. It must be there for all when this returns.
