@@ -50,6 +50,9 @@ impl fmt::Debug for ConvertRequest<'_> {
 
 impl Lock {
     /// Starts a conversion to another mode.
+    ///
+    /// A conversion that can be granted overtakes those that wait, so holders that give way and come
+    /// back at once can starve the one they gave way to: see [`queued`](ConvertRequest::queued).
     pub fn convert(&self, mode: Mode) -> ConvertRequest<'_> {
         ConvertRequest {
             lock: self,
@@ -105,6 +108,26 @@ impl<'a> ConvertRequest<'a> {
     fn persistent(mut self) -> Self {
         self.persistent = true;
         self
+    }
+
+    /// Stands in line behind the conversions that wait already (QUECVT), in place of overtaking them.
+    /// For conversions that gain something: see [`Mode::allows_quecvt`].
+    ///
+    /// ```no_run
+    /// # let lockspace = dlm_runtime::Lockspace::open("example")?;
+    /// use dlm_runtime::Mode;
+    ///
+    /// let lock = lockspace.lock("disk0", Mode::Pr).note_blocking().wait()?;
+    /// loop {
+    ///     lock.wait_blocked(None)?;
+    ///     // Lets a writer in, and reads again when he is done.
+    ///     lock.convert(Mode::Nl).wait()?;
+    ///     lock.convert(Mode::Pr).queued().wait()?;
+    /// }
+    /// # Ok::<(), dlm_runtime::Error>(())
+    /// ```
+    pub fn queued(self) -> Self {
+        self.flags(LockFlags::QUECVT)
     }
 
     /// Adds flags of the kernel. Those that make no sense here are refused by

@@ -41,7 +41,8 @@
 //! | LKF_CANCEL, LKF_CONVERT, LKF_ORPHAN, LKF_FORCEUNLOCK | calls of their own, never flags |
 //! | LKF_TIMEOUT | [`timeout`](LockRequest::timeout): kernels since 6.2 ignore the flag |
 //! | LKF_WAIT | `wait` |
-//! | LKF_QUECVT, LKF_CONVDEADLK, LKF_NODLCKWT | [`ConvertRequest::flags`] |
+//! | LKF_QUECVT | [`ConvertRequest::queued`] |
+//! | LKF_CONVDEADLK, LKF_NODLCKWT | [`ConvertRequest::flags`] |
 //! | LKF_EXPEDITE, LKF_ALTPR, LKF_ALTCW | [`LockRequest::flags`] |
 //! | LKF_HEADQUE, LKF_NOORDER, LKF_NOQUEUEBAST | either |
 //! | LKF_NODLCKBLK | refused: kernels ignore it |
@@ -90,6 +91,7 @@
 //! [`ConvertRequest::start`]: crate::ConvertRequest::start
 //! [`ConvertRequest::wait`]: crate::ConvertRequest::wait
 //! [`ConvertRequest::flags`]: crate::ConvertRequest::flags
+//! [`ConvertRequest::queued`]: crate::ConvertRequest::queued
 //! [`UnlockRequest::start`]: crate::UnlockRequest::start
 //! [`UnlockRequest::wait`]: crate::UnlockRequest::wait
 //! [`DeliveryThread::stop`]: crate::DeliveryThread::stop
