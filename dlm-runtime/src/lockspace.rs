@@ -238,7 +238,8 @@ impl Lockspace {
         self.driver.state().core.counts().dropped_results
     }
 
-    /// Whether the lockspace is open: not closed, not removed, and its device can be read.
+    /// Whether the lockspace is open: not closed, not removed as far as anybody has read (to look, call
+    /// [`dispatch`](Self::dispatch)), and its device can be read.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.driver.check_fork().is_ok() && self.driver.slot.get().is_ok()
