@@ -22,13 +22,13 @@
 //! |---|---|---|---|
 //! | takes a lock, works, unlocks; has threads | blocking: [`wait`](LockRequest::wait) | the thread that waits: one write, one read | `adopt` |
 //! | has callbacks, and no loop of its own | [`start`](LockRequest::start) and [`Lockspace::start_delivery`] | a [`DeliveryThread`] | `delivery_thread`, `handover` |
-//! | has a loop of its own (poll, epoll, mio) | `start`, the descriptor ([`AsFd`](std::os::fd::AsFd)), [`Lockspace::dispatch`] | the loop | `poll_dispatch` |
-//! | is async | `.await`, see [`future`] | a driver for tokio or async-io, or a delivery thread | `tokio_tasks` |
-//! | reads the same things again and again | [`cache`]: a lock is kept until somebody else wants it | whichever of these | `cache` |
-//! | wants a mutex, a leader, a sequence of numbers | [`sync`] | whichever of these | `election` |
+//! | has a loop of its own (poll, epoll, mio) | `start`, the descriptor ([`AsFd`](std::os::fd::AsFd)), [`Lockspace::dispatch`] | the loop | `poll_dispatch`, `mio_loop` |
+//! | is async | `.await`, see [`future`] | a driver for tokio or async-io, or a delivery thread | `tokio_tasks`, `service` |
+//! | reads the same things again and again | [`cache`]: a lock is kept until somebody else wants it | whichever of these | `cache`; by hand `stream_cache` |
+//! | wants a mutex, a leader, a sequence of numbers | [`sync`] | whichever of these | `election`, `upgrade` |
 //!
 //! They mix: a lock that was awaited can be converted in a blocking call. The examples are in
-//! `dlm-runtime/examples`, and run on kernels in this project's tests.
+//! `dlm-runtime/examples`, and run on kernels in this project's tests. Most run without one, with `--engine`.
 //!
 //! # Modes
 //!
@@ -47,7 +47,7 @@
 //!
 //! [`manual::daemon`] has the life of a lockspace from start to stop, the ways in which a lock is lost and
 //! how to learn of them, and the clock of deadlines. [`Error`] has a predicate for each thing that a daemon
-//! decides by.
+//! decides by (the example `error_decisions`).
 //!
 //! # Features
 //!

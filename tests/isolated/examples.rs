@@ -10,15 +10,23 @@ use super::finish;
 const FOLDER: &str = "/examples";
 
 /// The examples that run without arguments, each with the line that it ends with.
-const SHOWS: [(&str, &str); 8] = [
+const SHOWS: [(&str, &str); 16] = [
     ("adopt", "adopted 2 orphans, purged the rest"),
     ("cache", "no reader ever saw an old value"),
     ("delivery_thread", "done"),
     ("demo", "releases the lockspace; nothing is left behind"),
     ("election", "8 terms, none of them twice"),
+    ("error_decisions", "done"),
     ("handover", "units in 8 turns: as if one had done them all"),
+    ("mio_loop", "done"),
+    ("no_std_transport", "two clients have counted to 10 in turns"),
     ("poll_dispatch", "done"),
+    ("record_replay", "the replay was the same, without a lock manager"),
+    ("service", "nothing is left behind"),
+    ("simulated_faults", "no number lost or used twice"),
+    ("stream_cache", "no reader ever knew an old value"),
     ("tokio_tasks", "nothing is left behind"),
+    ("upgrade", "25 volumes have one owner each"),
 ];
 
 fn example(name: &str) -> PathBuf {
@@ -111,6 +119,54 @@ fn tokio_tasks_leave_nothing_behind() {
     for _ in 0..5 {
         check("tokio_tasks");
     }
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn error_decisions_are_as_the_errors() {
+    check("error_decisions");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn mio_loop_gives_way() {
+    check("mio_loop");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn no_std_transport_counts() {
+    check("no_std_transport");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn record_replay_is_the_same() {
+    check("record_replay");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn service_stops() {
+    check("service");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn simulated_faults_lose_nothing() {
+    check("simulated_faults");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn stream_cache_is_never_stale() {
+    check("stream_cache");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn upgrade_takes_each_once() {
+    check("upgrade");
 }
 
 #[test]

@@ -18,7 +18,9 @@
 //! at the same time; results are read by one thread at a time.
 //!
 //! What it reads and writes is here, too: [`Request`] takes requests apart, and [`LockResult`] makes
-//! results ([`proto`] has the rest, and [`sys`] the errors of devices).
+//! results ([`proto`] has the rest, and [`sys`] the errors of devices). The example `record_replay` is one
+//! that writes down what a lock manager answers and one that answers from that; `no_std_transport` uses a
+//! device without the rest of this crate.
 
 mod faulty;
 mod kernel;

@@ -47,7 +47,7 @@ const WANTS_UDEV: &str = "isolated::udev_permissions";
 const WANTS_OCFS2: &str = "isolated::file_system";
 
 /// All examples, those that need a feature, too.
-const EXAMPLES: [&str; 6] =
+pub(super) const EXAMPLES: [&str; 6] =
     ["build", "-p", "dlm-runtime", "--examples", "--features", "engine,tokio"];
 
 /// The program `dlm`.

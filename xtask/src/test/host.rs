@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::depends;
 use super::packages;
+use super::programs;
 use super::tally::Tally;
 use dlm_lab::cargo::cargo;
 use dlm_lab::vm::store::workspace_root;
@@ -53,6 +54,7 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
     for (name, line) in TESTS {
         test(name, line, &mut cargo(&words(line)), tally)?;
     }
+    programs::run(tally);
     schedules("model::", tally)?;
     println!("=== chaos: cargo xtask chaos --engine, some rounds");
     match crate::chaos::briefly() {

@@ -9,6 +9,7 @@ mod host;
 mod libraries;
 mod named;
 mod packages;
+mod programs;
 mod sanitizer;
 mod tally;
 mod udev;
