@@ -22,8 +22,9 @@ With `shell`, a shell takes lines from the input; on a cluster there is one on e
 switched off, frozen and cut off, and @help tells how.
 
     --nodes N       a cluster of N machines (1 to 7) on a network of their own, with corosync,
-                    dlm_controld and fencing; the command runs on each node, its number in the
-                    variable NODE and before each line of its output
+                    dlm_controld and fencing, and a disk that they share, /dev/vda; the command
+                    runs on each node, its number in the variable NODE and before each line of its
+                    output
     --on I          of a cluster, only on node I, which also has the input
     --kernel NAME   6.1 (default), 6.12, 5.10 or 7
     --add DIR       puts the folder DIR into the machine as /NAME, NAME being its last part;

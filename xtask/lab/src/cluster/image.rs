@@ -25,8 +25,8 @@ const PROGRAMS: [&str; 7] = [
     "dlm_tool",
 ];
 
-/// The network card's driver, beside the modules of every guest.
-const CARD: &str = "virtio_net";
+/// The drivers of the network card and of the shared disk, beside the modules of every guest.
+const DRIVERS: [&str; 2] = ["virtio_net", "virtio_blk"];
 
 /// Scripts of the nodes.
 const SCRIPTS: [(&str, &str); 2] =
@@ -93,7 +93,7 @@ fn build(store: &Store, kernel: &Kernel, base: &Image, packages: &Path) -> Resul
         archive.file(&format!("usr/bin/{name}"), 0o755, script.into());
     }
     archive.folder("etc/corosync/uidgid.d", 0o755);
-    let wanted: Vec<_> = image::MODULES.into_iter().chain([CARD]).collect();
+    let wanted: Vec<_> = image::MODULES.into_iter().chain(DRIVERS).collect();
     let mut order = String::new();
     for module in modules::resolve(&kernel.modules(), &wanted)? {
         let name = format!("{}.ko", module.name);

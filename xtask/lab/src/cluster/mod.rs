@@ -2,6 +2,7 @@
 //! network that never leaves this process.
 
 mod config;
+mod disk;
 mod evidence;
 mod fence;
 mod hub;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use disk::SHARED_DISK;
 pub use fence::Fenced;
 pub use peer::{Line, Peer};
 use start::Recipe;
@@ -68,6 +70,7 @@ struct Shared {
     fenced: fence::Record,
     /// What every machine of a node gets, from where and as what.
     programs: Mutex<Vec<(PathBuf, PathBuf)>>,
+    disk: disk::Disk,
     deadline: Instant,
 }
 

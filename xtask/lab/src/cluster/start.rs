@@ -1,5 +1,6 @@
 //! Brings the nodes up: from a snapshot of all of them when there is one, else by booting.
 
+use super::disk::Disk;
 use super::saved::Shelf;
 use super::{Cluster, Options, Shared, config, fence, hub::Hub, image, sh};
 use crate::vm::kernels::Kernel;
@@ -76,6 +77,7 @@ pub(super) fn start(options: &Options) -> Result<Cluster> {
         nodes: Mutex::new(vec![None; options.nodes.into()]),
         fenced: fence::Record::default(),
         programs: Mutex::default(),
+        disk: Disk::new(&recipe.store)?,
         deadline: Instant::now() + options.time_limit,
         recipe,
     });
@@ -131,6 +133,7 @@ impl Shared {
             store: &self.recipe.store,
             deadline: self.deadline,
             network: Some(&connect),
+            disk: Some(self.disk.path()),
         };
         let vm = start(&launcher)?;
         self.set(node, Some(Arc::new(vm)));

@@ -31,6 +31,9 @@ pub(crate) const ADDRESSES: [u8; 5] = [0x52, 0x54, 0, 0, 0];
 /// QEMU's name for the network of a node.
 const NETWORK: &str = "cluster";
 
+/// QEMU's name for the disk that a node shares with the others.
+const DISK: &str = "shared";
+
 /// What a machine consists of.
 #[derive(Debug)]
 pub(crate) struct Hardware<'a> {
@@ -48,7 +51,7 @@ pub(crate) struct Hardware<'a> {
     ///
     /// [`VmOptions::icount`]: crate::vm::VmOptions::icount
     pub icount: bool,
-    /// Its number if it is a node of a cluster, which has a network.
+    /// Its number if it is a node of a cluster, which has a network and a shared disk.
     pub node: Option<u8>,
 }
 
@@ -89,7 +92,8 @@ impl Hardware<'_> {
         if let Some(node) = self.node {
             let address = ADDRESSES.map(|byte| format!("{byte:02x}")).join(":");
             let card = format!("virtio-net-pci,netdev={NETWORK},mac={address}:{node:02x},romfile=");
-            arguments.extend(["-device".into(), card.into()]);
+            let disk = format!("virtio-blk-pci,drive={DISK},share-rw=on");
+            arguments.extend(["-device".into(), card.into(), "-device".into(), disk.into()]);
         }
         if self.icount {
             // One nanosecond for each instruction, and none for waiting.
@@ -100,6 +104,15 @@ impl Hardware<'_> {
         arguments.extend(["-initrd".into(), self.initramfs.into()]);
         arguments
     }
+}
+
+/// Arguments for a machine whose disk is this file.
+#[must_use]
+pub(crate) fn disk_arguments(file: &Path) -> [OsString; 2] {
+    // QEMU's own lock would keep the other nodes from it.
+    let mut drive = OsString::from(format!("if=none,id={DISK},format=raw,file.locking=off,file="));
+    drive.push(file);
+    ["-drive".into(), drive]
 }
 
 /// A running QEMU. Dropping it ends it.

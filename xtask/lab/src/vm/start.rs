@@ -3,7 +3,7 @@
 use crate::vm::kernels::{self, Kernel};
 use crate::vm::link::{Call, Link, NoReply};
 use crate::vm::progress::slow;
-use crate::vm::qemu::{Hardware, Machine};
+use crate::vm::qemu::{Hardware, Machine, disk_arguments};
 use crate::vm::qmp::Control;
 use crate::vm::snapshot::Shelf;
 use crate::vm::store::{Access, Guard, Key, Store};
@@ -117,7 +117,7 @@ pub(super) fn start(options: &VmOptions) -> Result<Vm> {
     let place = shelf.place(&Key::default().add(&arguments).finish());
     // Preparing (downloads, builds) is not the machine's time.
     let deadline = Instant::now() + options.time_limit;
-    let launcher = Launcher { kernel: kernel.name, store, deadline, network: None };
+    let launcher = Launcher { kernel: kernel.name, store, deadline, network: None, disk: None };
 
     if options.snapshot && place.exists() {
         match launcher.restore(&arguments, &place) {
@@ -162,6 +162,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) deadline: Instant,
     /// Connects it, each time that it is started.
     pub(crate) network: Option<&'a (dyn Fn() -> std::io::Result<UnixStream> + Sync)>,
+    /// Its disk.
+    pub(crate) disk: Option<&'a Path>,
 }
 
 impl Launcher<'_> {
@@ -209,7 +211,9 @@ impl Launcher<'_> {
         let limit = left + Duration::from_secs(5);
         let scratch = self.store.scratch("console")?;
         let network = self.network.map(|connect| connect()).transpose()?;
-        let (machine, connections) = Machine::start(arguments, network, &scratch, limit)?;
+        let mut arguments = arguments.to_vec();
+        arguments.extend(self.disk.into_iter().flat_map(disk_arguments));
+        let (machine, connections) = Machine::start(&arguments, network, &scratch, limit)?;
         let (link, unasked) = Link::open(connections.agent)?;
         let vm = Vm {
             kernel: self.kernel,
