@@ -24,7 +24,7 @@
 //! | has callbacks, and no loop of its own | [`start`](LockRequest::start) and [`Lockspace::start_delivery`] | a [`DeliveryThread`] | `delivery_thread`, `handover` |
 //! | has a loop of its own (poll, epoll, mio) | `start`, the descriptor ([`AsFd`](std::os::fd::AsFd)), [`Lockspace::dispatch`] | the loop | `poll_dispatch`, `mio_loop` |
 //! | is async | `.await`, see [`future`] | a driver for tokio or async-io, or a delivery thread | `tokio_tasks`, `service` |
-//! | reads the same things again and again | [`cache`]: a lock is kept until somebody else wants it | whichever of these | `cache`; by hand `stream_cache` |
+//! | reads the same things again and again | [`cache`]: a lock is kept until somebody else wants it | whichever of these | `cache`, `key_value`; by hand `stream_cache` |
 //! | wants a mutex, a leader, a sequence of numbers | [`sync`] | whichever of these | `election`, `upgrade` |
 //!
 //! They mix: a lock that was awaited can be converted in a blocking call. The examples are in

@@ -8,6 +8,7 @@ mod c;
 mod clients;
 mod crash;
 mod danger;
+mod key_value;
 mod locks;
 mod programs;
 mod remote;

@@ -10,7 +10,7 @@ use super::finish;
 const FOLDER: &str = "/examples";
 
 /// The examples that run without arguments, each with the line that it ends with.
-const SHOWS: [(&str, &str); 16] = [
+const SHOWS: [(&str, &str); 17] = [
     ("adopt", "adopted 2 orphans, purged the rest"),
     ("cache", "no reader ever saw an old value"),
     ("delivery_thread", "done"),
@@ -18,6 +18,7 @@ const SHOWS: [(&str, &str); 16] = [
     ("election", "8 terms, none of them twice"),
     ("error_decisions", "done"),
     ("handover", "units in 8 turns: as if one had done them all"),
+    ("key_value", "nothing that was flushed is lost, and what is lost was told"),
     ("mio_loop", "done"),
     ("no_std_transport", "two clients have counted to 10 in turns"),
     ("poll_dispatch", "done"),
@@ -109,6 +110,12 @@ fn handover_loses_no_work() {
 
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn key_value_loses_nothing_that_was_flushed() {
+    check("key_value");
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn poll_dispatch_dispatches() {
     check("poll_dispatch");
 }
@@ -172,7 +179,7 @@ fn upgrade_takes_each_once() {
 #[test]
 #[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
 fn those_that_are_programs_explain_themselves() {
-    for name in ["adopt", "cache", "election", "handover", "tokio_tasks"] {
+    for name in ["adopt", "cache", "election", "handover", "key_value", "tokio_tasks"] {
         let mut command = Command::new(example(name));
         command.arg("--help");
         let output = finish(command);

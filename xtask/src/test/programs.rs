@@ -9,9 +9,10 @@ use super::tally::Tally;
 use dlm_lab::cargo;
 
 /// The examples, and how they are told to use the engine.
-const ON_ENGINE: [(&str, &[&str]); 9] = [
+const ON_ENGINE: [(&str, &[&str]); 10] = [
     ("demo", &["--engine"]),
     ("error_decisions", &["--engine"]),
+    ("key_value", &[]),
     ("mio_loop", &["--engine"]),
     ("no_std_transport", &["--engine"]),
     ("record_replay", &["--engine"]),
