@@ -5,6 +5,7 @@
 //! * [`cluster`]: corosync, dlm_controld and fencing, and what happens when a node is lost.
 //! * [`locks`], [`hazards`] and [`shown`]: what the kernel does, what harms it, and the tests.
 //! * `testing` (feature `engine`): how to test a program without a cluster, the same log for the same seed.
+//! * [`compared`]: fd-lock, etcd, ZooKeeper and Redis beside this, and what this library weighs.
 //! * [`architecture`]: how this library is built, and where a change belongs.
 //!
 //! # The functions of the manual pages
@@ -123,6 +124,9 @@ pub mod shown {}
 #[cfg(all(feature = "engine", not(dlm_model)))]
 #[doc = include_str!("../docs/testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("../docs/compared.md")]
+pub mod compared {}
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}
