@@ -5,6 +5,14 @@ use core::fmt;
 use crate::version::{Abi, Version};
 
 /// A request that cannot be written.
+///
+/// ```
+/// use dlm_proto::{Abi, Cookies, EncodeError, LockRequest, Mode, Token};
+///
+/// let cookies = Cookies::for_token(Token::new(7, 1), 0);
+/// let short = LockRequest::new(b"disk0", Mode::Ex, cookies).encode(Abi::V6_64, &mut [0; 8]).map(|_| ());
+/// assert_eq!(short, Err(EncodeError::BufferTooSmall { need: 125, have: 8 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -58,6 +66,13 @@ impl fmt::Display for EncodeError {
 impl core::error::Error for EncodeError {}
 
 /// A record that does not say what a record of its kind must say.
+///
+/// ```
+/// use dlm_proto::{Abi, DecodeError, LockResult};
+///
+/// let short = LockResult::decode(Abi::V6_64, &[0; 8]).map(|_| ());
+/// assert_eq!(short, Err(DecodeError::Truncated { need: 72, have: 8 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {

@@ -8,6 +8,14 @@ pub const LVB_LEN: usize = 32;
 /// 32 bytes that belong to a resource and travel with its locks.
 ///
 /// They live as long as the resource has a lock on any node; a fresh resource's block is zero.
+///
+/// ```
+/// use dlm_proto::ValueBlock;
+///
+/// let block = ValueBlock::from_prefix(b"generation 7").ok_or("too long")?;
+/// assert!(block.as_ref().starts_with(b"generation 7\0"));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(
     Debug,
     Clone,

@@ -5,6 +5,14 @@ use core::fmt;
 /// A lock mode. The order is the order of strength, although CW and PR cannot be compared.
 ///
 /// The numbers are those of `linux/dlmconstants.h`.
+///
+/// ```
+/// use dlm_proto::Mode;
+///
+/// assert_eq!("PR".parse(), Ok(Mode::Pr));
+/// assert_eq!((Mode::Ex as u8, Mode::Ex.to_string()), (5, "EX".to_owned()));
+/// assert!(Mode::Pw > Mode::Pr);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Mode {
@@ -103,6 +111,13 @@ impl fmt::Display for Mode {
 }
 
 /// A mode as it stands in a record; kernels and other programs may put any number there.
+///
+/// ```
+/// use dlm_proto::{Mode, ModeCode};
+///
+/// assert_eq!(ModeCode(3).known(), Some(Mode::Pr));
+/// assert_eq!(ModeCode(6).known(), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModeCode(pub u8);
 

@@ -9,6 +9,13 @@ use core::str::FromStr;
 pub const MAX_NAME_LEN: usize = 64;
 
 /// The reason why a name was refused.
+///
+/// ```
+/// use dlm_proto::{LockspaceName, NameError, ResourceName};
+///
+/// assert_eq!(ResourceName::new(&[0; 65]), Err(NameError::TooLong(65)));
+/// assert_eq!(LockspaceName::new(b"a/b"), Err(NameError::BadByte { byte: b'/', at: 1 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
@@ -49,6 +56,14 @@ impl fmt::Display for NameError {
 impl core::error::Error for NameError {}
 
 /// A resource name: 0 to 64 bytes of any value, NUL included.
+///
+/// ```
+/// use dlm_proto::ResourceName;
+///
+/// let name = ResourceName::new(b"disk\0")?;
+/// assert_eq!((name.len(), &name[..]), (5, &b"disk\0"[..]));
+/// # Ok::<(), dlm_proto::NameError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ResourceName(Bytes);
 
@@ -80,6 +95,14 @@ impl ResourceName {
 ///
 /// The kernel itself checks only the length. A `/` makes its CREATE hang for ever, and white space
 /// breaks readers of `/proc/misc`, C libdlm among them.
+///
+/// ```
+/// use dlm_proto::LockspaceName;
+///
+/// let name: LockspaceName = "example".parse()?;
+/// assert_eq!(name.to_string(), "example");
+/// # Ok::<(), dlm_proto::NameError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockspaceName(Bytes);
 

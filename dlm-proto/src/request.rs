@@ -16,6 +16,13 @@ pub const MAX_REQUEST_LEN: usize = 184;
 /// The command of a request (`DLM_USER_` values of `linux/dlm_device.h`).
 ///
 /// 3 (QUERY) is defined there, and refused by every kernel of today.
+///
+/// ```
+/// use dlm_proto::Command;
+///
+/// assert_eq!(Command::from_code(6), Some(Command::Purge));
+/// assert_eq!(Command::from_code(3), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Command {
@@ -50,6 +57,15 @@ impl Command {
 }
 
 /// The body of a lock, conversion or adoption.
+///
+/// ```
+/// use dlm_proto::{Cookies, LockFlags, LockId, LockRequest, Mode, Token};
+///
+/// let cookies = Cookies::for_token(Token::new(7, 1), 0);
+/// let lock = LockRequest::new(b"disk0", Mode::Ex, cookies).with(LockFlags::NOQUEUE);
+/// let conversion = LockRequest::convert(LockId(1), Mode::Pr, cookies);
+/// assert!(conversion.flags.contains(LockFlags::CONVERT) && lock.lock == LockId(0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockRequest<'a> {
     /// The resource, at most 64 bytes. The kernel does not look at it in a conversion.
@@ -118,6 +134,15 @@ impl<'a> LockRequest<'a> {
 }
 
 /// The body of an unlock or cancel.
+///
+/// ```
+/// use dlm_proto::{Cookies, LockFlags, LockId, Token, UnlockRequest, ValueBlock};
+///
+/// let block = ValueBlock([7; 32]);
+/// let cookies = Cookies::for_token(Token::new(7, 1), 0);
+/// let unlock = UnlockRequest::new(LockId(1), cookies).with_lvb(&block);
+/// assert_eq!(unlock.flags, LockFlags::VALBLK);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnlockRequest<'a> {
     /// The lock.
@@ -164,6 +189,16 @@ impl<'a> UnlockRequest<'a> {
 }
 
 /// A request in any layout.
+///
+/// ```
+/// use dlm_proto::{Abi, Command, LockspaceFlags, MAX_REQUEST_LEN, Request};
+///
+/// let create = Request::CreateLockspace { name: b"example", flags: LockspaceFlags::NEWEXCL };
+/// let mut buffer = [0; MAX_REQUEST_LEN];
+/// let bytes = create.encode(Abi::V6_64, &mut buffer)?;
+/// assert_eq!((create.command(), bytes[12]), (Command::CreateLockspace, 4));
+/// # Ok::<(), dlm_proto::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {

@@ -20,6 +20,34 @@ use crate::version::{Abi, AbiVersion, PointerWidth, RawVersion, Version};
 pub const MAX_RESULT_LEN: usize = 104;
 
 /// One result in any layout: the completion of an operation, or a blocking notice.
+///
+/// ```
+/// use dlm_proto::{
+///     Abi, Cookies, Event, LockId, LockResult, LockStatus, MAX_RESULT_LEN, ModeCode, PointerWidth,
+///     StatusFlags, Token, Version,
+/// };
+///
+/// // As a kernel would answer a request with these cookies.
+/// let cookies = Cookies::for_token(Token::new(7, 1), 0);
+/// let answer = LockResult {
+///     version: Version::V6,
+///     addr: cookies.completion_addr,
+///     param: cookies.completion_param,
+///     lksb: cookies.lksb,
+///     status: LockStatus::Granted,
+///     lock: LockId(1),
+///     flags: StatusFlags::empty(),
+///     bast_mode: ModeCode(0),
+///     lvb: None,
+/// };
+/// let mut buffer = [0; MAX_RESULT_LEN];
+/// let bytes = answer.encode(Abi::V6_64, &mut buffer)?;
+///
+/// let result = LockResult::decode(Abi::V6_64, bytes)?;
+/// let Event::Completion { token, status, .. } = result.event(PointerWidth::W64)? else { return Err("a notice".into()) };
+/// assert_eq!((token, status), (Token::new(7, 1), LockStatus::Granted));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockResult<'a> {
     /// The version that the record carries; version 5 records carry none and get {5,0,0}.

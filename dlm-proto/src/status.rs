@@ -6,6 +6,13 @@ use core::fmt;
 ///
 /// The kernel queues no other values than these (read in 6.1 and 6.12); another number is kept as
 /// it came.
+///
+/// ```
+/// use dlm_proto::LockStatus;
+///
+/// assert_eq!(LockStatus::from_raw(-11), LockStatus::Again);
+/// assert_eq!(LockStatus::from_raw(-5), LockStatus::Other(-5));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LockStatus {

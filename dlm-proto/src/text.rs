@@ -9,6 +9,13 @@ use crate::id::{LockId, Minor, NodeId};
 use crate::mode::{Mode, ModeCode};
 
 /// Text or a number that stands for no mode or flag.
+///
+/// ```
+/// use dlm_proto::{Mode, ParseError};
+///
+/// let unknown: Result<Mode, ParseError> = "XX".parse();
+/// println!("{}", unknown.unwrap_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ParseError {

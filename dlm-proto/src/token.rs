@@ -10,6 +10,16 @@ use crate::version::PointerWidth;
 ///
 /// A token is never zero as a word: generations start at 1. (An unlock whose parameter word is
 /// zero leaves the former one in place.)
+///
+/// ```
+/// use dlm_proto::{PointerWidth, Token};
+///
+/// let token = Token::new(7, 1);
+/// let word = token.to_word(PointerWidth::W64).ok_or("too wide")?;
+/// assert_eq!(Token::from_word(word, PointerWidth::W64), Some(token));
+/// assert_eq!(Token::from_word(0, PointerWidth::W64), None);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token {
     index: u32,
@@ -95,6 +105,13 @@ impl Token {
 ///
 /// The kernel looks at two things only: `completion_addr` and `lksb` must not be zero, and a zero
 /// `blocking_addr` means that the lock wants no blocking notices.
+///
+/// ```
+/// use dlm_proto::{Cookies, Token};
+///
+/// let quiet = Cookies::for_token(Token::new(7, 1), 0).with_blocking(false);
+/// assert_eq!(quiet.blocking_addr, 0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Cookies {
     /// `castaddr`: comes back as the address of a completion.

@@ -14,6 +14,14 @@ pub const VERSION_LEN: usize = 12;
 /// A version of the device protocol, as the kernel states it and as each request carries it.
 ///
 /// Kernels 6.1 and 6.12 state 6.0.2.
+///
+/// ```
+/// use dlm_proto::Version;
+///
+/// let kernel = Version::decode(&Version::new(6, 0, 2).encode())?;
+/// assert!(kernel.accepts(Version::V6) && !kernel.accepts(Version::V5));
+/// # Ok::<(), dlm_proto::DecodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Changes when records are laid out anew. The kernel refuses another major version.
@@ -98,6 +106,12 @@ impl RawVersion {
 }
 
 /// The generation of record layouts. Documented with what each one added.
+///
+/// ```
+/// use dlm_proto::{AbiVersion, Version};
+///
+/// assert_eq!(AbiVersion::V6.request_version(), Version::V6);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AbiVersion {
     /// Device version 5 (kernels before 2.6.2x): 16 flag bits, no version record to read, no
@@ -121,6 +135,12 @@ impl AbiVersion {
 }
 
 /// The width of the five opaque words that a request carries through the kernel.
+///
+/// ```
+/// use dlm_proto::PointerWidth;
+///
+/// assert!(!PointerWidth::W32.fits(1 << 32));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PointerWidth {
     /// A 32-bit program, on a 32-bit or a 64-bit kernel.
@@ -145,6 +165,15 @@ impl PointerWidth {
 }
 
 /// One of the four record layouts: a generation and a pointer width.
+///
+/// ```
+/// use dlm_proto::{Abi, PointerWidth, Version};
+///
+/// let abi = Abi::negotiate(Version::new(6, 0, 2), PointerWidth::W64)?;
+/// assert_eq!(abi, Abi::V6_64);
+/// assert_eq!((abi.request_len(5), abi.result_len()), (125, 72));
+/// # Ok::<(), dlm_proto::UnsupportedVersion>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Abi {
     /// The generation of the layout.

@@ -49,6 +49,52 @@ pub use plan::{Plan, RequestFault, ResultFault, Seeded, on_calls, on_requests, o
 ///
 /// What a call may answer is what the kernel's devices answer in its place: see the methods of
 /// [`dlm_sys::ControlDevice`] and [`dlm_sys::LockspaceDevice`].
+///
+/// ```no_run
+/// use dlm_runtime::backend::{
+///     Backend, BackendDevice, Error, Kernel, LockspaceFlags, LockspaceName, Minor, RemoveFlags,
+/// };
+/// use dlm_runtime::{Lockspace, Mode};
+/// use std::time::Duration;
+///
+/// /// The kernel's, with names of a prefix of its own.
+/// #[derive(Debug)]
+/// struct Prefixed(&'static str);
+///
+/// impl Prefixed {
+///     fn name(&self, name: &LockspaceName) -> LockspaceName {
+///         // A name that becomes too long stays as it is.
+///         format!("{}{name}", self.0).parse().unwrap_or_else(|_| name.clone())
+///     }
+/// }
+///
+/// impl Backend for Prefixed {
+///     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+///         Kernel.create(&self.name(name), flags)
+///     }
+///
+///     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+///         Kernel.remove(minor, flags)
+///     }
+///
+///     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
+///         Kernel.find(&self.name(name))
+///     }
+///
+///     fn open(
+///         &self,
+///         name: &LockspaceName,
+///         minor: Option<Minor>,
+///         timeout: Duration,
+///     ) -> Result<Box<dyn BackendDevice>, Error> {
+///         Kernel.open(&self.name(name), minor, timeout)
+///     }
+/// }
+///
+/// let lockspace = Lockspace::create_on(Prefixed("staging_"), "example")?;
+/// lockspace.lock("disk0", Mode::Ex).wait()?;
+/// # Ok::<(), dlm_runtime::Error>(())
+/// ```
 pub trait Backend: fmt::Debug + Send + Sync {
     /// Creates a lockspace, or takes one more reference of an existing one, and returns the minor
     /// number by which it is opened and removed. May block; the caller has given it a thread.
@@ -117,6 +163,26 @@ pub trait Backend: fmt::Debug + Send + Sync {
 
 /// An open lockspace. Dropping it closes it: its locks end, and what is persistent becomes an
 /// orphan.
+///
+/// ```no_run
+/// use dlm_runtime::backend::proto::{Cookies, LockRequest, Mode, Token};
+/// use dlm_runtime::backend::{
+///     Backend, Command, Kernel, LockResult, MAX_REQUEST_LEN, MAX_RESULT_LEN,
+/// };
+/// use std::time::Duration;
+///
+/// // A request by hand, as this crate makes them.
+/// let device = Kernel.open(&"example".parse()?, None, Duration::from_secs(10))?;
+/// let mut bytes = [0; MAX_REQUEST_LEN];
+/// let cookies = Cookies::for_token(Token::new(7, 1), 0);
+/// let request = LockRequest::new(b"disk0", Mode::Ex, cookies);
+/// device.submit(Command::Lock, request.encode(device.abi(), &mut bytes)?)?;
+/// let mut buffer = [0; MAX_RESULT_LEN];
+/// if let Some(len) = device.read_result(&mut buffer)? {
+///     println!("{}", LockResult::decode(device.abi(), &buffer[..len])?.status);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait BackendDevice: fmt::Debug + Send + Sync {
     /// The layout that requests have and results must have.
     fn abi(&self) -> Abi;
