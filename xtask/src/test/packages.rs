@@ -1,5 +1,5 @@
-//! The packages as a user of crates.io gets them, and a small program built against them; and
-//! dlm-runtime with each of its features alone.
+//! The packages as a user of crates.io gets them, a small program built against them, and the program
+//! `dlm` installed from them; and dlm-runtime with each of its features alone.
 
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
@@ -13,8 +13,19 @@ use dlm_lab::vm::store::workspace_root;
 use super::tally::Tally;
 
 /// The packages that can be published, each after those that it needs.
-const PACKAGES: [&str; 7] =
-    ["dlm-proto", "dlm-sys", "dlm-random", "dlm-core", "dlm-engine", "dlm-runtime", "dlm-capi"];
+const PACKAGES: [&str; 8] = [
+    "dlm-proto",
+    "dlm-sys",
+    "dlm-random",
+    "dlm-core",
+    "dlm-engine",
+    "dlm-runtime",
+    "dlm-capi",
+    TOOL,
+];
+
+/// The one that is installed.
+const TOOL: &str = "dlm-cli";
 
 /// Sets of features of dlm-runtime. (They meet in nothing but the set of all, which the lints see.)
 const FEATURES: [&str; 6] = ["", "engine", "tokio", "async-io", "tracing", "serde"];
@@ -64,7 +75,8 @@ fn build() -> Result<()> {
     fs::create_dir_all(folder.join("src"))?;
     let version = env!("CARGO_PKG_VERSION");
     let mut manifest = format!(
-        "[package]\nname = \"program\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
+        "[package]\nname = \"program\"\nedition = \"2024\"\n\n[workspace]\n\
+         members = [\"{TOOL}-{version}\"]\n\n[dependencies]\n\
          dlm-runtime = {{ version = \"{version}\", features = [\"engine\"] }}\n\
          dlm-capi = \"{version}\"\n\n[patch.crates-io]\n"
     );
@@ -81,8 +93,15 @@ fn build() -> Result<()> {
     fs::write(folder.join("src/main.rs"), PROGRAM)?;
     // The versions that everything else is tested with.
     fs::copy(workspace_root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    let built = target.join("packages/target");
     let mut program = cargo(&["run", "--quiet"]);
-    succeed(program.current_dir(&folder).env("CARGO_TARGET_DIR", target.join("packages/target")))
+    succeed(program.current_dir(&folder).env("CARGO_TARGET_DIR", &built))?;
+    // As from crates.io, but with the versions of the lock file, which the first has made fit.
+    let mut install =
+        cargo(&["install", "--quiet", "--locked", "--debug", "--no-track", "--force"]);
+    install.args(["--path", &format!("{TOOL}-{version}"), "--root"]).arg(built.join("installed"));
+    succeed(install.current_dir(&folder).env("CARGO_TARGET_DIR", &built))?;
+    succeed(Command::new(built.join("installed/bin/dlm")).args(["--engine", "why", "disk0"]))
 }
 
 fn has_text(file: &Path) -> Result<()> {
