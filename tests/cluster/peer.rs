@@ -3,6 +3,8 @@
 //! A line on its input is a command, and each answer begins with the name of what it is about, so
 //! that answers can come in any order. `main.rs` has the other end.
 
+mod cached;
+
 use std::collections::HashMap;
 use std::io::BufRead;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use dlm_runtime::{
     Completion, DeliveryThread, Error, Lock, Lockspace, LockspaceOptions, Lvb, Mode, ValueBlock,
 };
 use dlm_tests::Session;
+
+use cached::Cached;
 
 const USAGE: &str = "\
   space NAME                      creates or opens a lockspace
@@ -26,6 +30,11 @@ const USAGE: &str = "\
   mode L                          what this program believes to hold
   adopt L RESOURCE MODE
   purge [NODE]
+  cached L RESOURCE PR|EX [ms=N]  takes a guard of the cache of locks
+  upgrade L                       from PR to EX
+  downgrade L [write=TEXT]
+  done L [write=TEXT]
+  uncache                         gives all cached locks back
   status
   raw lock|convert|unlock ...     without dlm-runtime: N RESOURCE MODE; N MODE; N [force|cancel]
   raw next                        the next result
@@ -47,6 +56,7 @@ fn main() {
 struct Peer {
     // Dropped in this order.
     locks: HashMap<String, Lock>,
+    cached: Option<Cached>,
     raw: Option<Raw>,
     delivery: Option<DeliveryThread>,
     space: Option<Lockspace>,
@@ -97,7 +107,22 @@ impl Peer {
             }
             ["purge"] => self.purge(None),
             ["purge", node] => self.purge(Some(node.parse().expect("a node"))),
+            ["cached", name, resource, mode, ref limit @ ..] => {
+                let limit = limit.first().and_then(|it| it.strip_prefix("ms="));
+                let limit = limit.map(|it| it.parse().expect("milliseconds"));
+                self.cached().acquire(name, resource, mode, limit);
+            }
+            ["upgrade", name] => self.cached().upgrade(name),
+            ["downgrade", name, ref write @ ..] => {
+                self.cached().downgrade(name, written(write));
+            }
+            ["done", name, ref write @ ..] => self.cached().done(name, written(write)),
+            ["uncache"] => {
+                self.close_cache();
+                say("uncache", "ok");
+            }
             ["drop"] => {
+                self.close_cache();
                 // Others were refused or cancelled.
                 for (_, lock) in self.locks.drain().filter(|(_, lock)| lock.mode().is_some()) {
                     lock.unlock().wait().expect("unlocked");
@@ -118,6 +143,17 @@ impl Peer {
 
     fn space(&self) -> &Lockspace {
         self.space.as_ref().expect("no lockspace yet")
+    }
+
+    fn cached(&mut self) -> &Cached {
+        let space = self.space.as_ref().expect("no lockspace yet");
+        self.cached.get_or_insert_with(|| Cached::new(space))
+    }
+
+    fn close_cache(&mut self) {
+        if let Some(cached) = self.cached.take() {
+            cached.close();
+        }
     }
 
     fn open(&mut self, name: &str) {
@@ -250,6 +286,12 @@ impl Peer {
             _ => panic!("what is raw {words:?}?\n{USAGE}"),
         }
     }
+}
+
+/// What `write=TEXT` says, if it is there.
+fn written<'a>(options: &[&'a str]) -> Option<&'a str> {
+    let option = *options.first()?;
+    Some(option.strip_prefix("write=").unwrap_or_else(|| panic!("what is {option}?")))
 }
 
 fn raw_answer(n: u8, answer: Result<(), dlm_sys::Errno>) {

@@ -23,6 +23,8 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     pub(super) history: History,
     pub(super) waits: Waits,
+    /// How many of the grants are guards of the cache.
+    pub(super) guards: AtomicU64,
     /// The machine of each run, to tell whether it is on.
     machines: Mutex<Vec<(Owner, u32)>>,
     runs: AtomicU64,
@@ -35,6 +37,7 @@ impl Scene {
             cluster,
             history: History::new(),
             waits: Waits::default(),
+            guards: AtomicU64::new(0),
             machines: Mutex::default(),
             runs: AtomicU64::new(1),
             seed,

@@ -1,5 +1,6 @@
 //! `cargo xtask chaos`
 
+mod cached;
 mod driver;
 mod faults;
 mod rounds;
@@ -19,7 +20,8 @@ pub const USAGE: &str = "\
 usage: cargo xtask chaos [--engine] [--rounds N] [--seed S] [--kernel NAME]
 
 Three nodes with corosync, dlm_controld and fencing take, convert and drop locks, in each other's way,
-with refusals, deadlines, cancels, blocking notices and value blocks; in each round a node is killed,
+with refusals, deadlines, cancels, blocking notices and value blocks, and use a cache of locks on the same
+resources (which the engine's rounds do without: its time is real); in each round a node is killed,
 frozen or cut off, for good or for a moment, a program is killed, or dlm_controld is killed or
 restarted. What happened must be what may happen: never two holders of incompatible modes, no value
 lost without being marked invalid, an end for every operation, no long wait that no fault explains,

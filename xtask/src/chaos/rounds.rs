@@ -10,6 +10,7 @@ use dlm_lab::vm::Command;
 use dlm_random::Random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 const PEER: &str = "/bin/cluster_peer";
@@ -66,8 +67,9 @@ pub(super) fn run(kernel: &str, rounds: u32, seed: u64) -> Result<bool> {
         println!("{} nodes more were fenced, as this machine is busy", chaos.unasked);
     }
     let seconds = begun.elapsed().as_secs();
+    let guards = scene.guards.load(Ordering::Relaxed);
     println!(
-        "{grants} grants, {invalid} invalid blocks, {violations} violations (seed {seed}, {seconds} s)"
+        "{grants} grants ({guards} by the cache), {invalid} invalid blocks, {violations} violations (seed {seed}, {seconds} s)"
     );
     Ok(done.is_ok() && violations == 0)
 }
@@ -239,6 +241,10 @@ impl Chaos {
         }
         let peers: Vec<_> = self.runs.values().map(|run| Arc::clone(&run.peer)).collect();
         self.runs.clear();
+        for peer in &peers {
+            peer.say("uncache")?;
+            peer.expect_within("uncache ok", BOUND)?;
+        }
         let first = peers.first().context("nobody is left")?;
         for resource in RESOURCES.into_iter().chain([PROBE]) {
             let lock = format!("last-{resource}");

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Numbers all locks, so that each has a name of its own.
 static LOCKS: AtomicU64 = AtomicU64::new(1);
 
+/// Once in so many times the cache is used.
+const CACHED: u64 = 2;
+
 /// How long a holder waits for somebody who wants its lock.
 const LENT: Duration = Duration::from_millis(300);
 
@@ -24,22 +27,25 @@ pub(super) struct Worker {
     pub(super) owner: Owner,
 }
 
-/// A lock that was asked for.
-struct Asked {
-    number: u64,
+/// A lock or a guard that was asked for.
+pub(super) struct Asked {
+    pub(super) number: u64,
     /// Its name in the conversation with the program.
-    name: String,
-    resource: &'static str,
+    pub(super) name: String,
+    pub(super) resource: &'static str,
     /// What its value block must have at least.
-    at_least: u64,
+    pub(super) at_least: u64,
 }
 
 impl Worker {
-    /// One lock.
+    /// One lock, or one guard of the cache.
     pub(super) fn operation(&self, random: &mut Random) -> Result<()> {
         let number = LOCKS.fetch_add(1, Ordering::Relaxed);
         let name = format!("L{number}");
-        let done = self.lock(random, number, &name);
+        let done = match random.below(CACHED) {
+            0 => self.cached(random, number, &name),
+            _ => self.lock(random, number, &name),
+        };
         self.peer.forget(&format!("{name} "));
         done
     }
@@ -112,7 +118,7 @@ impl Worker {
     }
 
     /// Notes a grant. Returns the value block, and whether it is valid.
-    fn granted(&self, lock: &Asked, mode: Mode, line: &Line) -> Result<(u64, bool)> {
+    pub(super) fn granted(&self, lock: &Asked, mode: Mode, line: &Line) -> Result<(u64, bool)> {
         let history = &self.scene.history;
         let is_off = |owner| self.scene.is_off(owner);
         history.granted(lock.resource, self.owner, lock.number, mode, is_off);
@@ -128,7 +134,7 @@ impl Worker {
     }
 
     /// Says something, and takes the line with which it ends.
-    fn ask(&self, name: &str, words: &str, endings: &[&str]) -> Result<Line> {
+    pub(super) fn ask(&self, name: &str, words: &str, endings: &[&str]) -> Result<Line> {
         let asked = Instant::now();
         self.peer.say(words)?;
         self.answer(name, endings, asked)
