@@ -154,6 +154,14 @@ impl Engine {
         self.absentee(node, device.group).filter(|_| waits)
     }
 
+    /// The nodes whose fencing this lockspace awaits, as seen from a node: those that are gone from it,
+    /// while recoveries are [held](Self::hold_recovery).
+    pub fn awaits_fencing_of(&self, node: NodeId, minor: Minor) -> impl Iterator<Item = NodeId> {
+        let device = self.device_at(node, minor).and_then(|space| self.device(space));
+        let group = device.filter(|_| self.holds_recovery).map(|device| device.group);
+        group.into_iter().flat_map(|group| self.network.gone_from(group)).map(NodeId)
+    }
+
     /// A member that cannot take part in a recovery with this node.
     fn absentee(&self, here: NodeId, group: u64) -> Option<NodeId> {
         let mut members =

@@ -109,6 +109,12 @@ impl Network {
         self.recoveries.contains_key(&group) || self.put_off.contains_key(&group)
     }
 
+    /// The nodes that are gone from a lockspace which is to recover from that.
+    pub(crate) fn gone_from(&self, group: u64) -> impl Iterator<Item = u32> {
+        let pending = self.recoveries.get(&group).map(|pending| &pending.gone);
+        pending.into_iter().chain(self.put_off.get(&group)).flatten().copied()
+    }
+
     /// Whether its recovery was put off.
     pub(crate) fn is_put_off(&self, group: u64) -> bool {
         self.put_off.contains_key(&group)

@@ -7,12 +7,13 @@ use dlm_proto::LockspaceName;
 
 use super::{Cluster, Node};
 use crate::backend::Backend;
-use crate::inspect::{Opener, Program, Snapshot, Space, parse_queues};
+use crate::inspect::{Condition, Opener, Program, Snapshot, Space, parse_queues};
 
 impl Node {
     /// What [`Snapshot::of_kernel`] takes of a node with a kernel.
     ///
-    /// The engine keeps no times: the ages of locks are not known.
+    /// The engine keeps no times: the ages of locks are not known. While
+    /// [recoveries are held](Cluster::hold_recovery) the fencing of lost nodes is what a lockspace waits for.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let spaces: Vec<_> = {
@@ -23,21 +24,23 @@ impl Node {
                 let open = state.opens.iter().filter(|(_, open)| open.place == (self.id, minor));
                 let count = open.count();
                 let dump = state.engine.dump(self.id, minor)?;
-                Some((minor, name, count, dump.to_string()))
+                let lost: Vec<_> = state.engine.awaits_fencing_of(self.id, minor).collect();
+                let condition = (!lost.is_empty()).then_some(Condition::Fencing(lost));
+                Some((minor, name, count, dump.to_string(), condition))
             });
             known.collect()
         };
         let here = Program::of_process(std::process::id());
         let lockspaces: Vec<Space> = spaces
             .into_iter()
-            .map(|(minor, name, count, queues)| {
+            .map(|(minor, name, count, queues, condition)| {
                 let text = String::from_utf8_lossy(&name).into_owned();
                 let opener = here.clone().map(|program| Opener { program, count });
                 Space {
                     id: None,
                     minor: Some(minor),
                     status: self.status(&name),
-                    condition: None,
+                    condition,
                     resources: parse_queues(&text, queues.as_bytes()).ok(),
                     openers: Some(opener.into_iter().filter(|opener| opener.count > 0).collect()),
                     name: text,

@@ -25,7 +25,7 @@ pub enum ChangeKind {
     Created,
     /// It is gone from this node.
     Removed,
-    /// It is stopped: requests wait.
+    /// It is stopped, or recovers and waits for no node: requests wait.
     Stopped,
     /// It is stopped, and may recover only when this has come.
     Awaits(Condition),

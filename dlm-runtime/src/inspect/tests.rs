@@ -293,3 +293,42 @@ fn the_engine_is_looked_at_as_the_kernel_is() {
     assert_eq!(ends.recv().unwrap(), LockStatus::Deadlock);
     drop((a, b, wait));
 }
+
+#[cfg(feature = "engine")]
+#[test]
+fn a_lost_node_is_fenced_then_recovered_from_then_the_waiter_is_granted() {
+    use crate::Lockspace;
+    use crate::engine::ClusterOptions;
+
+    let cluster = ClusterOptions::new().nodes(3).manual_time().start();
+    let [one, two] = [1, 2].map(|node| Lockspace::create_on(cluster.node(node), "tests").unwrap());
+    let lost = two.lock("a", Mode::Ex).start(|_| {}).unwrap();
+    cluster.settle();
+    let waiter = one.lock("a", Mode::Ex).start(|_| {}).unwrap();
+    cluster.settle();
+    let mut before = cluster.node(1).snapshot();
+    let mut told = || {
+        let after = cluster.node(1).snapshot();
+        let found = changes(&before, &after).into_iter().map(|change| change.kind).collect();
+        before = after;
+        _ = one.dispatch();
+        let found: Vec<ChangeKind> = found;
+        (found, waiter.mode())
+    };
+    assert_eq!(told(), (vec![], None));
+
+    let fencing = cluster.hold_recovery();
+    cluster.node(2).crash();
+    let awaits = ChangeKind::Awaits(Condition::Fencing(vec![NodeId(2)]));
+    assert_eq!(told(), (vec![ChangeKind::Left(NodeId(2)), awaits], None));
+    // However long it takes.
+    cluster.advance(Duration::from_secs(3600));
+    assert_eq!(told(), (vec![], None));
+
+    // It recovers: the time for that has begun, and has not passed.
+    drop(fencing);
+    assert_eq!(told(), (vec![ChangeKind::Stopped], None));
+    cluster.settle();
+    assert_eq!(told(), (vec![ChangeKind::Runs], Some(Mode::Ex)));
+    drop((lost, waiter));
+}
