@@ -57,7 +57,7 @@ pub enum Verb {
     Graph(GraphArgs),
     /// Tell what happens: lockspaces that stop and run, members that come and go, deadlocks
     Watch(WatchArgs),
-    /// Show lockspaces and what is waited for, again and again
+    /// Show lockspaces and what is waited for, again and again (keys: q, s, /, space)
     Top(TopArgs),
     /// Tell what is in order on this node, and what mends what is not (status 1)
     Doctor,

@@ -14,6 +14,7 @@ mod dump;
 mod graph;
 mod hold;
 pub mod json;
+mod keys;
 mod leave;
 mod lock;
 mod locks;

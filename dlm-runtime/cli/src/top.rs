@@ -1,14 +1,16 @@
 //! `dlm top`: lockspaces, and the resources that are waited for, again and again.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dlm_runtime::inspect::{Lock, Resource, Snapshot, State, merge};
 
 use crate::args::{Common, TopArgs};
 use crate::json;
+use crate::keys::{Next, Order, Terminal, View};
 use crate::ls::state_of;
 use crate::output::{Paint, Table, is_coloured, paint, print, print_json, time};
 use crate::scene::{Depth, Scene};
@@ -48,40 +50,72 @@ struct Row {
 
 pub(crate) fn run(args: &TopArgs, scene: &Scene, common: &Common) -> Result<Status, Failure> {
     let is_terminal = std::io::stdout().is_terminal();
+    let clear = if is_terminal { CLEAR } else { "" };
+    let terminal = if common.json { None } else { Terminal::open()? };
+    let mut view = View::default();
     let mut looks = 0;
     loop {
         let snapshots = scene.snapshots(Depth::All)?;
-        let frame = Frame::new(&snapshots, args.interval);
-        if common.json {
-            print_json(&frame)?;
-        } else {
-            let clear = if is_terminal { CLEAR } else { "" };
-            print(&format!("{clear}{}", frame.text(&snapshots, args.lines, is_coloured())))?;
-        }
+        let mut frame = Frame::new(&snapshots, args.interval);
+        let next = Instant::now() + args.interval;
         looks += 1;
-        if args.count.is_some_and(|count| looks >= count) {
-            return Ok(Status::Good);
+        let is_last = args.count.is_some_and(|count| looks >= count);
+        loop {
+            if common.json {
+                print_json(&frame)?;
+            } else {
+                frame.sort(view.order);
+                let help = terminal.as_ref().map(|_| view.help()).unwrap_or_default();
+                let text = frame.text(&snapshots, args.lines, &view.filter, is_coloured());
+                print(&format!("{clear}{text}{help}"))?;
+            }
+            if is_last {
+                return Ok(Status::Good);
+            }
+            match &terminal {
+                Some(terminal) => match terminal.wait(&mut view, next)? {
+                    Next::Draw => {}
+                    Next::Look => break,
+                    Next::Quit => return Ok(Status::Good),
+                },
+                None => {
+                    thread::sleep(args.interval);
+                    break;
+                }
+            }
         }
-        thread::sleep(args.interval);
     }
 }
 
 impl Frame {
     fn new(snapshots: &[Snapshot], interval: Duration) -> Self {
-        let mut contended: Vec<Row> = merge(snapshots)
+        let contended: Vec<Row> = merge(snapshots)
             .iter()
             .filter(|resource| resource.is_contended())
             .map(|resource| Row::new(resource, interval))
             .collect();
-        contended.sort_by(|a, b| {
-            let key = |row: &Row| (row.waiting, row.longest_ms);
-            key(b).cmp(&key(a)).then_with(|| a.resource.cmp(&b.resource))
-        });
         let lockspaces = snapshots.iter().flat_map(json::Lockspace::all).collect();
-        Self { lockspaces, contended }
+        let mut frame = Self { lockspaces, contended };
+        frame.sort(Order::default());
+        frame
     }
 
-    fn text(&self, snapshots: &[Snapshot], lines: usize, coloured: bool) -> String {
+    fn sort(&mut self, order: Order) {
+        let name = |row: &Row| (row.lockspace.clone(), row.resource.clone());
+        self.contended.sort_by_cached_key(name);
+        match order {
+            Order::Name => {}
+            Order::Waiting => {
+                self.contended.sort_by_key(|row| Reverse((row.waiting, row.longest_ms)));
+            }
+            Order::Longest => {
+                self.contended.sort_by_key(|row| Reverse((row.longest_ms, row.waiting)));
+            }
+        }
+    }
+
+    /// The lockspaces, and so many of the resources with this in their names.
+    fn text(&self, snapshots: &[Snapshot], lines: usize, filter: &str, coloured: bool) -> String {
         let mut text = String::new();
         for (space, shown) in
             self.lockspaces.iter().zip(snapshots.iter().flat_map(|it| &it.lockspaces))
@@ -109,23 +143,28 @@ impl Frame {
             "HELD BY",
             "FIRST IN LINE",
         ]);
-        for row in self.contended.iter().take(lines) {
+        let name = |row: &Row| format!("{}/{}", row.lockspace, row.resource);
+        let mut shown = self.contended.iter().filter(|row| name(row).contains(filter)).peekable();
+        if shown.peek().is_none() {
+            text.push_str(match &*self.contended {
+                [] => "nobody waits\n",
+                _ => "nobody waits for a resource with this in its name\n",
+            });
+            return text;
+        }
+        for row in shown.take(lines) {
             let owned = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
             let longest = row.longest_ms.map(|ms| time(Duration::from_millis(ms)));
             table.add(vec![
                 row.waiting.to_string(),
                 longest.unwrap_or_else(|| "?".to_owned()),
                 format!("{:.1}", row.new_per_second),
-                format!("{}/{}", row.lockspace, row.resource),
+                name(row),
                 owned(&row.holder),
                 owned(&row.first_waiter),
             ]);
         }
-        if self.contended.is_empty() {
-            text.push_str("nobody waits\n");
-        } else {
-            text.push_str(&table.text(coloured));
-        }
+        text.push_str(&table.text(coloured));
         text
     }
 }
