@@ -6,15 +6,18 @@
 //!
 //! Each floor exists with and without another thread in the process, as that makes system calls
 //! longer, and with the functions of the C library, as most programs make them, and with those of
-//! dlm-sys.
+//! dlm-sys. Where a program polls, there is one more, with the device in an epoll set: what a
+//! descriptor costs that shows more than the device alone, as those of this crate's libraries do.
 
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use dlm_proto::{Command, LockId, LockStatus, MAX_REQUEST_LEN, MAX_RESULT_LEN, Request};
 use dlm_sys::{Accepted, LockspaceDevice};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::device::{self, Lockspace};
 use crate::measure::{measure, measure_batches};
@@ -22,19 +25,30 @@ use crate::{RESOURCE, Result, names};
 
 /// How the system calls are made.
 pub(crate) trait Calls {
+    /// What is polled beside the device, or in place of it.
+    type Set;
+
+    fn set(device: &LockspaceDevice) -> Result<Self::Set>;
+
     /// The value that a request is answered with, which is the id of a new lock.
     fn write(device: &LockspaceDevice, command: Command, request: &[u8]) -> Result<u32>;
 
     /// The length of a result.
     fn read(device: &LockspaceDevice, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<usize>;
 
-    fn poll(device: &LockspaceDevice) -> Result<()>;
+    fn poll(device: &LockspaceDevice, set: &Self::Set) -> Result<()>;
 }
 
 /// By the functions of the C library, which are points where a thread can be cancelled.
 pub(crate) struct CLibrary;
 
 impl Calls for CLibrary {
+    type Set = ();
+
+    fn set(_: &LockspaceDevice) -> Result<()> {
+        Ok(())
+    }
+
     fn write(device: &LockspaceDevice, _: Command, request: &[u8]) -> Result<u32> {
         Ok(u32::try_from(nix::unistd::write(device, request)?)?)
     }
@@ -43,10 +57,38 @@ impl Calls for CLibrary {
         Ok(nix::unistd::read(device, buffer)?)
     }
 
-    fn poll(device: &LockspaceDevice) -> Result<()> {
-        use std::os::fd::AsFd;
-        nix::poll::poll(&mut [PollFd::new(device.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)?;
-        Ok(())
+    fn poll(device: &LockspaceDevice, (): &()) -> Result<()> {
+        poll_one(device.as_fd())
+    }
+}
+
+fn poll_one(descriptor: BorrowedFd<'_>) -> Result<()> {
+    nix::poll::poll(&mut [PollFd::new(descriptor, PollFlags::POLLIN)], PollTimeout::NONE)?;
+    Ok(())
+}
+
+/// By the functions of the C library, with the device in a set.
+pub(crate) struct Watched;
+
+impl Calls for Watched {
+    type Set = Epoll;
+
+    fn set(device: &LockspaceDevice) -> Result<Epoll> {
+        let set = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        set.add(device, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        Ok(set)
+    }
+
+    fn write(device: &LockspaceDevice, command: Command, request: &[u8]) -> Result<u32> {
+        CLibrary::write(device, command, request)
+    }
+
+    fn read(device: &LockspaceDevice, buffer: &mut [u8; MAX_RESULT_LEN]) -> Result<usize> {
+        CLibrary::read(device, buffer)
+    }
+
+    fn poll(_: &LockspaceDevice, set: &Epoll) -> Result<()> {
+        poll_one(set.0.as_fd())
     }
 }
 
@@ -54,6 +96,12 @@ impl Calls for CLibrary {
 pub(crate) struct DlmSys;
 
 impl Calls for DlmSys {
+    type Set = ();
+
+    fn set(_: &LockspaceDevice) -> Result<()> {
+        Ok(())
+    }
+
     fn write(device: &LockspaceDevice, command: Command, request: &[u8]) -> Result<u32> {
         Ok(match device.submit(command, request)? {
             Accepted::Lock(id) => id.0,
@@ -65,7 +113,7 @@ impl Calls for DlmSys {
         Ok(device.read_result(buffer)?.ok_or("nothing to read")?)
     }
 
-    fn poll(device: &LockspaceDevice) -> Result<()> {
+    fn poll(device: &LockspaceDevice, (): &()) -> Result<()> {
         while !device.poll(None)? {}
         Ok(())
     }
@@ -174,14 +222,15 @@ pub(crate) fn blocking_with_thread<C: Calls>(count: usize) -> Result<()> {
 
 pub(crate) fn polling<C: Calls>(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
+    let set = C::set(&lockspace.device)?;
     let mut records = Records::<C>::new(&lockspace, RESOURCE)?;
     measure(count, &mut |count| {
         for _ in 0..count {
             records.write_lock(&lockspace)?;
-            C::poll(&lockspace.device)?;
+            C::poll(&lockspace.device, &set)?;
             records.read_granted(&lockspace)?;
             records.write_unlock(&lockspace)?;
-            C::poll(&lockspace.device)?;
+            C::poll(&lockspace.device, &set)?;
             records.read_unlocked(&lockspace)?;
         }
         Ok(())
@@ -192,6 +241,7 @@ pub(crate) fn polling<C: Calls>(count: usize) -> Result<()> {
 /// The kernel keeps the order of the requests.
 pub(crate) fn in_flight<C: Calls>(count: usize) -> Result<()> {
     let lockspace = Lockspace::create()?;
+    let _set = C::set(&lockspace.device)?;
     let all = names().into_iter().map(|name| Records::<C>::new(&lockspace, &name));
     let mut all: Vec<_> = all.collect::<Result<_>>()?;
     measure_batches(count, &mut || {

@@ -21,7 +21,7 @@ mod waits;
 use std::error::Error;
 use std::process::ExitCode;
 
-use floor::{CLibrary, DlmSys};
+use floor::{CLibrary, DlmSys, Watched};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -54,6 +54,8 @@ const ROWS: &[Row] = &[
     ("floor-inline", "blocking-with-thread", floor::blocking_with_thread::<DlmSys>),
     ("floor-inline", "poll-dispatch", floor::polling::<DlmSys>),
     ("floor-inline", "in-flight", floor::in_flight::<DlmSys>),
+    ("floor-watched", "poll-dispatch", floor::polling::<Watched>),
+    ("floor-watched", "in-flight", floor::in_flight::<Watched>),
     ("dlm-sys", "blocking", codec::blocking),
     ("dlm-sys", "poll-dispatch", codec::polling),
     ("dlm-sys", "in-flight", codec::in_flight),

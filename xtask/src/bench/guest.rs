@@ -15,7 +15,9 @@ use dlm_lab::vm::progress::slow;
 use dlm_lab::vm::store::workspace_root;
 use dlm_lab::vm::{Command, Vm, VmOptions};
 
-use Library::{Capi, CapiLt, Floor, FloorInline, Libdlm, LibdlmLt, Runtime, RuntimeGuarded, Sys};
+use Library::{
+    Capi, CapiLt, Floor, FloorInline, FloorWatched, Libdlm, LibdlmLt, Runtime, RuntimeGuarded, Sys,
+};
 
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
 ///
@@ -28,12 +30,32 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "blocking-with-thread", libraries: &[Floor, FloorInline, Runtime, Libdlm, Capi] },
     Row {
         name: "poll-dispatch",
-        libraries: &[Floor, FloorInline, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
+        libraries: &[
+            Floor,
+            FloorInline,
+            FloorWatched,
+            Sys,
+            Runtime,
+            LibdlmLt,
+            CapiLt,
+            Libdlm,
+            Capi,
+        ],
     },
     Row { name: "waiting-dispatch", libraries: &[Floor, Runtime] },
     Row {
         name: "in-flight",
-        libraries: &[Floor, FloorInline, Sys, Runtime, LibdlmLt, CapiLt, Libdlm, Capi],
+        libraries: &[
+            Floor,
+            FloorInline,
+            FloorWatched,
+            Sys,
+            Runtime,
+            LibdlmLt,
+            CapiLt,
+            Libdlm,
+            Capi,
+        ],
     },
     Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];

@@ -12,7 +12,9 @@ pub(super) enum Library {
     Floor,
     /// The same with the system calls of dlm-sys.
     FloorInline,
-    /// The same with dlm-proto for each record.
+    /// As the floor, with the device in an epoll set.
+    FloorWatched,
+    /// With dlm-sys, and dlm-proto for each record.
     Sys,
     Runtime,
     /// With first requests kept apart.
@@ -28,9 +30,10 @@ pub(super) enum Library {
 }
 
 impl Library {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Floor,
         Self::FloorInline,
+        Self::FloorWatched,
         Self::Sys,
         Self::Runtime,
         Self::RuntimeGuarded,
@@ -44,6 +47,7 @@ impl Library {
         match self {
             Self::Floor => "floor",
             Self::FloorInline => "floor-inline",
+            Self::FloorWatched => "floor-watched",
             Self::Sys => "dlm-sys",
             Self::Runtime => "dlm-runtime",
             Self::RuntimeGuarded => "dlm-runtime-guarded",

@@ -45,6 +45,7 @@ by these:
 
     floor                 writes prepared requests and reads results, by the C library's functions
     floor-inline          the same by the system calls of dlm-sys
+    floor-watched         as the floor, with the device in an epoll set, and that is polled
     dlm-sys               the same, and encodes and decodes each record
     dlm-runtime           this crate
     dlm-runtime-guarded   the same with first requests kept apart
