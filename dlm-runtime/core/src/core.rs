@@ -361,7 +361,8 @@ impl<O, L: Default> Core<O, L> {
 
     /// What the driver keeps for the operation of this number, unless it was given up.
     pub fn user_mut(&mut self, token: Token, serial: u64) -> Option<&mut O> {
-        let entry = self.table.get_mut(token)?;
+        // A plain one stays plain: one user takes the place of the other.
+        let entry = self.table.get_as_it_is(token)?;
         if entry.serial == serial && entry.state.op().is_some() {
             return entry.user.as_mut();
         }
@@ -406,6 +407,10 @@ impl<O, L: Default> Core<O, L> {
         token: Token,
         serial: u64,
     ) -> Option<Result<(Ended, Option<Lvb>), Failure>> {
+        if self.is_plain(token) {
+            // Nothing is kept for it, and it stays plain.
+            return None;
+        }
         self.table.get_mut(token)?.take_outcome(serial)
     }
 

@@ -6,6 +6,7 @@ mod convert;
 mod deadline;
 mod follow;
 mod kept;
+mod plain;
 mod receive;
 mod rely;
 mod shared;
