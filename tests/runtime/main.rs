@@ -7,6 +7,7 @@ mod deadline;
 mod delivery;
 mod edge;
 mod end;
+mod expected_wait;
 mod faults;
 mod first_requests;
 mod foreign_code;

@@ -326,16 +326,20 @@ impl<F: Face> Driver<F> {
     #[inline(never)]
     fn end_otherwise(
         &self,
-        state: MutexGuard<'_, State<F>>,
+        mut state: MutexGuard<'_, State<F>>,
         gate: MutexGuard<'_, Gate>,
         (len, buffer): (ReadLen, &[u8; MAX_RESULT_LEN]),
         ticket: &Ticket,
         id: Option<LockId>,
     ) -> PlainEnd<F> {
         let Ticket { token, serial, .. } = *ticket;
+        let begun = Begun { token, serial };
+        if matches!(len, Ok(None)) && state.core.accepted_plain(token, serial, id) {
+            return Err(Box::new(Rest::Read(begun, Ok(Read::Empty))));
+        }
         let role = Role::Waiter(token, serial);
         let first = self.read_rest(state, gate, len, buffer, role, Some((ticket, id)));
-        Err(Box::new(Rest::Read(Begun { token, serial }, first)))
+        Err(Box::new(Rest::Read(begun, first)))
     }
 
     #[cold]

@@ -77,6 +77,8 @@ fn route_own<F: Face>(end: Usual<'_, Notify<F>, F::Lock>) -> Routed<F> {
     match user.take() {
         // Nothing to drop.
         user @ (None | Some(Notify::Thread(None))) => std::mem::forget(user),
+        // It is the reader's own, who has it in hand.
+        Some(Notify::Thread(waiter)) => drop(waiter),
         user => left.user = user,
     }
     if can_settle && !F::is_vacant(face) {

@@ -62,8 +62,14 @@ pub struct Unfinished<F: Face> {
     begun: Begun,
     /// It asks for a lock, which nobody else knows of.
     is_request: bool,
-    /// What the thread has read first.
-    first: Option<Box<Result<Read<F>, ErrorKind>>>,
+    /// What the thread has read first. `None`: it has not looked.
+    first: Option<Looked<F>>,
+}
+
+/// What a first look has found.
+enum Looked<F: Face> {
+    Nothing,
+    Something(Box<Result<Read<F>, ErrorKind>>),
 }
 
 /// The end of an operation, or else what is to be seen through.
@@ -73,7 +79,11 @@ impl<F: Face> Unfinished<F> {
     #[cold]
     #[inline(never)]
     fn after(begun: Begun, is_request: bool, first: Result<Read<F>, ErrorKind>) -> Self {
-        Self { begun, is_request, first: Some(Box::new(first)) }
+        let first = match first {
+            Ok(Read::Empty) => Looked::Nothing,
+            first => Looked::Something(Box::new(first)),
+        };
+        Self { begun, is_request, first: Some(first) }
     }
 
     /// An operation that somebody else writes.
@@ -236,7 +246,7 @@ impl<F: Face> Driver<F> {
     ) -> Result<Completion, ErrorKind> {
         let Unfinished { begun, is_request, first } = unfinished;
         let wanted = Wanted { driver: self, begun, is_request };
-        let end = self.await_begun(host, begun, first.map(|first| *first), deadline).await;
+        let end = self.await_begun(host, begun, first, deadline).await;
         std::mem::forget(wanted);
         if end.is_err() && self.check_fork().is_ok() {
             let is_held = self.abandon(begun);
@@ -249,11 +259,15 @@ impl<F: Face> Driver<F> {
         &self,
         host: &impl Host<F>,
         begun: Begun,
-        first: Option<Result<Read<F>, ErrorKind>>,
+        first: Option<Looked<F>>,
         deadline: Option<Instant>,
     ) -> Result<Completion, ErrorKind> {
-        let mut has_looked = false;
-        match first {
+        let has_looked = matches!(first, Some(Looked::Nothing));
+        let read = match first {
+            Some(Looked::Something(read)) => Some(*read),
+            _ => None,
+        };
+        match read {
             Some(Ok(Read::Mine(completion, _left))) => return Ok(completion),
             Some(Ok(Read::Effects(effects))) => {
                 self.apply_in_wait(host, *effects, self.runs_callbacks_in_waits()).await;
@@ -261,8 +275,7 @@ impl<F: Face> Driver<F> {
             Some(Ok(Read::Due(due))) => {
                 self.run_or_leave(host, due, self.runs_callbacks_in_waits()).await;
             }
-            Some(Ok(Read::Empty)) => has_looked = true,
-            None | Some(Ok(Read::Handled)) => {}
+            None | Some(Ok(Read::Handled | Read::Empty)) => {}
             Some(Err(kind)) => {
                 // Somebody else may have read it.
                 return self.take_end(begun).unwrap_or_else(|| Err(self.end_or(kind)));
@@ -283,7 +296,7 @@ impl<F: Face> Driver<F> {
         let goal = OwnEnd(begun);
         let is_unlock = self.is_unlock(begun);
         if deadline.is_none() && is_unlock {
-            return self.await_unlock(host, begun).await;
+            return self.await_unlock(host, begun, has_looked).await;
         }
         if let Some(end) = self.wait_on(host, &goal, has_looked, deadline).await? {
             return Ok(end);
@@ -314,17 +327,20 @@ impl<F: Face> Driver<F> {
         })
     }
 
-    /// Waits for an unlock as long as it takes, but not for a result that is lost.
+    /// Waits for an unlock as long as it takes, but not for a result that is lost. `has_looked` as in
+    /// [`Driver::wait_on`].
     async fn await_unlock(
         &self,
         host: &impl Host<F>,
         begun: Begun,
+        mut has_looked: bool,
     ) -> Result<Completion, ErrorKind> {
         loop {
             let limit = deadline_after(UNLOCK_PATIENCE);
-            if let Some(end) = self.wait_on(host, &OwnEnd(begun), false, limit).await? {
+            if let Some(end) = self.wait_on(host, &OwnEnd(begun), has_looked, limit).await? {
                 return Ok(end);
             }
+            has_looked = false;
             // A lockspace that is stopped for a recovery completes nothing.
             let condition = self.manager.status(&self.name).state;
             if matches!(condition, Condition::Running | Condition::Unknown) {
@@ -427,12 +443,17 @@ impl<F: Face> Driver<F> {
     ) -> Result<Option<G::Got>, ErrorKind> {
         let runs_callbacks = goal.runs_callbacks() && self.runs_callbacks_in_waits();
         let mut place: Option<QueuePlace<'_>> = None;
+        // The thread was woken by the device alone: what it finds there may be what it waits for.
+        let mut sees_result = false;
         loop {
             // A callback may have forked, and this be the child.
             self.check_fork()?;
-            if let Some(got) = goal.look(self, None)? {
-                return Ok(Some(got));
+            if !has_looked && !sees_result {
+                if let Some(got) = goal.look(self, None)? {
+                    return Ok(Some(got));
+                }
             }
+            sees_result = false;
             let read = if has_looked { Ok(Read::Empty) } else { self.read(goal.role()) };
             has_looked = false;
             match read {
@@ -487,7 +508,7 @@ impl<F: Face> Driver<F> {
             }
             self.slot.get()?;
             if leads {
-                self.sleep_at_device(host, place, deadline).await?;
+                sees_result = !self.sleep_at_device(host, place, deadline).await?;
             } else {
                 host.sleep_until_woken(&place.waiter, deadline).await;
             }
@@ -524,17 +545,18 @@ impl<F: Face> Driver<F> {
         }
     }
 
-    /// The leader sleeps until there is something to read, somebody wakes it, or time is up.
+    /// The leader sleeps until there is something to read, somebody wakes it, or time is up. Tells whether
+    /// somebody may have woken it.
     async fn sleep_at_device(
         &self,
         host: &impl Host<F>,
         place: &QueuePlace<'_>,
         deadline: Option<Instant>,
-    ) -> Result<(), ErrorKind> {
+    ) -> Result<bool, ErrorKind> {
         let device = self.slot.get()?;
         let wake_leader = self.waits.wake_leader.get().ok();
         if !place.begin_sleep() {
-            return Ok(());
+            return Ok(true);
         }
         let mut until = earliest(deadline, self.next_alarm());
         if wake_leader.is_none() {
@@ -543,11 +565,12 @@ impl<F: Face> Driver<F> {
         let source = wake_leader.map(AsFd::as_fd);
         let slept = self.sleep(host, &device, true, source.as_slice(), until).await;
         place.waiter.end_sleep();
-        if let (true, Some(wake_leader)) = (slept?, wake_leader) {
+        let is_woken = slept?;
+        if let (true, Some(wake_leader)) = (is_woken, wake_leader) {
             // It may have been set for a leader that was gone already.
             wake_leader.clear();
         }
-        Ok(())
+        Ok(is_woken || wake_leader.is_none())
     }
 }
 
