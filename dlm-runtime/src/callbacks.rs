@@ -7,7 +7,7 @@ use dlm_proto::Token;
 
 use crate::driver::delivery::Control;
 use crate::driver::host::at_once;
-use crate::driver::{Driver, Due, Face, Host};
+use crate::driver::{Driver, Due, Face, Host, PlainDue};
 use crate::error::ErrorKind;
 use crate::event::Blocking;
 use crate::native::{BlockingCallback, BlockingSlot, Native};
@@ -37,7 +37,7 @@ impl Host<Native> for Guarded {
 impl Driver<Native> {
     /// Reads what is there and runs the callbacks that are due, as [`Driver::dispatch_on`].
     pub(crate) fn dispatch(&self) -> Result<usize, ErrorKind> {
-        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
+        match self.start_turn(|plain| run_plain(self, plain)) {
             Ok(ran) => Ok(ran),
             Err(start) => at_once(self.dispatch_after(&Here, start)),
         }
@@ -45,7 +45,7 @@ impl Driver<Native> {
 
     /// As [`Driver::dispatch`], once there is something to run.
     pub(crate) fn dispatch_until(&self, deadline: Option<Instant>) -> Result<usize, ErrorKind> {
-        match self.start_turn(|token, due, is_gone| run_plain(self, token, due, is_gone)) {
+        match self.start_turn(|plain| run_plain(self, plain)) {
             Ok(ran) => Ok(ran),
             Err(start) => at_once(self.dispatch_until_on(&Here, start, deadline)),
         }
@@ -59,7 +59,8 @@ impl Driver<Native> {
 
 /// Runs the callback that is due by the plain end of an operation. Nothing is locked meanwhile.
 #[inline(always)]
-fn run_plain(driver: &Driver<Native>, token: Token, due: <Native as Face>::Due, is_gone: bool) {
+fn run_plain(driver: &Driver<Native>, plain: PlainDue<Native>) {
+    let PlainDue { token, due, is_gone } = plain;
     if is_gone { complete_gone(due) } else { complete_now(driver, token, due) }
 }
 

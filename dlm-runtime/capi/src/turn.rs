@@ -6,7 +6,7 @@
 
 use std::ops::Deref;
 
-use dlm_runtime::driver::{PlainStep, PlainTurn, Start};
+use dlm_runtime::driver::{PlainDue, PlainStep, PlainTurn, Start};
 use libc::EBADF;
 
 use crate::errno::Errno;
@@ -17,7 +17,7 @@ use crate::task::Progress;
 /// A turn in which an AST is due.
 pub(crate) struct Turn<S: Deref<Target = Session>> {
     session: S,
-    plain: PlainTurn,
+    plain: PlainTurn<CFace>,
     has_ended: bool,
 }
 
@@ -48,9 +48,10 @@ impl<S: Deref<Target = Session>> Turn<S> {
     pub(crate) fn advance(&mut self) -> TurnStep {
         loop {
             match self.session.next_of_turn(&mut self.plain) {
-                PlainStep::Run(token, due, is_removed) => {
-                    if let Some(ast) = face::completion_ast(&self.session, token, &due, is_removed)
-                    {
+                PlainStep::Run => {
+                    let Some(plain) = self.plain.due.take() else { continue };
+                    let PlainDue { token, due, is_gone } = plain;
+                    if let Some(ast) = face::completion_ast(&self.session, token, &due, is_gone) {
                         return TurnStep::Call(ast);
                     }
                 }

@@ -2,11 +2,9 @@
 
 use std::time::Instant;
 
-use dlm_proto::Token;
-
 use super::face::{Due, Face};
 use super::host::Host;
-use super::read::Read;
+use super::read::{PlainDue, Read};
 use super::shared::Driver;
 use super::sleep::earliest;
 use crate::error::ErrorKind;
@@ -54,15 +52,16 @@ impl<F: Face> Driver<F> {
     /// ends of operations. Most turns need no more, and returns how many ran; otherwise
     /// [`Driver::dispatch_after`] goes on.
     #[inline(always)]
-    pub(crate) fn start_turn(
-        &self,
-        mut run: impl FnMut(Token, F::Due, bool),
-    ) -> Result<usize, Start<F>> {
+    pub(crate) fn start_turn(&self, mut run: impl FnMut(PlainDue<F>)) -> Result<usize, Start<F>> {
         let Some(mut plain) = self.begin_turn() else { return Err(Start::default()) };
         let turn = Turn(self);
         let end = loop {
             match self.next_of_turn(&mut plain) {
-                PlainStep::Run(token, due, is_gone) => run(token, due, is_gone),
+                PlainStep::Run => {
+                    if let Some(due) = plain.due.take() {
+                        run(due);
+                    }
+                }
                 PlainStep::End(ran) => break Ok(ran),
                 PlainStep::GoesOn(start) => break Err(start),
             }
@@ -74,7 +73,7 @@ impl<F: Face> Driver<F> {
     /// Begins a turn as most of them are, see [`PlainTurn`]. `None`: there is something else to do, and
     /// nothing has happened.
     #[inline(always)]
-    pub fn begin_turn(&self) -> Option<PlainTurn> {
+    pub fn begin_turn(&self) -> Option<PlainTurn<F>> {
         if self.readiness.is_busy() || self.settler.has_chores() || !self.due.is_empty() {
             return None;
         }
@@ -85,13 +84,13 @@ impl<F: Face> Driver<F> {
         if next.is_some() {
             return None;
         }
-        Some(PlainTurn { ran: 0, expected, budget: budget(expected) })
+        Some(PlainTurn { ran: 0, expected, budget: budget(expected), due: None })
     }
 
     /// Goes on with it.
     #[inline(always)]
-    pub fn next_of_turn(&self, turn: &mut PlainTurn) -> PlainStep<F> {
-        let PlainTurn { ran, budget, ref mut expected } = *turn;
+    pub fn next_of_turn(&self, turn: &mut PlainTurn<F>) -> PlainStep<F> {
+        let PlainTurn { ran, budget, ref mut expected, ref mut due } = *turn;
         if ran > 0 {
             if self.check_fork().is_err() {
                 // The callback has forked, and this is the child.
@@ -105,22 +104,19 @@ impl<F: Face> Driver<F> {
                 return PlainStep::End(ran);
             }
         }
-        let mut plain = None;
-        let read = self.read_to_run(expected, &mut plain);
-        let Some(plain) = plain else {
+        if let Some(read) = self.read_to_run(expected, due) {
             return match read {
                 Ok(Read::Empty) if ran > 0 => PlainStep::End(self.end_turn(ran)),
                 read => PlainStep::GoesOn(Start { ran, first: Some(read) }),
             };
-        };
+        }
         if !self.due.is_empty() {
             // Others that were read before come first.
-            let first = Some(Ok(Read::Due(due_of_plain(plain))));
+            let first = due.take().map(|plain| Ok(Read::Due(due_of_plain(plain))));
             return PlainStep::GoesOn(Start { ran, first });
         }
-        let (token, due, is_gone) = plain;
         turn.ran += 1;
-        PlainStep::Run(token, due, is_gone)
+        PlainStep::Run
     }
 
     /// A turn was left before its end, by the callback that it has run. What it was about to do is left to
@@ -175,7 +171,8 @@ impl<F: Face> Driver<F> {
                 None => {
                     let mut plain = None;
                     let read = self.read_to_run(&mut expected, &mut plain);
-                    plain.map_or(read, |plain| Ok(Read::Due(due_of_plain(plain))))
+                    let due = plain.map(|plain| Ok(Read::Due(due_of_plain(plain))));
+                    read.or(due).unwrap_or(Ok(Read::Handled))
                 }
             };
             match read {
@@ -245,25 +242,27 @@ impl<F: Face> Driver<F> {
 }
 
 /// What is due by a plain end.
-fn due_of_plain<F: Face>((token, due, is_gone): (Token, F::Due, bool)) -> Due<F> {
+fn due_of_plain<F: Face>(plain: PlainDue<F>) -> Due<F> {
+    let PlainDue { token, due, is_gone } = plain;
     if is_gone { Due::Gone(due) } else { Due::Now(token, due) }
 }
 
 /// A turn that meets nothing but callbacks that are due by the plain ends of operations. It comes to an
 /// end of its own, or is left by [`Driver::leave_turn`].
-#[derive(Debug)]
-pub struct PlainTurn {
+pub struct PlainTurn<F: Face> {
     /// Callbacks that were handed out to be run.
     ran: usize,
     /// What the core expects, as far as that is known.
     expected: usize,
     budget: usize,
+    /// The callback that [`PlainStep::Run`] is about, to be taken.
+    pub due: Option<PlainDue<F>>,
 }
 
 /// What comes next in a turn.
 pub enum PlainStep<F: Face> {
-    /// This callback is run, with nothing locked: its lock, and whether that has left the table.
-    Run(Token, F::Due, bool),
+    /// The callback in [`PlainTurn::due`] is run, with nothing locked.
+    Run,
     /// It has ended, and so many ran.
     End(usize),
     /// Something else has come. [`Driver::dispatch_after`] goes on, and nothing else does.

@@ -88,6 +88,7 @@ pub use self::host::{Host, Quiet};
 pub use self::open::DriverOptions;
 pub use self::plain::Otherwise;
 pub(crate) use self::plain::Rest;
+pub use self::read::PlainDue;
 pub use self::shared::Driver;
 #[cfg(not(dlm_model))]
 pub use self::signal::poll_millis;

@@ -117,6 +117,16 @@ pub(crate) fn other<F: Face>(
     Routed::Other(Box::new((report, completion, due)))
 }
 
+/// A callback that is due by a plain end.
+pub struct PlainDue<F: Face> {
+    /// Its lock.
+    pub token: Token,
+    /// The callback.
+    pub due: F::Due,
+    /// The lock has left the table.
+    pub is_gone: bool,
+}
+
 /// The leftovers of an operation that its owner has read himself.
 pub(crate) struct Left<F: Face> {
     /// His waker, if he has one.
@@ -173,13 +183,13 @@ impl<F: Face> Driver<F> {
 
     /// The same, for who runs callbacks at once. `expected`: what
     /// [`Core::expected`](dlm_core::Core::expected) said behind a plain result, otherwise as much as can
-    /// be. `plain`: the callback that is due by one, with its lock and whether that has left the table.
+    /// be. `None`: a callback is due by one, and is in `plain`, where there was none.
     #[inline(always)]
     pub(crate) fn read_to_run(
         &self,
         expected: &mut usize,
-        plain: &mut Option<(Token, F::Due, bool)>,
-    ) -> Result<Read<F>, ErrorKind> {
+        plain: &mut Option<PlainDue<F>>,
+    ) -> Option<Result<Read<F>, ErrorKind>> {
         *expected = usize::MAX;
         let mut buffer = [0; MAX_RESULT_LEN];
         let gate = lock(&self.gate);
@@ -190,23 +200,23 @@ impl<F: Face> Driver<F> {
             if let Some(end) = core.receive_plain(None, bytes) {
                 if !matches!(end.user, Some(Notify::Callback(_))) {
                     let routed = route_end(end, Role::Other, delivered);
-                    return Ok(self.routed(&mut state, routed));
+                    return Some(Ok(self.routed(&mut state, routed)));
                 }
                 let Usual { token, kind, ended, id, user, face, .. } = end;
                 *delivered -= 1;
                 let callback = user.take().and_then(Notify::into_callback);
-                let due = F::ended(face, kind, callback, &completion(&ended, None), id);
                 let is_unlock = kind == Kind::Unlock;
+                let due = F::ended(face, kind, callback, &completion(&ended, None), id);
+                *plain = due.map(|due| PlainDue { token, due, is_gone: is_unlock });
                 if is_unlock {
                     // It has no handle any more.
                     core.remove_plain(token);
                 }
                 *expected = core.expected();
-                *plain = due.map(|due| (token, due, is_unlock));
-                return Ok(Read::Handled);
+                return if plain.is_some() { None } else { Some(Ok(Read::Handled)) };
             }
         }
-        self.read_rest(state, gate, len, &buffer, Role::Other, None)
+        Some(self.read_rest(state, gate, len, &buffer, Role::Other, None))
     }
 
     /// As [`Driver::read`], for the thread that waits for the operation of a submission which the
