@@ -61,6 +61,7 @@ const ROWS: &[Row] = &[
     ("dlm-sys", "in-flight", codec::in_flight),
     ("dlm-runtime", "blocking", ours::blocking),
     ("dlm-runtime-guarded", "blocking", ours::blocking_guarded),
+    ("dlm-runtime-unguarded", "blocking", ours::blocking_unguarded),
     ("dlm-runtime", "blocking-with-thread", ours::blocking_with_thread),
     ("dlm-runtime", "poll-dispatch", ours::poll_and_dispatch),
     ("dlm-runtime", "waiting-dispatch", ours::waiting_dispatch),

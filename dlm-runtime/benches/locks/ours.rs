@@ -79,6 +79,13 @@ pub(crate) fn blocking_guarded(count: usize) -> Result<()> {
     Ok(lockspace.release()?)
 }
 
+/// Not kept apart, not even there.
+pub(crate) fn blocking_unguarded(count: usize) -> Result<()> {
+    let lockspace = LockspaceOptions::new().concurrent_new_requests().create(LOCKSPACE)?;
+    block(&lockspace, count)?;
+    Ok(lockspace.release()?)
+}
+
 pub(crate) fn blocking_with_thread(count: usize) -> Result<()> {
     let lockspace = Lockspace::create(LOCKSPACE)?;
     let delivery = lockspace.start_delivery()?;

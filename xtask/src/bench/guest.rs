@@ -16,7 +16,8 @@ use dlm_lab::vm::store::workspace_root;
 use dlm_lab::vm::{Command, Vm, VmOptions};
 
 use Library::{
-    Capi, CapiLt, Floor, FloorInline, FloorWatched, Libdlm, LibdlmLt, Runtime, RuntimeGuarded, Sys,
+    Capi, CapiLt, CapiLtUnguarded, Floor, FloorInline, FloorWatched, Libdlm, LibdlmLt, Runtime,
+    RuntimeGuarded, RuntimeUnguarded, Sys,
 };
 
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
@@ -25,7 +26,17 @@ use Library::{
 pub(super) const ROWS: &[Row] = &[
     Row {
         name: "blocking",
-        libraries: &[Floor, FloorInline, Sys, Runtime, RuntimeGuarded, LibdlmLt, CapiLt],
+        libraries: &[
+            Floor,
+            FloorInline,
+            Sys,
+            Runtime,
+            RuntimeGuarded,
+            RuntimeUnguarded,
+            LibdlmLt,
+            CapiLt,
+            CapiLtUnguarded,
+        ],
     },
     Row { name: "blocking-with-thread", libraries: &[Floor, FloorInline, Runtime, Libdlm, Capi] },
     Row {
@@ -38,6 +49,7 @@ pub(super) const ROWS: &[Row] = &[
             Runtime,
             LibdlmLt,
             CapiLt,
+            CapiLtUnguarded,
             Libdlm,
             Capi,
         ],
@@ -53,6 +65,7 @@ pub(super) const ROWS: &[Row] = &[
             Runtime,
             LibdlmLt,
             CapiLt,
+            CapiLtUnguarded,
             Libdlm,
             Capi,
         ],

@@ -19,26 +19,32 @@ pub(super) enum Library {
     Runtime,
     /// With first requests kept apart.
     RuntimeGuarded,
+    /// With first requests not kept apart, whatever the kernel needs.
+    RuntimeUnguarded,
     /// C, without threads.
     LibdlmLt,
     /// C, which needs its thread to wait for a lock.
     Libdlm,
     /// The same program with our libdlm_lt.
     CapiLt,
+    /// The same, with first requests not kept apart.
+    CapiLtUnguarded,
     /// The same program with our libdlm.
     Capi,
 }
 
 impl Library {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Floor,
         Self::FloorInline,
         Self::FloorWatched,
         Self::Sys,
         Self::Runtime,
         Self::RuntimeGuarded,
+        Self::RuntimeUnguarded,
         Self::LibdlmLt,
         Self::CapiLt,
+        Self::CapiLtUnguarded,
         Self::Libdlm,
         Self::Capi,
     ];
@@ -51,9 +57,11 @@ impl Library {
             Self::Sys => "dlm-sys",
             Self::Runtime => "dlm-runtime",
             Self::RuntimeGuarded => "dlm-runtime-guarded",
+            Self::RuntimeUnguarded => "dlm-runtime-unguarded",
             Self::LibdlmLt => "libdlm_lt",
             Self::Libdlm => "libdlm",
             Self::CapiLt => "our-libdlm_lt",
+            Self::CapiLtUnguarded => "our-libdlm_lt-unguarded",
             Self::Capi => "our-libdlm",
         }
     }
@@ -70,21 +78,24 @@ impl Library {
     /// The same behind the words of a program that runs it.
     pub(super) fn command_behind(self, words: &[&str], row: &str, count: u32) -> Command {
         let program = match self {
-            Self::LibdlmLt | Self::CapiLt => "libdlm_lt",
+            Self::LibdlmLt | Self::CapiLt | Self::CapiLtUnguarded => "libdlm_lt",
             Self::Libdlm | Self::Capi => "libdlm",
             _ => "locks",
         };
+        let is_rust = program == "locks";
         let (program, count) = (format!("{FOLDER}/{program}"), count.to_string());
         let mut all = Vec::from(words);
         all.push(&program);
-        if !matches!(self, Self::LibdlmLt | Self::CapiLt | Self::Libdlm | Self::Capi) {
+        if is_rust {
             all.push(self.name());
         }
         all.extend([row, &count]);
         let (first, others) = all.split_first().map_or(("", &[][..]), |(word, rest)| (*word, rest));
         let command = Command::new(first).args(others);
+        let with_ours = |command: Command| command.env("LD_LIBRARY_PATH", format!("{FOLDER}/capi"));
         match self {
-            Self::CapiLt | Self::Capi => command.env("LD_LIBRARY_PATH", format!("{FOLDER}/capi")),
+            Self::CapiLt | Self::Capi => with_ours(command),
+            Self::CapiLtUnguarded => with_ours(command).env("DLM_CONCURRENT_NEW_REQUESTS", "1"),
             _ => command,
         }
     }

@@ -48,10 +48,12 @@ by these:
     floor-watched         as the floor, with the device in an epoll set, and that is polled
     dlm-sys               the same, and encodes and decodes each record
     dlm-runtime           this crate
-    dlm-runtime-guarded   the same with first requests kept apart
+    dlm-runtime-guarded   the same with first requests kept apart, as it is by itself since 6.10
+    dlm-runtime-unguarded the same with them not kept apart
     libdlm_lt             the C library without threads
     libdlm                the C library with its thread
     our-libdlm_lt         the same program with our library
+    our-libdlm_lt-unguarded   the same with first requests not kept apart
     our-libdlm            the same program with our library
 
 They are measured in instructions, on one processor: the number for an operation in the chunk of ten

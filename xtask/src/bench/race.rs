@@ -48,7 +48,7 @@ impl Clock {
             ["ops/s", "to floor"]
         };
         format!(
-            "{:22}{:21}{cost:>9}{:>9}{floor:>12}{:>8}{:>11}",
+            "{:22}{:24}{cost:>9}{:>9}{floor:>12}{:>8}{:>11}",
             "row", "library", "spread", "to C", "allocs/op"
         )
     }
@@ -184,7 +184,7 @@ impl fmt::Display for Race {
             } else {
                 (SECOND / cost, ratio(self.speed_beside_floor(lane)))
             };
-            write!(f, "{row:22}{:21}{cost:9.0}", lane.library.name())?;
+            write!(f, "{row:22}{:24}{cost:9.0}", lane.library.name())?;
             write!(f, "{:7.1} %", lane.costs.spread() * 100.0)?;
             write!(f, "{floor:>12}{c:>8}")?;
             match lane.allocations {
