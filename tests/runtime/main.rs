@@ -22,6 +22,7 @@ mod orphan;
 mod random;
 mod refused;
 mod sync;
+mod transactions;
 mod unlock_in_callback;
 mod visible_end;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use dlm_proto::LockspaceName;
 use dlm_runtime::backend::{Backend, BackendDevice, Kernel as KernelBackend};
 use dlm_runtime::engine::{ClusterOptions, FaultGuard, Node, Profile, ResourceDump};
+use dlm_runtime::inspect::Snapshot;
 use dlm_runtime::{Error, Lockspace, LockspaceOptions};
 
 use crate::kernel::Kernel;
@@ -162,6 +163,20 @@ impl Place {
                 let list = std::fs::read_to_string(list).expect("debugfs lists its locks");
                 list.lines().skip(1).map(ToOwned::to_owned).collect()
             }
+        }
+    }
+
+    /// What can be seen of it.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be looked at.
+    #[must_use]
+    #[track_caller]
+    pub fn snapshot(&self) -> Snapshot {
+        match &self.engine {
+            Some((_, node)) => node.snapshot(),
+            None => Snapshot::of_kernel().expect("debugfs shows the locks"),
         }
     }
 

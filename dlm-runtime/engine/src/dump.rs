@@ -57,6 +57,8 @@ pub struct LockDump {
     pub flags: LockFlags,
     /// The thread that wrote the last operation.
     pub task: u32,
+    /// The transaction that its program named; 0 for none, and on the master of another node's lock.
+    pub transaction: u64,
     /// The node of the lock's other half, and its id there: for a lock of this node its master's
     /// copy, for a copy that it stands for.
     pub other: Option<(NodeId, LockId)>,
@@ -90,6 +92,7 @@ impl ResourceDump {
                     requested: lock.requested,
                     flags: lock.flags,
                     task: lock.task,
+                    transaction: lock.transaction,
                     other: (lock.node != 0).then_some((NodeId(lock.node), lock.peer)),
                     noticed: Some(lock.noticed.0).filter(|mode| *mode != Mode::Nl),
                     is_orphan: lock.owner == Owner::Orphans,
@@ -113,7 +116,7 @@ impl ResourceDump {
 
 impl Dump {
     /// The lines of the file `NAME_all` of debugfs, as the kernel that the node behaves like has
-    /// them. Times are not kept, and transactions are not: they are 0.
+    /// them. Times are not kept: they are 0.
     pub fn records(&self) -> impl Iterator<Item = Record> {
         let Self { profile, resources } = self;
         let resources = resources.iter().flat_map(|resource| resource.records(*profile));
@@ -164,7 +167,7 @@ impl LockDump {
             node,
             remote,
             task: self.task,
-            transaction: 0,
+            transaction: self.transaction,
             flags: self.flags,
             marks: match (is_old, self.is_orphan) {
                 (true, true) => debugfs::USER | debugfs::ORPHAN,

@@ -83,6 +83,8 @@ pub(crate) struct Lock {
     pub(crate) session: u32,
     /// The thread that wrote the last lock, conversion or adoption.
     pub(crate) task: u32,
+    /// The transaction that its program named with it; 0 for none, and for a copy.
+    pub(crate) transaction: u64,
     pub(crate) queue_link: Link,
     pub(crate) owner_link: Link,
     pub(crate) results_link: Link,

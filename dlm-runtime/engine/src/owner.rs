@@ -129,6 +129,7 @@ impl Space {
         it.session = session;
         it.task = task;
         it.cookies = request.cookies;
+        it.transaction = request.xid;
         self.set_owner(at, Owner::Session);
         Ok(at.id())
     }

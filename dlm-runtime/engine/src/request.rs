@@ -65,6 +65,7 @@ impl Space {
         it.flags = request.flags;
         it.requested = Some(mode);
         it.cookies = request.cookies;
+        it.transaction = request.xid;
         if request.flags.contains(LockFlags::VALBLK) {
             it.bits.insert(Bits::LVB | Bits::LVB_IN_USE);
         }
@@ -112,6 +113,7 @@ impl Space {
             it.lvb = *request.lvb;
         }
         it.cookies = request.cookies;
+        it.transaction = request.xid;
         let mode = sense(request)?;
         let overlap = Bits::OVERLAP_UNLOCK | Bits::OVERLAP_CANCEL;
         if it.queue != Queue::Granted || it.answers != 0 || it.bits.intersects(overlap) {

@@ -332,3 +332,29 @@ fn a_lost_node_is_fenced_then_recovered_from_then_the_waiter_is_granted() {
     assert_eq!(told(), (vec![ChangeKind::Runs], Some(Mode::Ex)));
     drop((lost, waiter));
 }
+
+#[cfg(feature = "engine")]
+#[test]
+fn a_transaction_is_one_party_whichever_threads_it_has() {
+    use crate::Lockspace;
+    use crate::engine::ClusterOptions;
+
+    let cluster = ClusterOptions::new().nodes(2).start();
+    let [one, two] = [1, 2].map(|node| Lockspace::create_on(cluster.node(node), "tests").unwrap());
+    let ask = |space: &Lockspace, name: &str, transaction| {
+        let ask = || space.lock(name, Mode::Ex).transaction(transaction).start(|_| {}).unwrap();
+        // Each in a thread of its own.
+        std::thread::scope(|scope| scope.spawn(ask).join().unwrap())
+    };
+    let locks = [ask(&one, "a", 7), ask(&two, "b", 8), ask(&one, "b", 7), ask(&two, "a", 9)];
+    let all = merge(&cluster.snapshots());
+    let numbers: Vec<_> = resource(&all, b"a").locks.iter().map(|lock| lock.transaction).collect();
+    assert_eq!(numbers, [7, 9]);
+    // Transaction 8 waits for nothing.
+    assert_eq!(deadlock::find(&all, Grouping::Thread), []);
+    let circle = ask(&two, "a", 8);
+    let all = merge(&cluster.snapshots());
+    let found = deadlock::find(&all, Grouping::Thread);
+    assert_eq!(found.len(), 1, "{found:?}");
+    drop((locks, circle));
+}
