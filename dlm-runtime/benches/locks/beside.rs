@@ -13,14 +13,31 @@ use crate::{LOCKSPACE, RESOURCE, Result};
 const WARM_UP: usize = 20;
 
 /// A library with an open lockspace.
-trait Contestant {
+pub(crate) trait Contestant {
     fn lock(&mut self) -> Result<()>;
     fn unlock(&mut self) -> Result<()>;
 }
 
-struct Ours {
+pub(crate) struct Ours {
     lockspace: Lockspace,
     lock: Option<Lock>,
+}
+
+impl Ours {
+    pub(crate) fn open() -> Result<Self> {
+        Ok(Self { lockspace: Lockspace::open(LOCKSPACE)?, lock: None })
+    }
+
+    pub(crate) fn close(self) -> Result<()> {
+        Ok(self.lockspace.close()?)
+    }
+}
+
+/// The C library in a folder beside this program.
+pub(crate) fn c_library(folder: &str) -> Result<CLockspace> {
+    let program = std::env::current_exe()?;
+    let beside = program.parent().ok_or("a program is in a folder")?;
+    CLockspace::open(&beside.join(folder).join("libdlm_lt.so.3"), LOCKSPACE)
 }
 
 impl Contestant for Ours {
@@ -47,11 +64,8 @@ impl Contestant for CLockspace {
 /// Does `count` pairs with each library, and prints for each its name in the table, and the
 /// nanoseconds of an operation in the middle and at the tenth percentile.
 pub(crate) fn beside(count: usize) -> Result<()> {
-    let program = std::env::current_exe()?;
-    let folder = program.parent().ok_or("a program is in a folder")?;
-    let c = |path| CLockspace::open(&folder.join(path), LOCKSPACE);
-    let mut ours = Ours { lockspace: Lockspace::open(LOCKSPACE)?, lock: None };
-    let (mut theirs, mut capi) = (c("lib/libdlm_lt.so.3")?, c("capi/libdlm_lt.so.3")?);
+    let mut ours = Ours::open()?;
+    let (mut theirs, mut capi) = (c_library("lib")?, c_library("capi")?);
     let contestants: [(&str, &mut dyn Contestant); 3] =
         [("dlm-runtime", &mut ours), ("libdlm_lt", &mut theirs), ("our-libdlm_lt", &mut capi)];
     let mut lanes = contestants.map(|contestant| (contestant, Vec::with_capacity(2 * count)));
@@ -70,7 +84,7 @@ pub(crate) fn beside(count: usize) -> Result<()> {
         let median = times.get(times.len() / 2).copied().unwrap_or_default().as_nanos();
         println!("{name} {median} {tenth}");
     }
-    ours.lockspace.close()?;
+    ours.close()?;
     theirs.close()?;
     capi.close()
 }

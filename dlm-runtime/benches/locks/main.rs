@@ -3,16 +3,20 @@
 //! `libdlm.c`, which does the same work with the C library.
 //!
 //! `locks LIBRARY ROW COUNT` does COUNT pairs and prints what they cost, see `measure.rs`. `locks
-//! beside COUNT` does COUNT with each of three libraries in turns. `locks memory` prints how big a
-//! lock in flight is. `locks stay` and `locks keep` keep a lockspace, and a resource, in a cluster.
-//! Without these it lists what it can do.
+//! beside COUNT` does COUNT with each of three libraries in turns, and `locks THREADS own|shared COUNT`
+//! with a cache in each of so many threads. `locks fight LIBRARY` does what it can while
+//! other nodes do the same. `locks memory` prints how big a lock in flight is, and `locks cache-memory`
+//! how big a resource is in a cache. `locks stay` and `locks keep` keep a lockspace, and a resource, in a
+//! cluster. Without these it lists what it can do.
 
 mod allocator;
 mod beside;
 mod c_library;
+mod cached;
 mod cluster;
 mod codec;
 mod device;
+mod fight;
 mod floor;
 mod measure;
 mod ours;
@@ -67,6 +71,10 @@ const ROWS: &[Row] = &[
     ("dlm-runtime", "waiting-dispatch", ours::waiting_dispatch),
     ("dlm-runtime", "in-flight", ours::in_flight),
     ("dlm-runtime", "futures", ours::futures),
+    ("compare-and-swap", "cache", cached::compare_and_swap),
+    ("cached-ex", "cache", cached::exclusive),
+    ("cached-pr", "cache", cached::shared),
+    ("cached-by-name", "cache", cached::by_name),
     ("dlm-runtime", "waits", waits::waits),
     ("dlm-runtime", "handover", cluster::handover),
     ("dlm-runtime", "value-exchange", cluster::value_exchange),
@@ -77,6 +85,12 @@ fn main() -> ExitCode {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["memory"] => ours::memory(),
+        ["cache-memory"] => cached::memory(),
+        [threads, whose @ ("own" | "shared"), count] => {
+            let numbers = number(threads).and_then(|threads| Ok((threads, number(count)?)));
+            numbers.and_then(|(threads, count)| cached::threads(threads, *whose == "own", count))
+        }
+        ["fight", library] => fight::fight(library),
         ["stay"] => cluster::stay(false),
         ["keep"] => cluster::stay(true),
         ["beside", count] => number(count).and_then(beside::beside),

@@ -31,6 +31,13 @@ pub(crate) fn measure_after(warm_up: usize, count: usize, work: Work<'_>) -> Res
     chunks(count, CHUNK, work)
 }
 
+/// As [`measure`], with so many pairs in a chunk, for pairs that are far shorter than the reading of a
+/// clock.
+pub(crate) fn measure_in(size: usize, count: usize, work: Work<'_>) -> Result<()> {
+    work(size)?;
+    chunks(count, size, work)
+}
+
 /// As [`measure`], for batches.
 pub(crate) fn measure_batches(count: usize, batch: &mut dyn FnMut() -> Result<()>) -> Result<()> {
     batch()?;

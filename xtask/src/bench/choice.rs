@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::library::Library;
 use super::race::Row;
-use super::{CODEC, ENGINE, cluster, guest, waits};
+use super::{CODEC, ENGINE, cache, cluster, guest, waits};
 use dlm_lab::vm::{VmOptions, kernels};
 
 /// What to measure.
@@ -52,7 +52,7 @@ impl Choice {
 
     fn add(&mut self, name: String) -> Result<(), String> {
         let on_cluster = cluster::rows;
-        let alone = [CODEC, ENGINE, waits::ROW];
+        let alone = [CODEC, ENGINE, waits::ROW, cache::ROW];
         let mut rows = guest::ROWS.iter().map(|row| row.name).chain(alone).chain(on_cluster());
         if let Some(library) = Library::ALL.into_iter().find(|library| library.name() == name) {
             self.libraries.push(library);
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn every_row_and_every_library_is_explained() {
         let rows = guest::ROWS.iter().map(|row| row.name).chain(cluster::rows());
-        let rows = rows.chain([CODEC, ENGINE, waits::ROW]);
+        let rows = rows.chain([CODEC, ENGINE, waits::ROW, cache::ROW]);
         let libraries = Library::ALL.into_iter().map(Library::name);
         for name in rows.chain(libraries) {
             assert!(USAGE.contains(&format!("\n    {name} ")), "{name}");

@@ -7,7 +7,7 @@ use super::choice::Choice;
 use super::file::ResultFile;
 use super::library::{FOLDER, Library};
 use super::race::{Clock, Race, Row, Turn, printed};
-use super::{beside, guest};
+use super::{beside, fight, guest};
 use dlm_lab::cluster::{Cluster, Options, Peer, is_known_warning};
 use dlm_lab::vm::Command;
 
@@ -24,7 +24,7 @@ const ROWS: &[Row] = &[
 
 /// The names of all rows.
 pub(super) fn rows() -> impl Iterator<Item = &'static str> {
-    [beside::ROW].into_iter().chain(ROWS.iter().map(|row| row.name))
+    [beside::ROW, fight::ROW].into_iter().chain(ROWS.iter().map(|row| row.name))
 }
 
 /// The name of all rows together.
@@ -64,6 +64,9 @@ fn all(cluster: &Cluster, choice: &Choice, clock: Clock, file: &mut ResultFile) 
     let _keepers = stay(cluster)?;
     if choice.has(beside::ROW) {
         file.add(beside::run(&*cluster.node(1)?, choice)?)?;
+    }
+    if choice.has(fight::ROW) {
+        file.add(fight::run(cluster, &kernel, choice)?)?;
     }
     if ROWS.iter().any(|row| choice.has(row.name)) {
         println!("Three nodes with Linux {kernel}, wall time; medians of {} rounds", clock.rounds);

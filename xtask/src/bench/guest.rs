@@ -9,7 +9,7 @@ use super::choice::Choice;
 use super::file::ResultFile;
 use super::library::{FOLDER, Library};
 use super::race::{Clock, Race, Row, number, printed};
-use super::{libdlm, waits};
+use super::{cache, libdlm, waits};
 use dlm_lab::cargo;
 use dlm_lab::vm::progress::slow;
 use dlm_lab::vm::store::workspace_root;
@@ -115,6 +115,9 @@ pub(super) fn run(choice: &Choice, file: &mut ResultFile) -> Result<()> {
     }
     if choice.has(waits::ROW) {
         file.add(waits::run(choice, &folder)?)?;
+    }
+    if choice.has(cache::ROW) {
+        cache::run(choice, &folder, file)?;
     }
     Ok(())
 }

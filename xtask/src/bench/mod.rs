@@ -1,10 +1,12 @@
 //! `cargo xtask bench`
 
 mod beside;
+mod cache;
 mod choice;
 mod cluster;
 mod codec;
 mod engine;
+mod fight;
 mod file;
 mod guest;
 mod libdlm;
@@ -62,6 +64,10 @@ many that is over the floor in the same row. And in wall time, on two processors
 
     waits                 the system calls of a thread whose lock has to wait, and of its unlock
 
+    cache                 locks that stay, by dlm_runtime::cache: instructions of a lock and its unlock
+                          beside a compare-and-swap loop that nobody disturbs, and beside locks that do
+                          not stay; wall time with one, two and four threads; memory, system calls
+
 And between the nodes of a cluster of three, in wall time; a third node is master of the resource:
 
     cross-node            locks and unlocks, an operation each, by dlm-runtime, libdlm_lt and
@@ -69,7 +75,10 @@ And between the nodes of a cluster of three, in wall time; a third node is maste
     handover              two nodes hold a lock in turn, each until a blocking AST tells that the other
                           wants it; each change of the holder is an operation
     value-exchange        the same by conversions, with a number in the value block
-    cluster               these three
+    fight                 two nodes, and then three, take and release one lock as often as they can, by
+                          a cache, by dlm-runtime and by libdlm_lt: how often, the longest wait, and the
+                          part of the node that had it least
+    cluster               these four
 
     --only NAME     only this row or this library, beside the floor (may be given several times)
     --kernel NAME   6.1 (default), 6.12, 5.10 or 7
@@ -99,7 +108,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if choice.has(ENGINE) {
         file.add(engine::run(choice.quick)?)?;
     }
-    let in_guest = guest::ROWS.iter().map(|row| row.name).chain([waits::ROW]);
+    let in_guest = guest::ROWS.iter().map(|row| row.name).chain([waits::ROW, cache::ROW]);
     if in_guest.into_iter().any(|row| choice.has(row)) {
         guest::run(&choice, &mut file)?;
     }

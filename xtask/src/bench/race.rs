@@ -81,7 +81,7 @@ impl Turn {
     }
 
     /// The same with the cost at the tenth percentile of the chunks.
-    fn at_the_tenth(self, printed: &str) -> Result<Self> {
+    pub(super) fn at_the_tenth(self, printed: &str) -> Result<Self> {
         let [nanoseconds, pairs] = numbers(printed, "tenth").context("a program told no tenth")?;
         Ok(Self { cost: nanoseconds / (pairs * f64::from(OPERATIONS)), ..self })
     }

@@ -35,9 +35,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Where strace leaves its table.
 const TABLE: &str = "/tmp/calls";
-const STRACE: [&str; 7] = ["strace", "-c", "-U", "calls,name", "-o", TABLE, "--"];
+pub(super) const STRACE: [&str; 7] = ["strace", "-c", "-U", "calls,name", "-o", TABLE, "--"];
 
-type Counts = BTreeMap<String, f64>;
+pub(super) type Counts = BTreeMap<String, f64>;
 
 /// Counts and prints, and returns the rows for the file.
 pub(super) fn run(choice: &Choice, folder: &Path) -> Result<Vec<Value>> {
@@ -69,7 +69,12 @@ pub(super) fn run(choice: &Choice, folder: &Path) -> Result<Vec<Value>> {
 
 /// The system calls of the first thread in all its life.
 fn count(vm: &Vm, library: Library, pairs: u32) -> Result<Counts> {
-    printed(vm, library.command_behind(&STRACE, ROW, pairs))?;
+    calls(vm, library.command_behind(&STRACE, ROW, pairs))
+}
+
+/// The system calls of a command behind [`STRACE`].
+pub(super) fn calls(vm: &Vm, command: Command) -> Result<Counts> {
+    printed(vm, command)?;
     let table = printed(vm, Command::new("cat").arg(TABLE))?;
     let counts = counts(&table);
     if counts.is_empty() {
