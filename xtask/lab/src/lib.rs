@@ -15,11 +15,13 @@
 //! * [`cluster`]: a [`Cluster`](cluster::Cluster) is a few of them on a network that never leaves this
 //!   process. Nodes are killed, frozen and cut off; a [`Peer`](cluster::Peer) is a program on a node
 //!   that is told line by line what to do. It knows `vm`, which does not know it.
+//! * [`arch`]: other kinds of machines, whose programs are built here and run under emulation.
 //! * [`cargo`]: programs for the machines.
 //!
 //! What is missing on this machine (QEMU, kernels, packages) is installed and fetched once, into
 //! `target/vm` of the workspace ([`Store`](vm::store::Store)).
 
+pub mod arch;
 pub mod cargo;
 pub mod cluster;
 pub mod vm;

@@ -8,6 +8,7 @@ use super::depends;
 use super::packages;
 use super::programs;
 use super::tally::Tally;
+use dlm_lab::arch::{Machine, Toolchain};
 use dlm_lab::cargo::cargo;
 use dlm_lab::vm::store::workspace_root;
 
@@ -67,6 +68,22 @@ pub(super) fn run(tally: &mut Tally) -> Result<()> {
         Err(error) => tally.fail(format!("fuzz: {error:#}")),
     }
     Ok(())
+}
+
+/// Tests for another machine. What starts virtual machines is only for this one.
+const MACHINE_TESTS: &str = "test --quiet --workspace --exclude xtask --exclude dlm-lab --lib \
+                             --bins --tests --no-fail-fast";
+
+/// Runs the tests, or those with this in their name, as programs for another machine.
+pub(super) fn run_for(
+    machine: &'static Machine,
+    name: Option<&str>,
+    tally: &mut Tally,
+) -> Result<()> {
+    let toolchain = Toolchain::prepare(machine)?;
+    let line = format!("{MACHINE_TESTS} -- --format=pretty {}", name.unwrap_or_default());
+    let line = line.trim_end();
+    test(machine.name, line, &mut toolchain.cargo(&words(line)), tally)
 }
 
 /// Runs those schedules with this in their name.

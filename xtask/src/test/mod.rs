@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use dlm_lab::arch::{self, Machine};
 use dlm_lab::vm::kernels;
 use named::Places;
 use sanitizer::Sanitizer;
@@ -26,7 +27,7 @@ use tally::Tally;
 
 /// How to use it.
 pub const USAGE: &str = "\
-usage: cargo xtask test [--host | --kernel KERNEL] [NAME]
+usage: cargo xtask test [--host | --kernel KERNEL | --arch MACHINE] [NAME]
        cargo xtask test --sanitizer SANITIZER [--kernel KERNEL] [NAME]
 
 With NAME: runs the tests with this in their name, wherever they can run, and says in a line what
@@ -49,6 +50,9 @@ What is missing for that is installed and fetched first.
 
     --host          only what runs on this machine
     --kernel KERNEL only the tests that run on this kernel: 6.1, 6.12, 5.10 or 7, or all of these
+    --arch MACHINE  only the tests that need no kernel's DLM, built for this machine with Debian's
+                    compiler and run under emulation: s390x (big endian), aarch64, powerpc64le or
+                    i686 (32 bit). Their names with this in it, if a NAME is given
     --sanitizer SANITIZER
                     only the tests of dlm-runtime that run on a kernel, built with this sanitizer:
                     address, or thread, which needs the standard library's sources
@@ -65,6 +69,7 @@ struct Choice {
     kernel: Option<String>,
     name: Option<String>,
     sanitizer: Option<Sanitizer>,
+    machine: Option<&'static Machine>,
 }
 
 /// Runs the subcommand.
@@ -80,6 +85,12 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     };
     let start = Instant::now();
     let mut tally = Tally::default();
+    if let Some(machine) = choice.machine {
+        host::run_for(machine, choice.name.as_deref(), &mut tally)?;
+        println!("\nfor {}, in {:.0} s", machine.name, start.elapsed().as_secs_f64());
+        print!("{tally}");
+        return Ok(tally.exit_code());
+    }
     let kernels = match choice.kernel.as_deref() {
         None if choice.host_only => Vec::new(),
         kernel => kernels::chosen(kernel),
@@ -94,7 +105,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     if let Some(what) = named {
         println!("\nran {what}, in {:.0} s", start.elapsed().as_secs_f64());
         print!("{tally}");
-        return Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(tally.exit_code());
     }
     // First what a fresh machine lacks, so that a run does not fail for it half an hour later.
     for kernel in &kernels {
@@ -117,7 +128,7 @@ pub fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
     }
     println!("\nin {:.0} s", start.elapsed().as_secs_f64());
     print!("{tally}");
-    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(tally.exit_code())
 }
 
 /// Random scripts on engine and kernel.
@@ -157,12 +168,21 @@ fn parse(arguments: Vec<OsString>) -> Result<Option<Choice>, lexopt::Error> {
             Long("sanitizer") => {
                 choice.sanitizer = Some(Sanitizer::named(&parser.value()?.string()?)?);
             }
+            Long("arch") => {
+                let name = parser.value()?.string()?;
+                choice.machine = Some(arch::named(&name).map_err(|error| error.to_string())?);
+            }
             Value(name) if choice.name.is_none() => choice.name = Some(name.string()?),
             other => return Err(other.unexpected()),
         }
     }
     if choice.host_only && (choice.kernel.is_some() || choice.sanitizer.is_some()) {
         return Err("--host leaves no test on a kernel to choose".into());
+    }
+    if choice.machine.is_some()
+        && (choice.host_only || choice.kernel.is_some() || choice.sanitizer.is_some())
+    {
+        return Err("--arch has no kernel or sanitizer to choose".into());
     }
     Ok(Some(choice))
 }
@@ -182,6 +202,10 @@ mod tests {
         assert!(choice.host_only && choice.name.as_deref() == Some("close"));
         let choice = parse("--sanitizer thread stress").unwrap().unwrap();
         assert_eq!(choice.sanitizer, Some(Sanitizer::Thread));
+        assert_eq!(parse("--arch s390x").unwrap().unwrap().machine, arch::named("s390x").ok());
+        for bad in ["--arch vax", "--arch i686 --kernel 6.1", "--arch i686 --host"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
         for bad in ["--host --sanitizer thread", "--sanitizer x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,7 @@
 //! Counting what passed and what failed.
 
 use std::fmt;
+use std::process::ExitCode;
 
 /// The results so far.
 #[derive(Debug, Default)]
@@ -21,6 +22,11 @@ impl Tally {
 
     pub(super) fn fail(&mut self, what: String) {
         self.failures.push(what);
+    }
+
+    /// The exit status of the whole run.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if self.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// The output of a test program, or of several, and whether their exit status was good.

@@ -36,8 +36,25 @@ impl Apt {
     ///
     /// When the configuration cannot be written.
     pub fn for_suite(store: &Store, suite: &str) -> Result<Self> {
-        let place = store.path("apt").join(suite);
-        let apt = Self::new(&place)?;
+        Self::for_suite_in(&store.path("apt").join(suite), suite)
+    }
+
+    /// As [`Apt::for_suite`], of the packages for another architecture.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Apt::for_suite`].
+    pub fn for_suite_of(store: &Store, suite: &str, architecture: &str) -> Result<Self> {
+        let place = store.path("apt").join(format!("{suite}-{architecture}"));
+        let mut apt = Self::for_suite_in(&place, suite)?;
+        for option in ["APT::Architecture", "APT::Architectures"] {
+            apt.options.extend(["-o".into(), format!("{option}={architecture}").into()]);
+        }
+        Ok(apt)
+    }
+
+    fn for_suite_in(place: &Path, suite: &str) -> Result<Self> {
+        let apt = Self::new(place)?;
         let status = place.join("status");
         fs::write(&status, "")?;
         fs::write(place.join("sources/suite.sources"), debian()?.stanza(suite))?;

@@ -5,6 +5,7 @@ use crate::vm::progress::slow;
 use crate::vm::store::Store;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
+use std::process::Command;
 
 /// The emulator.
 pub const QEMU: &str = "qemu-system-x86_64";
@@ -70,7 +71,22 @@ pub fn ensure_for_counting(store: &Store) -> Result<()> {
     install(store, || missing_of(&COUNTER))
 }
 
-fn install(store: &Store, look: impl Fn() -> Vec<&'static str>) -> Result<()> {
+/// Installs these packages, if they are not.
+///
+/// # Errors
+///
+/// As for [`ensure`].
+pub fn ensure_packages(store: &Store, packages: &[&str]) -> Result<()> {
+    install(store, || packages.iter().copied().filter(|package| !is_installed(package)).collect())
+}
+
+fn is_installed(package: &str) -> bool {
+    let mut query = Command::new("dpkg-query");
+    let status = query.args(["--show", "--showformat=${db:Status-Status}", package]).output();
+    status.is_ok_and(|output| output.stdout == b"installed")
+}
+
+fn install<'a>(store: &Store, look: impl Fn() -> Vec<&'a str>) -> Result<()> {
     let missing = look();
     if missing.is_empty() {
         return Ok(());

@@ -41,14 +41,27 @@ pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathB
     if folder.exists() {
         return Ok(folder);
     }
-    let work = store.scratch(name)?;
-    fs::create_dir_all(&work)?;
     let apt = Apt::for_suite(&store, suite)?;
-    let _slow = slow(format!("downloading {} from {suite}", packages.join(" and ")));
+    let lists = slow(format!("downloading the package lists of {suite}"));
     apt.update()?;
+    drop(lists);
+    unpack(&store, &apt, packages, &folder)?;
+    Ok(folder)
+}
+
+/// Downloads packages, and unpacks them into a folder, which comes into being as a whole. The caller
+/// holds the store alone.
+///
+/// # Errors
+///
+/// When they cannot be fetched or unpacked.
+pub(crate) fn unpack(store: &Store, apt: &Apt, packages: &[&str], folder: &Path) -> Result<()> {
+    let work = store.scratch("packages")?;
     let tree = work.join("tree");
+    fs::create_dir_all(&tree)?;
     for name in packages {
         let package = apt.package(name)?;
+        let _slow = slow(format!("downloading {name} ({} MiB)", package.size / (1 << 20)));
         apt.download(&package, &work)?;
         for file in fs::read_dir(&work)? {
             let file = file?.path();
@@ -58,10 +71,12 @@ pub fn unpacked_from(suite: &str, name: &str, packages: &[&str]) -> Result<PathB
             }
         }
     }
-    remove_all(&folder)?;
-    fs::rename(tree, &folder)?;
-    remove_all(&work)?;
-    Ok(folder)
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    remove_all(folder)?;
+    fs::rename(tree, folder)?;
+    remove_all(&work)
 }
 
 /// Where a guest has a library of packages that were unpacked into this folder, or one of this
