@@ -1,6 +1,8 @@
 //! Replays the golden vectors: bytes that a real kernel accepted and gave. The kernel test
 //! `kernel::golden` of `tests` recorded them, and holds them against the kernel again in each run.
+//! They are of little-endian kernels: words are in the order of the machine.
 
+#![cfg(target_endian = "little")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

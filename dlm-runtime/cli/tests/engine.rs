@@ -3,12 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
 
+mod common;
+use common::program;
+
 fn dlm(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dlm")).args(arguments).output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 /// What it says on the engine, with this exit status.

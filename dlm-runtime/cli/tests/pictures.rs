@@ -6,10 +6,12 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+
+mod common;
+use common::program;
 
 fn dlm(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_dlm")).arg("--engine").args(arguments).output();
+    let output = program().arg("--engine").args(arguments).output();
     String::from_utf8(output.unwrap().stdout).unwrap()
 }
 

@@ -77,6 +77,8 @@ impl Toolchain {
             .env("CARGO_TARGET_DIR", workspace_root().join("target/machines"))
             .env(machine.variable("LINKER"), machine.linker())
             .env(machine.variable("RUNNER"), machine.runner())
+            // For tests that start programs themselves.
+            .env("DLM_RUNNER", machine.runner())
             // Of all these programs it would be gigabytes.
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_INCREMENTAL", "0");
