@@ -5,7 +5,6 @@
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -103,7 +102,7 @@ pub fn spawn(test: &str, role: &str, argument: &str, device: Option<BorrowedFd<'
         Some(device) => Stdio::from(device.try_clone_to_owned().expect("duplicate the device")),
         None => Stdio::null(),
     };
-    start(Command::new(this_program()), test, role, argument, input)
+    start(command(&[]), test, role, argument, input)
 }
 
 /// As [`spawn`], by another program: the words of a command to which this one is appended.
@@ -114,14 +113,18 @@ pub fn spawn(test: &str, role: &str, argument: &str, device: Option<BorrowedFd<'
 #[must_use]
 #[track_caller]
 pub fn spawn_by(launcher: &[&str], test: &str, role: &str, argument: &str) -> Child {
-    let (program, words) = launcher.split_first().expect("a program");
-    let mut command = Command::new(program);
-    command.args(words).arg(this_program());
-    start(command, test, role, argument, Stdio::null())
+    start(command(launcher), test, role, argument, Stdio::null())
 }
 
-fn this_program() -> PathBuf {
-    std::env::current_exe().expect("this program has a path")
+/// This program, started by a launcher, and under the emulator that `cargo xtask test --arch` has for it.
+fn command(launcher: &[&str]) -> Command {
+    let this = std::env::current_exe().expect("this program has a path");
+    let emulator = std::env::var("DLM_RUNNER").unwrap_or_default();
+    let mut words = launcher.iter().copied().chain(emulator.split_whitespace());
+    let Some(program) = words.next() else { return Command::new(this) };
+    let mut command = Command::new(program);
+    command.args(words).arg(this);
+    command
 }
 
 #[track_caller]
