@@ -6,6 +6,7 @@
 //! * [`locks`], [`hazards`] and [`shown`]: what the kernel does, what harms it, and the tests.
 //! * `testing` (feature `engine`): how to test a program without a cluster, the same log for the same seed.
 //! * [`compared`]: fd-lock, etcd, ZooKeeper and Redis beside this, and what this library weighs.
+//! * [`speed`]: instructions of an operation beside the C library, and where they go.
 //! * [`architecture`]: how this library is built, and where a change belongs.
 //!
 //! # The functions of the manual pages
@@ -127,6 +128,9 @@ pub mod testing {}
 
 #[doc = include_str!("../docs/compared.md")]
 pub mod compared {}
+
+#[doc = include_str!("../docs/speed.md")]
+pub mod speed {}
 
 #[doc = include_str!("../docs/architecture.md")]
 pub mod architecture {}

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::root;
 
 /// Pages for people, with links to files and names of files in them.
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     ".github/CHANGELOG.md",
     ".github/CONTRIBUTING.md",
     "README.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 11] = [
     "dlm-runtime/docs/cluster.md",
     "dlm-runtime/docs/hazards.md",
     "dlm-runtime/docs/locks.md",
+    "dlm-runtime/docs/speed.md",
     "tests/scenarios/README.md",
 ];
 
