@@ -16,14 +16,21 @@ pub(crate) struct Native;
 #[derive(Default)]
 pub(crate) struct LockData {
     pub(crate) blocking: BlockingSlot,
-    /// The strongest notice that [`Lock::notices`](crate::Lock::notices) has not told yet.
-    pub(crate) unseen: Option<Blocking>,
-    /// The task that waits for such notices.
-    pub(crate) notice_waker: Option<Waker>,
+    /// For [`Lock::notices`](crate::Lock::notices), if there is something.
+    pub(crate) notes: Option<Box<Notes>>,
     /// Callbacks that use the lock now; see [`BlockedLock`](crate::BlockedLock).
     pub(crate) users: u32,
     /// The handle is dropped.
     pub(crate) is_dropped: bool,
+}
+
+/// The notices of a lock that a stream tells.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// The strongest one that was not told yet.
+    pub(crate) unseen: Option<Blocking>,
+    /// The task that waits for it.
+    pub(crate) waker: Option<Waker>,
 }
 
 /// A blocking callback of either kind.
@@ -104,7 +111,7 @@ impl Face for Native {
     #[inline]
     fn is_vacant(lock: &LockData) -> bool {
         matches!(lock.blocking, BlockingSlot::Unwanted | BlockingSlot::Noted)
-            && lock.notice_waker.is_none()
+            && lock.notes.as_deref().is_none_or(|notes| notes.waker.is_none())
     }
 
     fn noticed(lock: &mut LockData, notice: Blocking) -> Notice {
@@ -112,10 +119,10 @@ impl Face for Native {
             BlockingSlot::Idle(_) => return Notice::Callback,
             BlockingSlot::Running(backlog) => backlog.push(notice),
             BlockingSlot::Noted => {
-                let strongest =
-                    lock.unseen.map_or(notice.mode, |other| other.mode.max(notice.mode));
-                lock.unseen = Some(Blocking { mode: strongest, ..notice });
-                if let Some(waker) = lock.notice_waker.take() {
+                let Notes { unseen, waker } = &mut **lock.notes.get_or_insert_default();
+                let strongest = unseen.map_or(notice.mode, |other| other.mode.max(notice.mode));
+                *unseen = Some(Blocking { mode: strongest, ..notice });
+                if let Some(waker) = waker.take() {
                     return Notice::Wake(waker);
                 }
             }
@@ -125,7 +132,7 @@ impl Face for Native {
     }
 
     fn take_waker(lock: &mut LockData) -> Option<Waker> {
-        lock.notice_waker.take()
+        lock.notes.as_deref_mut()?.waker.take()
     }
 
     fn failed(_: &mut LockData, callback: CompletionCallback, errno: i32) -> Option<Self::Due> {

@@ -126,12 +126,13 @@ impl<L: Borrow<Lock>> BlockingNotices<L> {
         let lock = self.lock();
         let mut state = lock.driver().state();
         let data = state.core.face_mut(lock.token())?;
-        if let Some(notice) = data.unseen.take() {
+        let notes = data.notes.get_or_insert_default();
+        if let Some(notice) = notes.unseen.take() {
             _old = waker;
             return Some(Poll::Ready(Some(notice)));
         }
         _old = match waker {
-            Some(waker) => data.notice_waker.replace(waker),
+            Some(waker) => notes.waker.replace(waker),
             None => None,
         };
         Some(Poll::Pending)

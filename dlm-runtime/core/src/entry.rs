@@ -36,6 +36,20 @@ pub(crate) struct Under<O> {
     pub(crate) user: Option<O>,
 }
 
+/// What is out of the ordinary. Most locks come and go without.
+#[derive(Debug, Default)]
+pub(crate) struct Odd {
+    /// Ends of operations before that of [`Entry::outcome`], whose waiters are slower still. None
+    /// without it.
+    pub(crate) earlier: Vec<(u64, Outcome)>,
+    /// The operation that was cancelled because its deadline has passed.
+    pub(crate) timed_out: Option<u64>,
+    /// The time after which what was refused for now is written again.
+    pub(crate) retry: Duration,
+    /// Until when a conversion that the kernel finds the lock too busy for is written again.
+    pub(crate) busy_until: Option<Duration>,
+}
+
 /// A lock in the table.
 #[derive(Debug)]
 pub(crate) struct Entry<O, L> {
@@ -57,8 +71,6 @@ pub(crate) struct Entry<O, L> {
     pub(crate) queued: Option<Box<Queued<O>>>,
     /// The end of an operation that its waiter has not taken yet.
     pub(crate) outcome: Option<(u64, Outcome)>,
-    /// Those of others that ended before it, and whose waiters are slower still. None without it.
-    pub(crate) earlier: Vec<(u64, Outcome)>,
     /// The driver's data for the lock.
     pub(crate) face: L,
     /// A write for this lock has not returned.
@@ -78,13 +90,10 @@ pub(crate) struct Entry<O, L> {
     pub(crate) is_given_up: bool,
     /// It is released and the kernel has not accepted its unlock, or its conversion was given up.
     pub(crate) is_left_over: bool,
-    /// The operation that was cancelled because its deadline has passed.
-    pub(crate) timed_out: Option<u64>,
     /// Something was refused for now, and an alarm is set.
     pub(crate) is_backing_off: bool,
-    pub(crate) retry: Duration,
-    /// Until when a conversion that the kernel finds the lock too busy for is written again.
-    pub(crate) busy_until: Option<Duration>,
+    /// What few locks have.
+    pub(crate) odd: Option<Box<Odd>>,
     /// It is in the index of ids.
     pub(crate) has_id: bool,
     /// It is in the index of granted resources.
@@ -106,7 +115,6 @@ impl<O, L: Default> Default for Entry<O, L> {
             lost: None,
             queued: None,
             outcome: None,
-            earlier: Vec::new(),
             face: L::default(),
             is_writing: false,
             has_notices: false,
@@ -116,10 +124,8 @@ impl<O, L: Default> Default for Entry<O, L> {
             is_released: false,
             is_given_up: false,
             is_left_over: false,
-            timed_out: None,
             is_backing_off: false,
-            retry: Duration::ZERO,
-            busy_until: None,
+            odd: None,
             has_id: false,
             is_listed: false,
             relied_on: 0,
@@ -135,6 +141,18 @@ impl<O, L> Entry<O, L> {
             || self.queued.as_ref().is_some_and(|queued| queued.serial == serial)
     }
 
+    /// What is out of the ordinary, to be noted.
+    #[cold]
+    pub(crate) fn odd_mut(&mut self) -> &mut Odd {
+        self.odd.get_or_insert_default()
+    }
+
+    /// The operation that was cancelled because its deadline has passed.
+    #[inline]
+    pub(crate) fn timed_out(&self) -> Option<u64> {
+        self.odd.as_deref()?.timed_out
+    }
+
     /// Keeps the end of an operation for whoever waits for it.
     #[inline]
     pub(crate) fn keep(&mut self, serial: u64, outcome: Result<Ended, Failure>) {
@@ -143,23 +161,27 @@ impl<O, L> Entry<O, L> {
             let is_moved = ended.moved != Moved::Nothing;
             (ended, known.filter(|_| is_moved))
         });
-        self.earlier.extend(self.outcome.replace((serial, outcome)));
+        if let Some(earlier) = self.outcome.replace((serial, outcome)) {
+            self.odd_mut().earlier.push(earlier);
+        }
     }
 
     /// Takes that end.
     #[inline]
     pub(crate) fn take_outcome(&mut self, serial: u64) -> Option<Outcome> {
         if let Some((_, outcome)) = self.outcome.take_if(|(of, _)| *of == serial) {
-            self.outcome = self.earlier.pop();
+            self.outcome = self.odd.as_deref_mut().and_then(|odd| odd.earlier.pop());
             return Some(outcome);
         }
-        let place = self.earlier.iter().position(|(of, _)| *of == serial)?;
-        Some(self.earlier.swap_remove(place).1)
+        let earlier = &mut self.odd.as_deref_mut()?.earlier;
+        let place = earlier.iter().position(|(of, _)| *of == serial)?;
+        Some(earlier.swap_remove(place).1)
     }
 
     /// Whether that end is kept.
     pub(crate) fn has_outcome(&self, serial: u64) -> bool {
-        self.outcome.iter().chain(&self.earlier).any(|(of, _)| *of == serial)
+        let earlier = self.odd.iter().flat_map(|odd| &odd.earlier);
+        self.outcome.iter().chain(earlier).any(|(of, _)| *of == serial)
     }
 
     /// The data kept for operations that nobody is to be told of any more, or that all have ended:
@@ -235,7 +257,7 @@ impl<O, L> Entry<O, L> {
             | self.is_given_up
             | self.is_left_over
             | self.is_backing_off
-            | self.timed_out.is_some();
+            | self.timed_out().is_some();
         !is_odd && self.state.cancel() == Cancel::None
     }
 

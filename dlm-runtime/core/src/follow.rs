@@ -91,12 +91,18 @@ impl<O, L: Default> Core<O, L> {
             What::Request => entry.state.accepted(Kind::Request),
             What::Convert => {
                 entry.state.accepted(Kind::Convert);
-                entry.busy_until = None;
+                if let Some(odd) = &mut entry.odd {
+                    odd.busy_until = None;
+                }
                 if entry.under.is_some() {
                     entry.lost = entry.under.take();
                 }
             }
-            What::Release | What::Cancel { .. } => entry.retry = Time::ZERO,
+            What::Release | What::Cancel { .. } => {
+                if let Some(odd) = &mut entry.odd {
+                    odd.retry = Time::ZERO;
+                }
+            }
             What::Unlock | What::Adopt => {}
         }
         if entry.is_unwanted() {
@@ -161,9 +167,11 @@ impl<O, L: Default> Core<O, L> {
         if !is_wanted || entry.is_unwanted() || !entry.state.awaits_cancel() {
             return false;
         }
-        let until = *entry.busy_until.get_or_insert(now.saturating_add(BUSY_PATIENCE));
+        let until = entry.odd_mut().busy_until;
+        let until = until.unwrap_or_else(|| now.saturating_add(BUSY_PATIENCE));
+        entry.odd_mut().busy_until = Some(until);
         let Some(conversion) = entry.conversion(rules).filter(|_| now < until) else {
-            entry.busy_until = None;
+            entry.odd_mut().busy_until = None;
             return false;
         };
         entry.is_writing = false;
@@ -256,9 +264,10 @@ impl<O, L: Default> Core<O, L> {
         let Some(entry) = self.table.get_mut(token).filter(|entry| !entry.is_finished()) else {
             return;
         };
-        entry.retry = (entry.retry * 2).clamp(FIRST_RETRY, SLOWEST_RETRY);
         entry.is_backing_off = true;
-        let at = now.saturating_add(entry.retry);
+        let retry = &mut entry.odd_mut().retry;
+        *retry = (*retry * 2).clamp(FIRST_RETRY, SLOWEST_RETRY);
+        let at = now.saturating_add(*retry);
         self.alarms.set(at, token, Purpose::Retry);
     }
 
@@ -349,7 +358,9 @@ impl<O, L: Default> Core<O, L> {
         self.released += usize::from(!entry.is_released);
         entry.is_released = true;
         entry.outcome = None;
-        entry.earlier.clear();
+        if let Some(odd) = &mut entry.odd {
+            odd.earlier.clear();
+        }
         self.in_flight -= usize::from(entry.queued.is_some());
         if entry.has_notices {
             self.noticed -= 1;

@@ -1,5 +1,7 @@
 //! The rules of one lock: what is known of it, and what an operation or a result makes of that.
 
+use alloc::boxed::Box;
+
 use dlm_proto::{LockFlags, LockId, LockStatus, LvbTransfer, Mode, StatusFlags, ValueBlock};
 
 use crate::operation::{CancelKind, Ended, Kind, Lvb, Moved, Operation, Rejected, UnlockLvb};
@@ -39,7 +41,7 @@ pub(crate) struct LockState {
     granted: Option<Mode>,
     op: Option<Operation>,
     /// The operation that the one in flight was written over.
-    under: Option<Under>,
+    under: Option<Box<Under>>,
     cancel: Cancel,
     /// A cancel was written, and no other operation accepted since.
     ///
@@ -248,7 +250,7 @@ impl LockState {
 
     /// The kind of the operation that the one in flight was written over.
     pub(crate) fn under(&self) -> Option<Kind> {
-        self.under.map(|under| under.op.kind)
+        self.under.as_deref().map(|under| under.op.kind)
     }
 
     /// Starts an operation, over what is in flight if something is.
@@ -256,7 +258,7 @@ impl LockState {
     fn start(&mut self, op: Operation) {
         let Self { cancel, lvb_to_write, xid, .. } = *self;
         let over = self.op.replace(op);
-        self.under = over.map(|op| Under { op, cancel, lvb_to_write, xid });
+        self.under = over.map(|op| Box::new(Under { op, cancel, lvb_to_write, xid }));
     }
 
     /// Starts a conversion, of a lock with nothing in flight or whose operation the kernel may know
@@ -297,8 +299,8 @@ impl LockState {
             self.cancel_unanswered = false;
         }
         self.noted = LockFlags::empty();
-        if let Some(Under { op: under, .. }) = self.under.take() {
-            self.note_lost(kind, under);
+        if let Some(under) = self.under.take() {
+            self.note_lost(kind, under.op);
         }
     }
 
@@ -329,7 +331,7 @@ impl LockState {
             self.op = None;
             return;
         };
-        let Under { op, cancel, lvb_to_write, xid } = under;
+        let Under { op, cancel, lvb_to_write, xid } = *under;
         self.op = Some(op);
         self.cancel = cancel;
         self.lvb_to_write = lvb_to_write;
@@ -483,8 +485,8 @@ impl LockState {
             return self.complete_under(status, flags, lvb);
         }
         self.op = None;
-        if let Some(Under { op: under, .. }) = self.under.take() {
-            self.note_lost(op.kind, under);
+        if let Some(under) = self.under.take() {
+            self.note_lost(op.kind, under.op);
         }
         let moved = self.settle(op, status, flags, lvb);
         Completed::Op(op, Ended { status, flags, mode: self.granted, moved })
@@ -499,7 +501,9 @@ impl LockState {
         flags: StatusFlags,
         lvb: Option<&ValueBlock>,
     ) -> Completed {
-        let Some(Under { op: under, .. }) = self.under.take() else { return Completed::Nothing };
+        let Some(under) = self.under.take().map(|under| under.op) else {
+            return Completed::Nothing;
+        };
         let moved = self.settle(under, status, flags, lvb);
         let ended = Ended { status, flags, mode: self.granted, moved };
         if self.granted.is_none() {

@@ -260,7 +260,7 @@ impl<O, L: Default> Core<O, L> {
     pub fn mark_timed_out(&mut self, token: Token, serial: u64) {
         if let Some(entry) = self.table.get_mut(token).filter(|entry| entry.serial == serial) {
             if entry.state.op().is_some() {
-                entry.timed_out = Some(serial);
+                entry.odd_mut().timed_out = Some(serial);
             }
         }
     }
@@ -270,7 +270,7 @@ impl<O, L> Entry<O, L> {
     /// The end of an operation, as its owner is told.
     #[inline]
     fn status_of(&self, serial: u64, ended: Ended) -> Ended {
-        if ended.status == LockStatus::Cancelled && self.timed_out == Some(serial) {
+        if ended.status == LockStatus::Cancelled && self.timed_out() == Some(serial) {
             Ended { status: LockStatus::TimedOut, ..ended }
         } else {
             ended

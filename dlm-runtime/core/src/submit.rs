@@ -398,8 +398,7 @@ impl<O, L: Default> Entry<O, L> {
         self.last_serial = 0;
         core::mem::swap(&mut self.face, face);
         self.outcome = None;
-        self.earlier.clear();
-        self.busy_until = None;
+        self.odd = None;
         self.has_notices = notices;
         self.had_notices = notices;
         self.blocked = None;
@@ -407,9 +406,7 @@ impl<O, L: Default> Entry<O, L> {
         self.is_released = false;
         self.is_given_up = false;
         self.is_left_over = false;
-        self.timed_out = None;
         self.is_backing_off = false;
-        self.retry = core::time::Duration::ZERO;
         self.has_id = false;
         self.is_listed = false;
         self.relied_on = 0;

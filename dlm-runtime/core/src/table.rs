@@ -7,6 +7,9 @@ use alloc::vec::Vec;
 
 use dlm_proto::{PointerWidth, Token};
 
+/// Slots are added in no smaller number.
+const FEWEST: usize = 16;
+
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
@@ -68,6 +71,10 @@ impl<T: Default> Table<T> {
         let index = u32::try_from(self.slots.len()).ok()?;
         if index > Token::max_index(self.width) {
             return None;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // By a little, as what is large would leave much unused.
+            self.slots.reserve_exact((self.slots.len() / 8).max(FEWEST));
         }
         let entry = T::default();
         self.slots.push(Slot { generation: 1, is_used: false, is_plain: true, entry });

@@ -188,11 +188,12 @@ impl LockCache {
         let cell = Arc::new(Cell { store, state: Mutex::new(state) });
         let hooks: Arc<dyn Hooks> = Arc::<Cell<S>>::clone(&cell);
         let is_set = {
-            let mut slow = resource.entry().slow();
-            let can = !slow.has_own_hooks && slow.machine.add_hooks();
+            let entry = resource.entry();
+            let mut state = entry.state();
+            let slow = state.wake(&entry.cache);
+            let can = slow.own_hooks.is_none() && slow.machine.add_hooks();
             if can {
-                slow.has_own_hooks = true;
-                slow.hooks = Some(hooks);
+                slow.own_hooks = Some(hooks);
             }
             can
         };

@@ -26,6 +26,8 @@ pub(super) struct Todo {
     pub(super) is_gone: bool,
     /// A lock of which only the table knows any more.
     pub(super) stray: Option<Token>,
+    /// What nobody needs any more.
+    pub(super) retired: Option<Box<Slow>>,
 }
 
 impl Entry {
@@ -36,10 +38,12 @@ impl Entry {
     ) -> T {
         let now = self.now();
         let (todo, answer) = {
-            let mut slow = self.slow();
+            let mut state = self.state();
+            let slow = state.wake(&self.cache);
             let mut turn = Turn::default();
-            let answer = event(&mut slow, &self.word, now, &mut turn);
-            (slow.settle(self, turn), answer)
+            let answer = event(slow, &self.word, now, &mut turn);
+            let todo = slow.settle(self, turn);
+            (Todo { retired: state.retire(), ..todo }, answer)
         };
         self.carry_out(todo);
         answer
@@ -110,7 +114,7 @@ impl Slow {
                 "a resource has 524,288 shared guards already: drop some before taking another",
             ),
             Refusal::Failed | Refusal::NotLoaded => {
-                self.failure.as_ref().map_or(ErrorKind::LockGone, ErrorKind::copy)
+                self.failure.as_deref().map_or(ErrorKind::LockGone, ErrorKind::copy)
             }
             Refusal::Ended => entry.cache.driver.end_or(ErrorKind::Closed),
         }

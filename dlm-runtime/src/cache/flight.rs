@@ -5,12 +5,17 @@ use crate::driver::Begun;
 use crate::error::ErrorKind;
 use crate::event::Completion;
 
-/// The operation in flight. It is over when both the call that began it has returned, and its end is
-/// known; the end may be read before, by another thread.
-#[derive(Debug, Default)]
+/// The operation in flight, if there is one. It is over when both the call that began it has returned,
+/// and its end is known; the end may be read before, by another thread.
+#[derive(Debug)]
 pub(super) struct Flight {
     number: u32,
-    action: Option<Action>,
+    current: Option<Box<Current>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    action: Action,
     begun: Option<Begun>,
     end: Option<Completion>,
     /// It is to be cancelled as soon as it can be.
@@ -25,69 +30,83 @@ pub(super) struct Landed {
 }
 
 impl Flight {
+    /// None, after an operation of this number.
+    pub(super) const fn after(number: u32) -> Self {
+        Self { number, current: None }
+    }
+
     /// Its number among all operations of the resource.
     pub(super) const fn number(&self) -> u32 {
         self.number
     }
 
+    /// Whether there is none.
+    pub(super) const fn is_over(&self) -> bool {
+        self.current.is_none()
+    }
+
     /// The next operation.
     pub(super) fn next(&mut self, action: Action) {
-        let number = self.number.wrapping_add(1);
-        *self = Self { number, action: Some(action), ..Self::default() };
+        let current = Current { action, begun: None, end: None, cancel: false };
+        self.number = self.number.wrapping_add(1);
+        self.current = Some(Box::new(current));
     }
 
     /// Nothing is heard of the operation any more. The lock of a request that has begun.
     pub(super) fn give_up(&mut self) -> Option<Begun> {
-        let Self { begun, number, .. } = std::mem::take(self);
-        self.number = number.wrapping_add(1);
-        begun
+        self.number = self.number.wrapping_add(1);
+        self.current.take()?.begun
+    }
+
+    /// The one in flight, if it is this one.
+    fn of(&mut self, number: u32) -> Option<&mut Current> {
+        self.current.as_deref_mut().filter(|_| self.number == number)
     }
 
     /// The call that began it has returned. `false`: it was given up meanwhile.
     pub(super) fn begun(&mut self, number: u32, begun: Begun) -> bool {
-        let is_it = self.number == number;
-        if is_it {
-            self.begun = Some(begun);
+        let current = self.of(number);
+        let is_it = current.is_some();
+        if let Some(current) = current {
+            current.begun = Some(begun);
         }
         is_it
     }
 
     /// Its end is known.
     pub(super) fn ended(&mut self, number: u32, end: Completion) {
-        if self.number == number && self.action.is_some() {
-            self.end = Some(end);
+        if let Some(current) = self.of(number) {
+            current.end = Some(end);
         }
     }
 
     /// It has not begun, for this reason.
     pub(super) fn failed(&mut self, number: u32, why: ErrorKind) -> Option<Landed> {
-        let action = self.action.take().filter(|_| self.number == number)?;
-        self.begun = None;
+        let action = self.of(number)?.action;
+        self.current = None;
         Some(Landed { action, how: Err(why) })
     }
 
     /// Notes that it is to be cancelled. Its lock, if it can be cancelled now.
     pub(super) fn cancel(&mut self) -> Option<Begun> {
-        match self.begun {
-            Some(begun) => Some(begun),
-            None => {
-                self.cancel = self.action.is_some();
-                None
-            }
-        }
+        let current = self.current.as_deref_mut()?;
+        current.cancel = current.begun.is_none();
+        current.begun
     }
 
     /// What was to be cancelled before the call that began it had returned.
     pub(super) fn take_cancel(&mut self) -> Option<Begun> {
-        let begun = self.begun?;
-        std::mem::take(&mut self.cancel).then_some(begun)
+        let current = self.current.as_deref_mut()?;
+        let begun = current.begun?;
+        std::mem::take(&mut current.cancel).then_some(begun)
     }
 
     /// How it went, if it is over.
     pub(super) fn land(&mut self) -> Option<Landed> {
-        let (begun, end) = (self.begun?, self.end?);
-        let action = self.action.take()?;
-        (self.begun, self.end, self.cancel) = (None, None, false);
-        Some(Landed { action, how: Ok((begun, end)) })
+        let Current { action, begun, end, .. } = self.current.as_deref()?;
+        let action = *action;
+        let how = Ok(((*begun)?, (*end)?));
+        self.current = None;
+        Some(Landed { action, how })
     }
 }

@@ -104,7 +104,7 @@ impl<H: Holder, K: GuardKind> Guard<H, K> {
     /// cache. A user that takes long should see to an end then.
     #[must_use]
     pub fn wanted(&self) -> Option<Level> {
-        self.resource().entry().slow().machine.wanted().map(|(level, _)| level)
+        self.resource().entry().wanted().map(|(level, _)| level)
     }
 
     /// Whether somebody else has waited for the
@@ -112,7 +112,7 @@ impl<H: Holder, K: GuardKind> Guard<H, K> {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         let entry = self.resource().entry();
-        let since = entry.slow().machine.wanted().map(|(_, since)| since);
+        let since = entry.wanted().map(|(_, since)| since);
         since.is_some_and(|since| {
             now().saturating_duration_since(since) >= entry.cache.options.longest_hold
         })
@@ -131,7 +131,10 @@ impl<H: Holder> Guard<H, Exclusive> {
     /// node is lost before: then the block is not valid for the others. Nothing happens if the cache
     /// does without [value blocks](super::CacheOptions::value_blocks).
     pub fn set_value_block(&mut self, block: ValueBlock) {
-        self.resource().entry().slow().written = Some(block);
+        // There is a lock, unless it is lost.
+        if let Some(slow) = self.resource().entry().state().get_mut() {
+            slow.written = Some(Box::new(block));
+        }
     }
 
     /// Makes it a shared guard, with nobody in between.

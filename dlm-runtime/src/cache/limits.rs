@@ -15,7 +15,7 @@ impl Inner {
             let count = self.kept.remove();
             return self.clear_if_over(count);
         }
-        let is_known = std::mem::replace(&mut entry.slow().is_in_clock, true);
+        let is_known = std::mem::replace(&mut entry.state().is_in_clock, true);
         if !is_known {
             self.kept.put(Arc::clone(entry));
         }
@@ -47,9 +47,9 @@ impl Inner {
                     .tell(|slow, word, now, turn| slow.machine.give_back(word, now, cause, turn));
             count += usize::from(is_given);
             let is_there = {
-                let mut slow = entry.slow();
-                slow.is_in_clock = slow.is_counted;
-                slow.is_counted
+                let mut state = entry.state();
+                state.is_in_clock = state.get().is_some_and(|slow| slow.is_counted);
+                state.is_in_clock
             };
             if is_there {
                 // Still: that may take its time.

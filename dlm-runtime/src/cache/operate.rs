@@ -35,6 +35,7 @@ impl Entry {
                 cache.driver.guarded(|| waker.wake());
             }
             cache.release(todo.stray.take());
+            drop(todo.retired.take());
             if let Some(at) = todo.look_at.take() {
                 cache.workers.at(at, Job::Look(Arc::clone(self)));
             }
@@ -57,7 +58,7 @@ impl Entry {
     /// Carries out an operation of the lock manager. It may have ended when this returns.
     pub(super) fn operate(self: &Arc<Self>, number: u32, action: Action) -> Option<Todo> {
         if action == Action::Cancel {
-            let begun = self.slow().flight.cancel();
+            let begun = self.state().get_mut().and_then(|slow| slow.flight.cancel());
             self.cancel(begun);
             return None;
         }
@@ -80,10 +81,7 @@ impl Entry {
                 }
             }
         })));
-        let (token, written) = {
-            let slow = self.slow();
-            (slow.token, slow.written)
-        };
+        let (written, token) = self.written_and_token();
         let lent = || {
             let token = token.ok_or(ErrorKind::LockGone)?;
             Ok::<_, ErrorKind>(Lock::lent(Arc::clone(driver), token))
@@ -210,11 +208,17 @@ impl Entry {
     /// Tells the machine of an operation that is over.
     fn step(self: &Arc<Self>, event: impl FnOnce(&mut Slow) -> Option<Landed>) -> Option<Todo> {
         let now = self.now();
-        let mut slow = self.slow();
-        let landed = event(&mut slow)?;
-        let mut turn = Turn::default();
-        slow.land(self, now, landed, &mut turn);
-        Some(slow.settle(self, turn))
+        let mut state = self.state();
+        // What ends is that of a lock which is there, or else a late end, which changes nothing.
+        let slow = state.wake(&self.cache);
+        let todo = event(slow).map(|landed| {
+            let mut turn = Turn::default();
+            slow.land(self, now, landed, &mut turn);
+            slow.settle(self, turn)
+        });
+        let retired = state.retire();
+        drop(state);
+        Some(Todo { retired, ..todo? })
     }
 
     fn cancel(&self, begun: Option<Begun>) {
@@ -227,10 +231,13 @@ impl Entry {
     /// Somebody else waits for the lock.
     fn noticed(self: &Arc<Self>, request: u32, notice: Blocking) {
         let left = Level::beside(notice.mode);
-        let is_current = self.tell(|slow, word, now, turn| {
-            let is_its = slow.request == request || slow.token.is_none();
-            is_its && slow.machine.noticed(word, now, (notice.grant, left), turn)
-        });
+        // Late, if there is nothing any more.
+        let is_there = self.state().get().is_some();
+        let is_current = is_there
+            && self.tell(|slow, word, now, turn| {
+                let is_its = slow.request == request || slow.token.is_none();
+                is_its && slow.machine.noticed(word, now, (notice.grant, left), turn)
+            });
         self.cache.counts.note_notice(is_current);
     }
 }
@@ -286,17 +293,18 @@ impl Slow {
                 LockStatus::Again => Raised::Again,
                 LockStatus::Deadlock => {
                     counts.deadlocks.add();
-                    self.failure = Some(ErrorKind::Status(end.status));
+                    self.failure = Some(Box::new(ErrorKind::Status(end.status)));
                     Raised::Deadlock
                 }
                 LockStatus::Cancelled => Raised::Cancelled,
                 status => {
-                    self.failure = Some(entry.cache.driver.end_or(ErrorKind::Status(status)));
+                    let why = entry.cache.driver.end_or(ErrorKind::Status(status));
+                    self.failure = Some(Box::new(why));
                     Raised::Failed
                 }
             },
             Err(why) => {
-                self.failure = Some(why);
+                self.failure = Some(Box::new(why));
                 Raised::Failed
             }
         }

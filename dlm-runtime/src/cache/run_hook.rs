@@ -4,7 +4,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::hooks::{Acquired, Demotion};
+use super::hooks::{Acquired, Demotion, Hooks};
+use super::level::Level;
 use super::machine::Action;
 use super::shared::Entry;
 use crate::error::ErrorKind;
@@ -15,7 +16,7 @@ impl Entry {
         match action {
             Action::Load { from, to } => {
                 let loaded = self.guard_hook(|entry| {
-                    let hooks = entry.slow().hooks.clone();
+                    let hooks = entry.hooks();
                     let block = entry.block();
                     let acquired = Acquired { name: &entry.name, from, to, block };
                     hooks.map_or(Ok(()), |hooks| hooks.on_acquire(&acquired))
@@ -25,16 +26,15 @@ impl Entry {
                     self.cache.counts.failed_loads.add();
                 }
                 self.tell(|slow, word, now, turn| {
-                    slow.failure = loaded.err().map(ErrorKind::System);
+                    slow.failure = loaded.err().map(|error| Box::new(ErrorKind::System(error)));
                     slow.machine.loaded(word, now, is_loaded, turn);
                 });
             }
             Action::Flush { to, cause, attempt } => {
                 let flushed = self.guard_hook(|entry| {
-                    let (hooks, from) = {
-                        let slow = entry.slow();
-                        (slow.hooks.clone(), slow.machine.held())
-                    };
+                    let hooks = entry.hooks();
+                    let held = entry.state().get().map(|slow| slow.machine.held());
+                    let from = held.unwrap_or(Level::None);
                     let (name, block) = (&*entry.name, entry.block());
                     let mut demotion =
                         Demotion { name, from, left: to, cause, attempt, block, written: None };
@@ -47,13 +47,19 @@ impl Entry {
                 self.tell(|slow, word, now, turn| {
                     let is_done = flushed.is_ok();
                     if let Ok(Some(block)) = flushed {
-                        slow.written = Some(block);
+                        slow.written = Some(Box::new(block));
                     }
                     slow.machine.flushed(word, now, is_done, turn);
                 });
             }
             Action::Raise { .. } | Action::Lower { .. } | Action::Cancel => {}
         }
+    }
+
+    /// Those of the resource's value, or else of the cache.
+    fn hooks(&self) -> Option<Arc<dyn Hooks>> {
+        let own = self.state().get().and_then(|slow| slow.own_hooks.clone());
+        own.or_else(|| self.cache.hooks.clone())
     }
 
     /// A panic of a hook is counted, and is a failure.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use dlm_core::Lvb;
 use dlm_proto::{Token, ValueBlock};
@@ -101,10 +102,21 @@ pub(super) struct Entry {
     pub(super) forks: u32,
     pub(super) name: Box<[u8]>,
     pub(super) cache: Arc<Inner>,
-    slow: Mutex<Slow>,
+    state: Mutex<State>,
 }
 
 /// What the mutex of a resource guards.
+#[derive(Default)]
+pub(super) struct State {
+    /// Nothing as long as there is no lock, and none is asked for: most resources are only known.
+    slow: Option<Box<Slow>>,
+    /// The number of the last operation, while there is nothing.
+    number: u32,
+    /// It is among those that are given back when they are not used.
+    pub(super) is_in_clock: bool,
+}
+
+/// What is known of a lock that is there, or is asked for.
 pub(super) struct Slow {
     pub(super) machine: Machine<Arc<Waiter>>,
     /// The lock in the driver's table.
@@ -114,16 +126,66 @@ pub(super) struct Slow {
     /// The number of the request that the lock came by, among all operations of this resource.
     pub(super) request: u32,
     /// The reason of the last refusal.
-    pub(super) failure: Option<ErrorKind>,
+    pub(super) failure: Option<Box<ErrorKind>>,
     /// The value block that goes out with the lock.
-    pub(super) written: Option<ValueBlock>,
-    pub(super) hooks: Option<Arc<dyn Hooks>>,
-    /// They are those of a value, and not of the cache.
-    pub(super) has_own_hooks: bool,
+    pub(super) written: Option<Box<ValueBlock>>,
+    /// Those of a value, in place of the cache's.
+    pub(super) own_hooks: Option<Arc<dyn Hooks>>,
     /// It is counted among the locks that the cache has.
     pub(super) is_counted: bool,
-    /// It is among those that are given back when they are not used.
-    pub(super) is_in_clock: bool,
+}
+
+impl State {
+    /// What is known of the lock, if there is any.
+    pub(super) fn get(&self) -> Option<&Slow> {
+        self.slow.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self) -> Option<&mut Slow> {
+        self.slow.as_deref_mut()
+    }
+
+    /// The same, for a lock that may be asked for now.
+    pub(super) fn wake(&mut self, cache: &Inner) -> &mut Slow {
+        let number = self.number;
+        self.slow.get_or_insert_with(|| Box::new(Slow::new(number, cache.hooks.is_some())))
+    }
+
+    /// Takes that out if there is no lock, and none is asked for. To be dropped when nothing is locked.
+    pub(super) fn retire(&mut self) -> Option<Box<Slow>> {
+        let slow = self.slow.take_if(|slow| slow.is_over())?;
+        self.number = slow.flight.number();
+        Some(slow)
+    }
+}
+
+impl Slow {
+    fn new(number: u32, has_hooks: bool) -> Self {
+        let mut machine = Machine::new();
+        if has_hooks {
+            machine.add_hooks();
+        }
+        Self {
+            machine,
+            token: None,
+            flight: Flight::after(number),
+            request: 0,
+            failure: None,
+            written: None,
+            own_hooks: None,
+            is_counted: false,
+        }
+    }
+
+    /// Whether there is nothing to know.
+    fn is_over(&self) -> bool {
+        self.machine.is_new()
+            && self.own_hooks.is_none()
+            && self.token.is_none()
+            && !self.is_counted
+            && self.flight.is_over()
+    }
 }
 
 impl fmt::Debug for Entry {
@@ -137,25 +199,14 @@ impl fmt::Debug for Entry {
 
 impl Entry {
     pub(super) fn new(cache: Arc<Inner>, name: &[u8]) -> Self {
-        let hooks = cache.hooks.clone();
-        let mut machine = Machine::new();
-        if hooks.is_some() {
-            machine.add_hooks();
-        }
-        let slow = Slow {
-            machine,
-            token: None,
-            flight: Flight::default(),
-            request: 0,
-            failure: None,
-            written: None,
-            hooks,
-            has_own_hooks: false,
-            is_counted: false,
-            is_in_clock: false,
-        };
         let forks = dlm_sys::fork_count();
-        Self { word: Word::new(), forks, name: name.into(), cache, slow: Mutex::new(slow) }
+        Self {
+            word: Word::new(),
+            forks,
+            name: name.into(),
+            cache,
+            state: Mutex::new(State::default()),
+        }
     }
 
     /// A guard by the word alone.
@@ -176,8 +227,13 @@ impl Entry {
         !self.word.is_lost() && self.forks == dlm_sys::known_fork_count()
     }
 
-    pub(super) fn slow(&self) -> MutexGuard<'_, Slow> {
-        lock(&self.slow)
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// How far the lock is to give way, and since when.
+    pub(super) fn wanted(&self) -> Option<(Level, Instant)> {
+        self.state().get()?.machine.wanted()
     }
 
     /// What an event finds.
@@ -191,14 +247,18 @@ impl Entry {
         if !self.cache.options.value_blocks {
             return None;
         }
-        let (written, token) = {
-            let slow = self.slow();
-            (slow.written, slow.token)
-        };
+        let (written, token) = self.written_and_token();
         match written {
             Some(block) => Some(Lvb { block, valid: true }),
             None => token.and_then(|token| self.cache.driver.state().core.lvb(token)),
         }
+    }
+
+    /// The block that goes out with the lock, and the lock.
+    pub(super) fn written_and_token(&self) -> (Option<ValueBlock>, Option<Token>) {
+        let state = self.state();
+        let known = state.get().map(|slow| (slow.written.as_deref().copied(), slow.token));
+        known.unwrap_or_default()
     }
 }
 
@@ -208,16 +268,14 @@ impl Known for Entry {
     }
 
     fn is_blank(&self) -> bool {
-        self.slow().machine.is_blank()
+        self.state().get().is_none_or(|slow| slow.machine.is_blank())
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (token, begun) = {
-            let mut slow = self.slow();
-            (slow.token.take(), slow.flight.give_up())
-        };
+        let Some(mut slow) = self.state().slow.take() else { return };
+        let (token, begun) = (slow.token.take(), slow.flight.give_up());
         // That of a request whose end nobody has read.
         let other = begun.map(|begun| begun.token).filter(|other| Some(*other) != token);
         self.cache.release(token);

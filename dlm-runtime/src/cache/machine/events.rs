@@ -6,7 +6,7 @@ use crate::cache::cause::Cause;
 use crate::cache::level::Level;
 use crate::cache::word::Word;
 
-impl<W> Machine<W> {
+impl<W: 'static> Machine<W> {
     /// Somebody could not come in the short way.
     pub(crate) fn ask(&mut self, word: &Word, now: Now, waiter: W, wish: Wish, turn: &mut Turn<W>) {
         self.is_aged = false;
@@ -18,7 +18,7 @@ impl<W> Machine<W> {
         if wish.level == Level::Shared && !word.has_room() {
             return turn.settled.push((waiter, Err(Refusal::Crowded)));
         }
-        let is_free = self.step == Step::Rest && self.queue.is_empty();
+        let is_free = self.step == Step::Rest && self.rare.queue.is_empty();
         if wish.no_queue && !is_free {
             return turn.settled.push((waiter, Err(Refusal::WouldBlock)));
         }
@@ -28,8 +28,8 @@ impl<W> Machine<W> {
         }
         let queued = Queued { waiter, wish };
         match wish.seen {
-            None => self.queue.push_back(queued),
-            Some(_) => self.queue.push_front(queued),
+            None => self.rare.queue.push_back(queued),
+            Some(_) => self.rare.queue.push_front(queued),
         }
         self.pump(word, now, turn);
         let is_asked = matches!(self.step, Step::Raise { .. });
@@ -52,10 +52,10 @@ impl<W> Machine<W> {
         is_it: impl Fn(&W) -> bool,
         turn: &mut Turn<W>,
     ) -> bool {
-        let Some(at) = self.queue.iter().position(|queued| is_it(&queued.waiter)) else {
+        let Some(at) = self.rare.queue.iter().position(|queued| is_it(&queued.waiter)) else {
             return false;
         };
-        self.queue.remove(at);
+        self.rare.queue.remove(at);
         self.cancel_if_unwanted(turn);
         self.pump(word, now, turn);
         true
@@ -70,11 +70,11 @@ impl<W> Machine<W> {
         turn: &mut Turn<W>,
     ) -> bool {
         if self.held == Level::None || grant > self.grant {
-            let left = match self.early {
+            let left = match self.rare.early {
                 Some((of, other)) if of == grant => left.min(other),
                 _ => left,
             };
-            self.early = Some((grant, left));
+            self.rare.early = Some((grant, left));
             return true;
         }
         if grant < self.grant || left >= self.held {
@@ -121,8 +121,8 @@ impl<W> Machine<W> {
         let Step::Lower { to, cause } = self.step else { return };
         let Some(grant) = how else {
             self.step = Step::Paused { to, cause };
-            self.not_before = now.time.checked_add(now.pause);
-            turn.look_at = self.not_before;
+            self.rare.not_before = now.time.checked_add(now.pause);
+            turn.look_at = self.rare.not_before;
             return;
         };
         self.step = Step::Rest;
@@ -134,7 +134,7 @@ impl<W> Machine<W> {
         }
         if to == Level::None {
             self.give_back = None;
-            self.early = None;
+            self.rare.early = None;
         }
         word.set_level(to);
         self.pump(word, now, turn);
@@ -173,12 +173,12 @@ impl<W> Machine<W> {
             turn.action = Some(Action::Lower { from: self.held, to, cause });
             return;
         } else {
-            if !self.queue.is_empty() {
+            if !self.rare.queue.is_empty() {
                 self.give_back = None;
             }
             self.attempt = self.attempt.saturating_add(1);
-            self.not_before = now.time.checked_add(now.pause);
-            turn.look_at = self.not_before;
+            self.rare.not_before = now.time.checked_add(now.pause);
+            turn.look_at = self.rare.not_before;
             word.set_level(self.held);
         }
         self.pump(word, now, turn);
@@ -186,8 +186,8 @@ impl<W> Machine<W> {
 
     /// Time has passed.
     pub(crate) fn look(&mut self, word: &Word, now: Now, turn: &mut Turn<W>) {
-        if self.not_before.is_some_and(|at| at <= now.time) {
-            self.not_before = None;
+        if self.rare.not_before.is_some_and(|at| at <= now.time) {
+            self.rare.not_before = None;
             if let Step::Paused { to, cause } = self.step {
                 self.step = Step::Lower { to, cause };
                 turn.action = Some(Action::Lower { from: self.held, to, cause });
@@ -228,7 +228,7 @@ impl<W> Machine<W> {
     fn is_idle(&self, word: &Word) -> bool {
         self.end == End::No
             && self.step == Step::Rest
-            && self.queue.is_empty()
+            && self.rare.queue.is_empty()
             && word.bar().is_none()
     }
 

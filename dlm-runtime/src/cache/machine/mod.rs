@@ -10,17 +10,18 @@
 
 mod events;
 mod pump;
+mod rare;
 mod terms;
 #[cfg(test)]
 #[cfg(not(dlm_model))]
 mod tests;
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::cause::Cause;
 use super::level::Level;
 
+use self::rare::Rare;
 pub(super) use self::terms::{Action, Admission, Now, Raised, Refusal, Turn, Wish};
 
 /// What is under way.
@@ -64,7 +65,7 @@ struct Queued<W> {
 
 /// The state of one resource's lock.
 #[derive(Debug, Clone, Hash)]
-pub(crate) struct Machine<W> {
+pub(crate) struct Machine<W: 'static> {
     held: Level,
     step: Step,
     end: End,
@@ -84,20 +85,15 @@ pub(crate) struct Machine<W> {
     grant: u64,
     /// What others leave of the present grant.
     demand: Option<Level>,
-    /// That of a grant which this machine has not been told of.
-    early: Option<(u64, Level)>,
     /// The lock is given back, for this reason.
     give_back: Option<Cause>,
     /// The time of the last grant that gained something.
     since: Option<Instant>,
-    /// The time since when somebody waits on another node.
-    wanted_since: Option<Instant>,
-    /// After a failure nothing is tried again before this time.
-    not_before: Option<Instant>,
-    queue: VecDeque<Queued<W>>,
+    /// Who waits here, and what else few locks have.
+    rare: Rare<W>,
 }
 
-impl<W> Machine<W> {
+impl<W: 'static> Machine<W> {
     pub(crate) const fn new() -> Self {
         Self {
             held: Level::None,
@@ -112,12 +108,9 @@ impl<W> Machine<W> {
             version: 0,
             grant: 0,
             demand: None,
-            early: None,
             give_back: None,
             since: None,
-            wanted_since: None,
-            not_before: None,
-            queue: VecDeque::new(),
+            rare: Rare::NONE,
         }
     }
 
@@ -128,12 +121,17 @@ impl<W> Machine<W> {
 
     /// Whether nothing is there, under way, or waited for.
     pub(crate) fn is_blank(&self) -> bool {
-        self.held == Level::None && self.step == Step::Rest && self.queue.is_empty()
+        self.held == Level::None && self.step == Step::Rest && self.rare.queue.is_empty()
+    }
+
+    /// Whether a new one would do as well.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_blank() && self.end == End::No
     }
 
     /// How far the lock is to give way, and since when.
     pub(crate) fn wanted(&self) -> Option<(Level, Instant)> {
-        Some((self.demand?, self.wanted_since?))
+        Some((self.demand?, self.rare.wanted_since?))
     }
 
     /// The time of the last grant that gained something.
@@ -148,7 +146,7 @@ impl<W> Machine<W> {
 
     /// There are hooks from now on. `false`: too late, there is a lock.
     pub(crate) fn add_hooks(&mut self) -> bool {
-        let can = self.is_blank() && self.end == End::No;
+        let can = self.is_new();
         self.has_hooks |= can;
         can
     }

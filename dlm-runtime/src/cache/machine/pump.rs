@@ -8,29 +8,29 @@ use crate::cache::cause::Cause;
 use crate::cache::level::Level;
 use crate::cache::word::Word;
 
-impl<W> Machine<W> {
+impl<W: 'static> Machine<W> {
     pub(super) fn note_grant(&mut self, held: Level, grant: u64, now: Now, turn: &mut Turn<W>) {
         self.held = held;
         self.grant = grant;
         self.demand = None;
-        self.wanted_since = None;
-        self.not_before = None;
-        match self.early {
+        self.rare.wanted_since = None;
+        self.rare.not_before = None;
+        match self.rare.early {
             Some((of, left)) if of == grant => {
-                self.early = None;
+                self.rare.early = None;
                 if left < held {
                     self.demand(left, now, turn);
                 }
             }
-            Some((of, _)) if of < grant => self.early = None,
+            Some((of, _)) if of < grant => self.rare.early = None,
             _ => {}
         }
     }
 
     pub(super) fn demand(&mut self, left: Level, now: Now, turn: &mut Turn<W>) {
         self.demand = Some(self.demand.map_or(left, |other| other.min(left)));
-        if self.wanted_since.is_none() {
-            self.wanted_since = Some(now.time);
+        if self.rare.wanted_since.is_none() {
+            self.rare.wanted_since = Some(now.time);
             turn.look_at = self.due_at(now).filter(|at| *at > now.time);
         }
     }
@@ -41,14 +41,14 @@ impl<W> Machine<W> {
     }
 
     pub(super) fn refuse_all(&mut self, why: Refusal, turn: &mut Turn<W>) {
-        let all = std::mem::take(&mut self.queue).into_iter();
+        let all = std::mem::take(&mut self.rare.queue).into_iter();
         turn.settled.extend(all.map(|queued| (queued.waiter, Err(why))));
     }
 
     /// Refuses the one that waits for nobody. There is no second one.
     pub(super) fn refuse_no_queue(&mut self, turn: &mut Turn<W>) -> bool {
-        let at = self.queue.iter().position(|queued| queued.wish.no_queue);
-        let queued = at.and_then(|at| self.queue.remove(at));
+        let at = self.rare.queue.iter().position(|queued| queued.wish.no_queue);
+        let queued = at.and_then(|at| self.rare.queue.remove(at));
         let is_there = queued.is_some();
         turn.settled.extend(queued.map(|queued| (queued.waiter, Err(Refusal::WouldBlock))));
         is_there
@@ -56,7 +56,7 @@ impl<W> Machine<W> {
 
     pub(super) fn cancel_if_unwanted(&mut self, turn: &mut Turn<W>) {
         if let Step::Raise { is_cancelled, .. } = &mut self.step {
-            if self.queue.is_empty() && !*is_cancelled {
+            if self.rare.queue.is_empty() && !*is_cancelled {
                 *is_cancelled = true;
                 turn.action = Some(Action::Cancel);
             }
@@ -65,7 +65,7 @@ impl<W> Machine<W> {
 
     /// How far the lock gives way now, and why.
     fn fall(&self, now: Now) -> Option<(Level, Cause)> {
-        if self.not_before.is_some_and(|at| now.time < at) || self.held == Level::None {
+        if self.rare.not_before.is_some_and(|at| now.time < at) || self.held == Level::None {
             return None;
         }
         if self.end == End::Closed {
@@ -83,7 +83,7 @@ impl<W> Machine<W> {
             }
         }
         let left = self.demand.filter(|left| *left < self.held)?;
-        let head = self.queue.front();
+        let head = self.rare.queue.front();
         if self.is_fresh && head.is_some_and(|head| head.wish.level <= self.held) {
             // Otherwise two nodes could take it from each other, and nobody ever comes in.
             return None;
@@ -122,7 +122,7 @@ impl<W> Machine<W> {
                 }
                 return;
             }
-            let Some(head) = self.queue.front() else { break };
+            let Some(head) = self.rare.queue.front() else { break };
             let Wish { level, no_queue, seen } = head.wish;
             let users = word.bar();
             if self.held < level {
@@ -138,7 +138,7 @@ impl<W> Machine<W> {
                 return;
             }
             self.is_fresh = false;
-            let Some(Queued { waiter, .. }) = self.queue.pop_front() else { return };
+            let Some(Queued { waiter, .. }) = self.rare.queue.pop_front() else { return };
             if level == Level::Shared && !word.has_room() {
                 turn.settled.push((waiter, Err(Refusal::Crowded)));
                 continue;
@@ -151,6 +151,7 @@ impl<W> Machine<W> {
             turn.settled.push((waiter, Ok(Admission { is_kept })));
         }
         self.is_fresh = false;
+        self.rare.tidy();
         if self.end == End::No && !self.is_aged {
             word.open();
         }

@@ -7,7 +7,7 @@
     reason = "tests"
 )]
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
@@ -418,7 +418,7 @@ impl World {
     fn check(&self) {
         let users = self.users();
         assert!(!users.writer || users.readers == 0, "{users:?}");
-        assert_eq!(self.machine.queue.len(), self.waiting.len());
+        assert_eq!(self.machine.rare.queue.len(), self.waiting.len());
         let is_resting = self.machine.step == Step::Rest;
         let is_paused = matches!(self.machine.step, Step::Paused { .. });
         assert_eq!(self.under_way.is_none(), is_resting || is_paused, "{:?}", self.machine.step);
@@ -426,7 +426,7 @@ impl World {
             let step = self.machine.step;
             assert!(matches!(step, Step::Raise { .. } | Step::Load { .. }), "a try waits");
         }
-        if !is_resting || self.machine.not_before.is_some() {
+        if !is_resting || self.machine.rare.not_before.is_some() {
             return;
         }
         // Nothing is under way, so whoever waits, waits for guards to go, or for time to pass.
@@ -455,25 +455,25 @@ impl World {
         let past = self.start;
         let (now, machine) = (self.now, &mut self.machine);
         let is_held = machine.since.map(|since| since + HOLD > now);
-        let is_pausing = machine.not_before.map(|at| at > now);
+        let is_pausing = machine.rare.not_before.map(|at| at > now);
         self.now = past + HOLD;
         machine.since = is_held.map(|is_held| if is_held { self.now } else { past });
-        machine.not_before =
+        machine.rare.not_before =
             is_pausing.map(|is_pausing| if is_pausing { self.now + PAUSE } else { self.now });
-        machine.wanted_since = machine.wanted_since.map(|_| past);
+        machine.rare.wanted_since = machine.rare.wanted_since.map(|_| past);
         machine.attempt = machine.attempt.min(1);
         let shift = self.next_grant;
         self.next_grant = 3;
         let has_grant = machine.grant + 1 == shift;
         machine.grant = if has_grant || shift == 0 { 2 } else { 1 };
-        machine.early = machine.early.and_then(|(of, left)| {
+        machine.rare.early = machine.rare.early.and_then(|(of, left)| {
             let left = (of >= shift).then_some(left)?;
             Some((3, left))
         });
         let version = machine.version;
         machine.version = 1;
         let seen_as = |seen: u32| u32::from(seen == version);
-        for queued in &mut machine.queue {
+        for queued in &mut machine.rare.queue {
             queued.wish.seen = queued.wish.seen.map(seen_as);
         }
         for (_, wish, _) in &mut self.waiting {
