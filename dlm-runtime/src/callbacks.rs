@@ -177,15 +177,10 @@ impl<'a> Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        let (mut backlog, mut is_left) = (Vec::new(), false);
-        let is_gone = {
+        let mut backlog = Vec::new();
+        {
             let mut state = self.driver.state();
-            let mut data = state.core.face_mut(self.token);
-            let is_gone = data.is_none();
-            if let Some(data) = data.as_deref_mut().filter(|_| self.needs_lock) {
-                data.users = data.users.saturating_sub(1);
-                is_left = data.users == 0 && data.is_dropped;
-            }
+            let data = state.core.face_mut(self.token);
             // Otherwise the lock is gone, or has another callback: this one is dropped, below.
             let slot = data.map(|data| &mut data.blocking);
             if let Some(slot @ BlockingSlot::Running(_)) = slot {
@@ -196,17 +191,10 @@ impl Drop for Running<'_> {
                     }
                 }
             }
-            is_gone
-        };
+        }
         let callback = self.callback.take();
         self.driver.guarded(move || drop(callback));
-        if is_left {
-            self.driver.release(self.token);
-        }
-        if self.needs_lock && (is_left || is_gone) {
-            if self.driver.flush.end_use(self.token) {
-                self.driver.check_flushed();
-            }
+        if self.needs_lock && self.driver.end_use(self.token) {
             return;
         }
         for notice in backlog {

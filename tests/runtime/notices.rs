@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dlm_runtime::{ErrorKind, Mode};
+use dlm_runtime::{BlockedLock, ErrorKind, Mode};
 use dlm_tests::{PATIENCE, Place, eventually};
 
 use super::{are_free, drop_locks};
@@ -16,6 +16,7 @@ dlm_tests::everywhere! {
     waiting_for_a_notice_that_cannot_come_is_an_error,
     a_callback_gives_way_with_the_lock_that_it_is_lent,
     a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards,
+    a_lock_moves_out_of_its_callback_to_a_worker,
     dropped_locks_are_gone_when_that_was_awaited,
 }
 
@@ -157,6 +158,41 @@ fn a_lock_that_is_dropped_while_it_is_lent_is_unlocked_afterwards(place: &Place)
         other.close().unwrap();
         ls.release().unwrap();
     }
+}
+
+fn a_lock_moves_out_of_its_callback_to_a_worker(place: &Place) {
+    let (ls, other) = place.open_twice("no-worker");
+    let delivery = ls.start_delivery().unwrap();
+    let (sender, wanted) = channel();
+    let detach = move |lock: &BlockedLock| _ = sender.send(lock.detach());
+    let lock = ls.lock("r", Mode::Ex).on_blocking_with(detach).wait().unwrap();
+    thread::scope(|scope| {
+        let theirs = scope.spawn(|| other.lock("r", Mode::Pr).timeout(PATIENCE).wait().unwrap());
+        let mine = wanted.recv_timeout(PATIENCE).unwrap();
+        // The callback has returned: others run.
+        let (sender, seen) = channel();
+        let note = move |_: &BlockedLock| _ = sender.send(());
+        let beside = ls.lock("beside", Mode::Ex).on_blocking_with(note).wait().unwrap();
+        let theirs_beside = scope.spawn(|| other.lock("beside", Mode::Ex).wait().unwrap());
+        seen.recv_timeout(PATIENCE).unwrap();
+        beside.unlock().wait().unwrap();
+        drop(theirs_beside.join().unwrap());
+        assert_eq!((mine.wanted(), mine.is_late(), mine.mode()), (Mode::Pr, false, Some(Mode::Ex)));
+        mine.convert(Mode::Pr).wait().unwrap();
+        drop(theirs.join().unwrap());
+        // As long as one is left the lock stays there.
+        let copy = mine.detach();
+        drop((lock, mine));
+        let short = Some(Duration::from_millis(20));
+        assert!(ls.flush_drops().wait(short).unwrap_err().is_timed_out());
+        assert_eq!(copy.mode(), Some(Mode::Pr));
+        drop(copy);
+        ls.flush_drops().wait(Some(PATIENCE)).unwrap();
+    });
+    assert_eq!(ls.lock_count(), 0);
+    delivery.stop(PATIENCE).unwrap();
+    other.close().unwrap();
+    ls.release().unwrap();
 }
 
 fn dropped_locks_are_gone_when_that_was_awaited(place: &Place) {
