@@ -9,6 +9,7 @@ use dlm_proto::Token;
 use super::level::Level;
 use super::machine::{Action, Now, Refusal, Turn, Wish};
 use super::shared::{Entry, Slow};
+use super::trace::Note;
 use super::waiter::{Outcome, Waiter};
 use super::word::Word;
 use crate::error::ErrorKind;
@@ -26,6 +27,7 @@ pub(super) struct Todo {
     pub(super) is_gone: bool,
     /// A lock of which only the table knows any more.
     pub(super) stray: Option<Token>,
+    pub(super) note: Option<Note>,
     /// What nobody needs any more.
     pub(super) retired: Option<Box<Slow>>,
 }
@@ -73,6 +75,20 @@ impl Entry {
             slow.machine.withdraw(word, now, |other| Arc::ptr_eq(other, waiter), turn)
         });
         if is_waiting { waiter.settle(Err(why)) } else { None }
+    }
+
+    /// The lockspace has ended, and the lock with it.
+    pub(super) fn lose(self: &Arc<Self>) {
+        let (from, lost) = self.tell(|slow, word, now, turn| {
+            let held = Some(slow.machine.held()).filter(|_| !word.is_lost());
+            (held, slow.lose(word, now, turn))
+        });
+        for begun in lost.into_iter().flatten() {
+            self.cache.release(Some(begun.token));
+        }
+        if let Some(from) = from.filter(|from| *from >= Level::Shared) {
+            Note::Lost { from }.tell(&self.name);
+        }
     }
 
     /// A guard went away while somebody must look.

@@ -84,10 +84,7 @@ impl Inner {
     /// The lockspace has ended.
     pub(super) fn end(self: &Arc<Self>) {
         for entry in self.table.all().into_iter().chain(self.kept.all()) {
-            let lost = entry.tell(|slow, word, now, turn| slow.lose(word, now, turn));
-            for begun in lost.into_iter().flatten() {
-                self.release(Some(begun.token));
-            }
+            entry.lose();
         }
     }
 

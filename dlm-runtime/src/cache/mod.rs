@@ -123,6 +123,7 @@ mod run_hook;
 mod settings;
 mod shared;
 mod table;
+mod trace;
 mod upgrade;
 mod waiter;
 mod ways;

@@ -9,6 +9,7 @@ use super::flight::Landed;
 use super::level::Level;
 use super::machine::{Action, Now, Raised, Turn};
 use super::shared::{Entry, Job, Slow};
+use super::trace::Note;
 use super::waiter::Waiter;
 use super::word::Word;
 use crate::callbacks;
@@ -36,6 +37,9 @@ impl Entry {
             }
             cache.release(todo.stray.take());
             drop(todo.retired.take());
+            if let Some(note) = todo.note.take() {
+                note.tell(&self.name);
+            }
             if let Some(at) = todo.look_at.take() {
                 cache.workers.at(at, Job::Look(Arc::clone(self)));
             }
@@ -213,8 +217,8 @@ impl Entry {
         let slow = state.wake(&self.cache);
         let todo = event(slow).map(|landed| {
             let mut turn = Turn::default();
-            slow.land(self, now, landed, &mut turn);
-            slow.settle(self, turn)
+            let note = slow.land(self, now, landed, &mut turn);
+            Todo { note, ..slow.settle(self, turn) }
         });
         let retired = state.retire();
         drop(state);
@@ -254,22 +258,42 @@ fn leave(driver: &Driver<Native>, due: Due<Native>, begun: Begun) {
 
 impl Slow {
     /// Tells the machine of an operation that is over.
-    fn land(&mut self, entry: &Entry, now: Now, landed: Landed, turn: &mut Turn<Arc<Waiter>>) {
+    fn land(
+        &mut self,
+        entry: &Entry,
+        now: Now,
+        landed: Landed,
+        turn: &mut Turn<Arc<Waiter>>,
+    ) -> Option<Note> {
         let Landed { action, how } = landed;
         let word = &entry.word;
         match action {
             Action::Raise { from, to, .. } => {
                 let raised = self.raised(entry, (from, to), how);
                 self.machine.raised(word, now, raised, turn);
+                Some(match raised {
+                    Raised::Granted(_) => Note::Granted { from, to },
+                    _ => Note::Refused { to },
+                })
             }
             Action::Lower { from, to, cause } => {
-                let lowered = self.lowered(entry, now, (from, to), &how);
-                if lowered.is_some() && (from >= Level::Shared || to == Level::None) {
-                    entry.cache.counts.note_demotion(cause);
+                let lowered = self.lowered((from, to), &how);
+                let mut held = None;
+                if lowered.is_some() {
+                    if from >= Level::Shared || to == Level::None {
+                        entry.cache.counts.note_demotion(cause);
+                    }
+                    if from >= Level::Shared && to <= Level::Null {
+                        let since = self.machine.since();
+                        let hold = since.map(|at| now.time.saturating_duration_since(at));
+                        entry.cache.counts.note_hold(hold.unwrap_or_default());
+                        held = hold;
+                    }
                 }
                 self.machine.lowered(word, now, lowered, turn);
+                lowered.map(|_| Note::GaveWay { from, to, cause, held })
             }
-            Action::Cancel | Action::Load { .. } | Action::Flush { .. } => {}
+            Action::Cancel | Action::Load { .. } | Action::Flush { .. } => None,
         }
     }
 
@@ -312,8 +336,6 @@ impl Slow {
 
     fn lowered(
         &mut self,
-        entry: &Entry,
-        now: Now,
         (from, to): (Level, Level),
         how: &Result<(Begun, Completion), ErrorKind>,
     ) -> Option<u64> {
@@ -330,10 +352,6 @@ impl Slow {
         }
         if to == Level::None {
             self.token = None;
-        }
-        if from >= Level::Shared && to <= Level::Null {
-            let held = self.machine.since().map(|at| now.time.saturating_duration_since(at));
-            entry.cache.counts.note_hold(held.unwrap_or_default());
         }
         Some(grant)
     }

@@ -30,18 +30,8 @@ const TOOL: &str = "dlm-cli";
 /// Sets of features of dlm-runtime. (They meet in nothing but the set of all, which the lints see.)
 const FEATURES: [&str; 6] = ["", "engine", "tokio", "async-io", "tracing", "serde"];
 
-/// What the program does: it takes a lock on the engine.
-const PROGRAM: &str = r#"
-use dlm_runtime::engine::ClusterOptions;
-use dlm_runtime::{Lockspace, Mode};
-
-fn main() -> Result<(), dlm_runtime::Error> {
-    let cluster = ClusterOptions::new().start();
-    let lockspace = Lockspace::create_on(cluster.node(1), "example")?;
-    lockspace.lock("disk0", Mode::Ex).wait()?.unlock().wait()?;
-    lockspace.release()
-}
-"#;
+/// The program.
+const PROGRAM: &str = include_str!("packages/program.rs");
 
 pub(super) fn run(tally: &mut Tally) {
     println!("=== packages: cargo package, and a program built against them");
@@ -77,8 +67,9 @@ fn build() -> Result<()> {
     let mut manifest = format!(
         "[package]\nname = \"program\"\nedition = \"2024\"\n\n[workspace]\n\
          members = [\"{TOOL}-{version}\"]\n\n[dependencies]\n\
-         dlm-runtime = {{ version = \"{version}\", features = [\"engine\"] }}\n\
-         dlm-capi = \"{version}\"\n\n[patch.crates-io]\n"
+         dlm-runtime = {{ version = \"{version}\", features = [\"engine\", \"tracing\"] }}\n\
+         dlm-capi = \"{version}\"\n\
+         tracing = {{ version = \"0.1.40\", default-features = false }}\n\n[patch.crates-io]\n"
     );
     for name in PACKAGES {
         let packed = format!("{name}-{version}");
