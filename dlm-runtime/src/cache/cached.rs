@@ -10,7 +10,7 @@ use dlm_proto::ValueBlock;
 
 use super::acquire::Acquire;
 use super::guard::{Exclusive, ExclusiveGuard, GuardKind, Shared, SharedGuard};
-use super::hooks::{Acquired, Demotion, Hooks};
+use super::hooks::{Acquired, CanEnd as _, Demotion, Hooks};
 use super::level::Level;
 use super::lock_cache::LockCache;
 use super::resource::Resource;
@@ -151,6 +151,10 @@ impl<S: Store> Hooks for Cell<S> {
             }
         } else if let Some(value) = changed {
             self.store.store(demotion.name, value)?;
+            if demotion.is_lost() {
+                // Before or after: the value may be lost all the same, which is told next.
+                return Err(lost());
+            }
             demotion.set_block(with_version(demotion.block.map(|lvb| lvb.block), version + 1));
         }
         let mut state = lock(&self.state);
@@ -161,6 +165,10 @@ impl<S: Store> Hooks for Cell<S> {
         drop((old, value));
         Ok(())
     }
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the lock of the value is lost")
 }
 
 /// The block with another version, and the rest as it was.
@@ -356,19 +364,20 @@ impl<'a, S: Store> ValueMut<'a, S> {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::NotConnected`] if the lock is lost: nothing was written. What
+    /// [`io::ErrorKind::NotConnected`] if the lock is lost, before the value was written or meanwhile. What
     /// [`Store::store`] fails with: the value is stored when the lock gives way, or by the next call.
     pub fn sync(&mut self) -> io::Result<()> {
-        if !self.guard.is_valid() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotConnected,
-                "the lock of the value is lost",
-            ));
+        let entry = self.guard.resource().entry();
+        if !self.guard.is_valid() || entry.has_ended() {
+            return Err(lost());
         }
         if !self.is_changed && !lock(&self.cell.state).is_dirty {
             return Ok(());
         }
-        self.cell.store.store(self.guard.resource().name(), &self.value)?;
+        self.cell.store.store(&entry.name, &self.value)?;
+        if entry.has_ended() {
+            return Err(lost());
+        }
         let version = {
             let mut state = lock(&self.cell.state);
             state.is_dirty = false;

@@ -1,6 +1,6 @@
 //! What a program does with what its locks protect.
 
-use std::io;
+use std::{fmt, io};
 
 use dlm_core::Lvb;
 use dlm_proto::ValueBlock;
@@ -42,6 +42,12 @@ pub trait Hooks: Send + Sync {
     }
 }
 
+/// A lock that goes with its lockspace.
+pub(super) trait CanEnd: fmt::Debug {
+    /// Whether that has ended, which the cache may not have heard yet.
+    fn has_ended(&self) -> bool;
+}
+
 /// The argument of [`Hooks::on_acquire`].
 #[derive(Debug)]
 #[non_exhaustive]
@@ -75,6 +81,7 @@ pub struct Demotion<'a> {
     /// The lock value block as it is known here.
     pub block: Option<Lvb>,
     pub(super) written: Option<ValueBlock>,
+    pub(super) lock: &'a dyn CanEnd,
 }
 
 impl Demotion<'_> {
@@ -84,9 +91,10 @@ impl Demotion<'_> {
         self.written = Some(block);
     }
 
-    /// Whether the lock is lost: nothing may be written.
+    /// Whether the lock is lost: nothing may be written. It looks anew each time: what was written before
+    /// may have been written after the loss. The hook is called once more then, for [`Cause::Lost`].
     #[must_use]
-    pub const fn is_lost(&self) -> bool {
-        matches!(self.cause, Cause::Lost)
+    pub fn is_lost(&self) -> bool {
+        self.cause == Cause::Lost || self.lock.has_ended()
     }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::hooks::{Acquired, Demotion, Hooks};
+use super::cause::Cause;
+use super::hooks::{Acquired, CanEnd as _, Demotion, Hooks};
 use super::level::Level;
 use super::machine::Action;
 use super::shared::Entry;
@@ -30,14 +31,27 @@ impl Entry {
                     slow.machine.loaded(word, now, is_loaded, turn);
                 });
             }
+            Action::Flush { cause, .. } if cause != Cause::Lost && self.has_ended() => {
+                // The cache is about to hear of it. Nothing may be written.
+                self.lose();
+                self.tell(|slow, word, now, turn| slow.machine.flushed(word, now, false, turn));
+            }
             Action::Flush { to, cause, attempt } => {
                 let flushed = self.guard_hook(|entry| {
                     let hooks = entry.hooks();
                     let held = entry.state().get().map(|slow| slow.machine.held());
                     let from = held.unwrap_or(Level::None);
                     let (name, block) = (&*entry.name, entry.block());
-                    let mut demotion =
-                        Demotion { name, from, left: to, cause, attempt, block, written: None };
+                    let mut demotion = Demotion {
+                        name,
+                        from,
+                        left: to,
+                        cause,
+                        attempt,
+                        block,
+                        written: None,
+                        lock: entry,
+                    };
                     let done = hooks.map_or(Ok(()), |hooks| hooks.on_demote(&mut demotion));
                     done.map(|()| demotion.written)
                 });

@@ -9,7 +9,7 @@ use dlm_proto::{Token, ValueBlock};
 
 use super::counts::Counts;
 use super::flight::Flight;
-use super::hooks::Hooks;
+use super::hooks::{CanEnd, Hooks};
 use super::kept::Kept;
 use super::level::Level;
 use super::machine::{Action, Machine, Now};
@@ -259,6 +259,12 @@ impl Entry {
         let state = self.state();
         let known = state.get().map(|slow| (slow.written.as_deref().copied(), slow.token));
         known.unwrap_or_default()
+    }
+}
+
+impl CanEnd for Entry {
+    fn has_ended(&self) -> bool {
+        self.word.is_lost() || self.cache.driver.slot.get().is_err()
     }
 }
 

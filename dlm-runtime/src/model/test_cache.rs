@@ -12,7 +12,10 @@ use shuttle::thread;
 use super::clock::while_time_passes;
 use super::run::check_in;
 use super::stage::{Stage, block_on, poll_once};
-use crate::cache::{Acquired, Demotion, Guard, GuardKind, Hooks, Level, LockCache, Resource};
+use crate::cache::{
+    Acquired, Cached, Demotion, Guard, GuardKind, Hooks, Level, LockCache, Resource, Store, Value,
+    ValueMut,
+};
 use crate::{Error, Lockspace, Mode};
 
 const FOREVER: Duration = Duration::MAX;
@@ -30,6 +33,8 @@ struct Disk {
     changes: AtomicUsize,
     /// A node has lost its locks: changes may be lost with it.
     is_lossy: AtomicBool,
+    /// It was told that changes are lost.
+    is_told: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -73,31 +78,73 @@ impl Hooks for Keeper {
     }
 }
 
+/// The way of a cached value.
+struct Row(Arc<Disk>);
+
+impl Store for Row {
+    type Value = u64;
+
+    fn load(&self, _: &[u8], _: Option<u64>) -> io::Result<u64> {
+        thread::yield_now();
+        Ok(*locked(&self.0.value))
+    }
+
+    fn store(&self, _: &[u8], value: &u64) -> io::Result<()> {
+        thread::yield_now();
+        *locked(&self.0.value) = *value;
+        Ok(())
+    }
+
+    fn lost(&self, _: &[u8], _: &u64) {
+        self.0.is_told.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How what the lock protects is cached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Not at all.
+    Through,
+    Hooks,
+    Value,
+}
+
 /// A node with a cache.
 struct Node {
     lockspace: Arc<Lockspace>,
     cache: LockCache,
     r: Resource,
     copy: Arc<Copy>,
-    has_hooks: bool,
+    way: Way,
+    value: Option<Cached<Row>>,
 }
 
 impl Node {
-    fn new(stage: &Stage, disk: &Arc<Disk>, has_hooks: bool) -> Self {
+    fn new(stage: &Stage, disk: &Arc<Disk>, way: Way) -> Self {
         let lockspace = stage.open();
         let copy = Arc::new(Copy { disk: Arc::clone(disk), value: Mutex::default() });
         let options = LockCache::builder(&lockspace).minimum_hold(Duration::ZERO).idle_time(None);
-        let cache = if has_hooks {
+        let cache = if way == Way::Hooks {
             options.hooks(Keeper(Arc::clone(&copy))).start().unwrap()
         } else {
             options.start().unwrap()
         };
+        let value = (way == Way::Value).then(|| cache.cached("a", Row(Arc::clone(disk))).unwrap());
         let r = cache.resource("a").unwrap();
-        Self { lockspace, cache, r, copy, has_hooks }
+        Self { lockspace, cache, r, copy, way, value }
     }
 
     /// Uses what a guard protects, and sees that nobody else does who must not.
     fn work<K: GuardKind>(&self, guard: &Guard<&Resource, K>) {
+        self.use_with(guard, || match self.way {
+            Way::Hooks => *locked(&self.copy.value).as_mut().expect("it is loaded") += 1,
+            Way::Through => *locked(&self.copy.disk.value) += 1,
+            // It cannot be had by a bare guard.
+            Way::Value => _ = self.copy.disk.changes.fetch_sub(1, Ordering::Relaxed),
+        });
+    }
+
+    fn use_with<K: GuardKind>(&self, guard: &Guard<&Resource, K>, change: impl FnOnce()) {
         let Disk { readers, writers, changes, .. } = &*self.copy.disk;
         let writes = K::LEVEL == Level::Exclusive;
         let mine = if writes { writers } else { readers };
@@ -106,26 +153,65 @@ impl Node {
         let others = [writers.load(Ordering::Relaxed), readers.load(Ordering::Relaxed)];
         if writes && guard.is_valid() {
             changes.fetch_add(1, Ordering::Relaxed);
-            if self.has_hooks {
-                *locked(&self.copy.value).as_mut().expect("it is loaded") += 1;
-            } else {
-                *locked(&self.copy.disk.value) += 1;
-            }
+            change();
         }
         // One that was lost protects nothing, and can tell.
-        if guard.is_valid() && !self.copy.disk.is_lossy.load(Ordering::Relaxed) {
+        if guard.is_valid() && !self.is_lossy() {
             assert_eq!(others, if writes { [1, 0] } else { [0, others[1]] }, "they meet");
         }
         mine.fetch_sub(1, Ordering::Relaxed);
     }
 
+    fn is_lossy(&self) -> bool {
+        self.copy.disk.is_lossy.load(Ordering::Relaxed)
+    }
+
+    fn read_value(&self, value: &Value<'_, Row>) {
+        self.use_with(value.guard(), || {});
+        let changes = self.copy.disk.changes.load(Ordering::Relaxed);
+        let is_valid = value.guard().is_valid() && !self.is_lossy();
+        assert!(!is_valid || usize::try_from(**value) == Ok(changes), "stale: {}", **value);
+    }
+
+    fn change_value(&self, value: &mut ValueMut<'_, Row>) {
+        let (old, mut new) = (**value, None);
+        self.use_with(value.guard(), || new = Some(old + 1));
+        if let Some(new) = new {
+            **value = new;
+        }
+        if thread_rng().gen_bool(0.3) {
+            if let Err(error) = value.sync() {
+                let is_lost = error.kind() == io::ErrorKind::NotConnected;
+                assert!(is_lost && self.is_lossy(), "{error}");
+            }
+        }
+    }
+
     fn read(&self) -> Result<(), Error> {
-        self.work(&self.r.shared().wait()?);
+        match &self.value {
+            Some(value) => self.read_value(&value.read().wait()?),
+            None => self.work(&self.r.shared().wait()?),
+        }
         Ok(())
     }
 
     fn write(&self) -> Result<(), Error> {
-        self.work(&self.r.exclusive().wait()?);
+        match &self.value {
+            Some(value) => self.change_value(&mut value.write().wait()?),
+            None => self.work(&self.r.exclusive().wait()?),
+        }
+        Ok(())
+    }
+
+    /// The same as a task.
+    async fn write_and_read(&self) -> Result<(), Error> {
+        if let Some(value) = &self.value {
+            self.change_value(&mut value.write().get().await?);
+            self.read_value(&value.read().get().await?);
+        } else {
+            self.work(&self.r.exclusive().await?);
+            self.work(&self.r.shared().await?);
+        }
         Ok(())
     }
 }
@@ -203,11 +289,7 @@ fn act(what: Act, mine: &Node, theirs: &Node) -> Result<(), Error> {
             }
             Ok(())
         }
-        Task => block_on(async {
-            mine.work(&mine.r.exclusive().await?);
-            mine.work(&mine.r.shared().await?);
-            Ok(())
-        }),
+        Task => block_on(mine.write_and_read()),
         Abandon => {
             for _ in 0..2 {
                 let future =
@@ -243,8 +325,8 @@ fn together(acts: [Act; 2]) {
     check_in(PAIRS_SHARE, move || {
         let stage = Stage::new();
         let disk = Arc::<Disk>::default();
-        let has_hooks = thread_rng().gen_bool(0.5);
-        let [mine, theirs] = [(); 2].map(|()| Node::new(&stage, &disk, has_hooks));
+        let way = [Way::Through, Way::Hooks, Way::Value][thread_rng().gen_range(0..3)];
+        let [mine, theirs] = [(); 2].map(|()| Node::new(&stage, &disk, way));
         match thread_rng().gen_range(0..3) {
             0 => {}
             1 => mine.read().unwrap(),
@@ -276,9 +358,11 @@ fn together(acts: [Act; 2]) {
         let value = *locked(&disk.value);
         let changes = u64::try_from(disk.changes.load(Ordering::Relaxed)).unwrap();
         assert!(value == changes || is_lossy && value < changes, "{value} of {changes}");
+        let is_told = way != Way::Value || disk.is_told.load(Ordering::Relaxed);
+        assert!(value == changes || is_told, "a change is lost, and nobody was told");
         let lockspaces = [mine, theirs].map(|node| {
-            let Node { lockspace, cache, r, .. } = node;
-            drop((cache, r));
+            let Node { lockspace, cache, r, value, .. } = node;
+            drop((cache, r, value));
             lockspace
         });
         stage.finish(&[&lockspaces[0], &lockspaces[1]]);
