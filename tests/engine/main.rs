@@ -1,7 +1,9 @@
 //! The answers of dlm-engine: the scenarios, its clock, its values and its nodes.
 
+mod allocator;
 mod cache;
 mod cluster;
+mod costs;
 mod scenario_list;
 mod scenarios;
 mod sync;

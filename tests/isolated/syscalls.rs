@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dlm_runtime::cache::LockCache;
 use dlm_runtime::{CompletionHandler, LockspaceOptions, Mode};
-use dlm_tests::Kernel;
+use dlm_tests::{Kernel, PATIENCE};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Set in the process that is counted.
@@ -144,7 +145,31 @@ fn a_delivery_thread_costs_blocking_operations_nothing() {
         ls.lock("r", Mode::Ex).wait().unwrap().unlock().wait().unwrap();
     }
     mark();
-    delivery.stop(dlm_tests::PATIENCE).unwrap();
+    delivery.stop(PATIENCE).unwrap();
+    ls.release().unwrap();
+}
+
+#[test]
+#[ignore = "needs a DLM device: cargo xtask test runs it in a VM"]
+fn a_cached_lock_costs_no_calls() {
+    let test = dlm_tests::test_name!(a_cached_lock_costs_no_calls);
+    if !is_counted() {
+        return expect(&count(test), &[]);
+    }
+    let ls = without_turns().create("sc-cache").unwrap();
+    let cache = LockCache::builder(&ls).idle_time(None).start().unwrap();
+    let disk = cache.resource("r").unwrap();
+    drop(disk.exclusive().wait().unwrap());
+    mark();
+    for _ in 0..OPERATIONS {
+        drop(disk.exclusive().wait().unwrap().downgrade());
+        drop(disk.shared().timeout(Duration::from_secs(1)).wait().unwrap());
+        drop(cache.lock("r").exclusive().wait().unwrap());
+    }
+    mark();
+    drop(disk);
+    cache.close(PATIENCE).unwrap();
+    drop(cache);
     ls.release().unwrap();
 }
 
