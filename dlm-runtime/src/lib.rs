@@ -57,7 +57,7 @@
 //! | `tokio` | `Lockspace::drive_tokio` |
 //! | `async-io` | `Lockspace::drive_async_io`, for any executor |
 //! | `serde` | the module `serde`: modes, flags, names and value blocks in the data of a program |
-//! | `tracing` | events: requests, grants with their waiting time, notices, writes that were held up |
+//! | `tracing` | events: requests, grants with their waiting time, notices, writes that were held up; why cached locks gave way |
 //!
 //! None is on by default.
 //!
