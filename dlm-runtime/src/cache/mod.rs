@@ -93,6 +93,19 @@
 //! | a shrinker of the kernel | [capacity](CacheOptions::capacity), idle time, [`LockCache::shrink`] |
 //! | a withdrawn file system | [`Guard::is_valid`], [`Cause::Lost`] |
 //!
+//! # What it costs
+//!
+//! A lock that is there costs about 20 instructions to take and to give back, and about 90 by its name: no
+//! system call, and nothing is allocated. A resource that is known takes about 100 bytes beside its name, and
+//! about 700 while its lock is held; what few locks need at one time, such as a queue, is there only then.
+//!
+//! # When to cache
+//!
+//! When a node comes back to what it had far more often than another one asks for it: inodes and
+//! directories of a file system, pages of a database, the row that a service works on. As long as nobody
+//! else asks, nothing is sent. When two nodes fight for a lock, each works on it for the
+//! [minimum hold](CacheOptions::minimum_hold), and the hand-over is paid once for all of that work.
+//!
 //! # When to do without
 //!
 //! * A lock that is taken once, or that each node takes once in a while: the cache keeps it for nothing,
