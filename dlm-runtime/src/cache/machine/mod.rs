@@ -8,6 +8,9 @@
 //! then: the lock gives way before anybody new comes in; after that those who wait come in one after
 //! the other, in the order in which they came.
 
+#[cfg(test)]
+#[cfg(not(dlm_model))]
+mod cases;
 mod events;
 mod pump;
 mod rare;
