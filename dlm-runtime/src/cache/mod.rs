@@ -95,7 +95,7 @@
 //!
 //! # What it costs
 //!
-//! A lock that is there costs about 20 instructions to take and to give back, and about 90 by its name: no
+//! A lock that is there costs about 20 instructions to take and to give back, and about 150 by its name: no
 //! system call, and nothing is allocated. A resource that is known takes about 100 bytes beside its name, and
 //! about 700 while its lock is held; what few locks need at one time, such as a queue, is there only then.
 //!
