@@ -11,11 +11,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
+
+mod common;
+use common::program;
 
 /// Milliseconds for what takes none.
 const PATIENCE: u16 = 60_000;
@@ -40,7 +43,7 @@ fn top_sorts_chooses_and_ends_by_keys() {
     let is_raw = || !tcgetattr(&slave).unwrap().local_flags.contains(LocalFlags::ICANON);
     let end = || Stdio::from(slave.try_clone().unwrap());
     // Only keys make it show anything after the first look.
-    let mut top = Command::new(env!("CARGO_BIN_EXE_dlm"))
+    let mut top = program()
         .args(["--engine", "top", "--interval", "3600"])
         .env("NO_COLOR", "1")
         .stdin(end())
