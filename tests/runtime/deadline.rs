@@ -133,7 +133,8 @@ fn a_grant_that_races_with_the_deadline_is_either_a_lock_or_an_error(place: &Pla
             let waiter = scope.spawn(|| other.lock("r", Mode::Ex).timeout(time).wait());
             let start = Instant::now();
             while start.elapsed() < Duration::from_millis(2) && !waiter.is_finished() {
-                std::hint::spin_loop();
+                // The waiter may need this processor.
+                thread::yield_now();
             }
             held.unlock().wait().unwrap();
             waiter.join().unwrap()
