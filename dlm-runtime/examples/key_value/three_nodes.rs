@@ -134,7 +134,8 @@ impl Party {
         for count in 1..=COUNTS {
             if let Err(error) = self.step(counter, count, scene) {
                 let is_victim = counter.node == scene.victim;
-                return if is_victim && !self.node.is_up() { Ok(()) } else { Err(error) };
+                let is_killed = scene.is_killed.load(Ordering::SeqCst);
+                return if is_victim && is_killed { Ok(()) } else { Err(error) };
             }
         }
         Ok(())
