@@ -14,6 +14,8 @@ pub(super) struct Hub {
     pub(super) config: Config,
     /// Time passes in calls for it only.
     is_manual: bool,
+    /// The forks when it was made.
+    forks: u32,
     state: Mutex<State>,
     /// Something has changed that a call may be held up by.
     changed: Condvar,
@@ -124,7 +126,14 @@ impl Hub {
             removing: HashSet::new(),
             faults: Faults::default(),
         };
-        Self { config, is_manual, state: Mutex::new(state), changed: Condvar::new() }
+        let forks = dlm_sys::fork_count();
+        Self { config, is_manual, forks, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Whether this is a child whose parent had the state locked at the time of the fork: by whom is not
+    /// here to give it back.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.forks != dlm_sys::fork_count() && self.try_lock().is_none()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

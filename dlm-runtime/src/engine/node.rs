@@ -161,8 +161,17 @@ pub(super) fn refused(call: Call, errno: dlm_engine::Errno) -> Error {
     Error::os(call, Errno::from_raw(errno.0))
 }
 
+impl Node {
+    /// Refuses where nothing would ever go on.
+    fn check_fork(&self) -> Result<(), Error> {
+        let call = Call::OpenLockspace;
+        if self.hub.is_stuck() { Err(Error::os(call, Errno::ENODEV)) } else { Ok(()) }
+    }
+}
+
 impl Backend for Node {
     fn create(&self, name: &LockspaceName, flags: LockspaceFlags) -> Result<Minor, Error> {
+        self.check_fork()?;
         let mut state = self.lock_alone();
         let minor = self.control(&mut state, &Request::CreateLockspace { name, flags }).map(Minor);
         self.hub.done(state);
@@ -170,6 +179,7 @@ impl Backend for Node {
     }
 
     fn remove(&self, minor: Minor, flags: RemoveFlags) -> Result<(), Error> {
+        self.check_fork()?;
         let mut state = self.lock_alone();
         self.control(&mut state, &Request::RemoveLockspace { minor, flags })?;
         let State { engine, opens, .. } = &mut *state;
@@ -196,6 +206,7 @@ impl Backend for Node {
     }
 
     fn find(&self, name: &LockspaceName) -> Result<Option<Minor>, Error> {
+        self.check_fork()?;
         Ok(self.hub.lock().engine.find(self.id, name))
     }
 
@@ -205,6 +216,7 @@ impl Backend for Node {
         minor: Option<Minor>,
         _: Duration,
     ) -> Result<Box<dyn BackendDevice>, Error> {
+        self.check_fork()?;
         let mut state = self.hub.lock_awake(self.id);
         let missing = Error::new(Call::OpenLockspace, Cause::NoLockspace);
         let found = state.engine.find(self.id, name).ok_or(missing)?;
@@ -216,6 +228,9 @@ impl Backend for Node {
     }
 
     fn status(&self, name: &LockspaceName) -> Status {
+        if self.hub.is_stuck() {
+            return Status::new(Progress::Absent);
+        }
         let state = self.hub.lock();
         let minor = state.engine.find(self.id, name);
         let progress = match minor {
