@@ -20,6 +20,20 @@ use Library::{
     RuntimeGuarded, RuntimeUnguarded, Sys,
 };
 
+/// Those that dispatch what a descriptor tells of.
+const DISPATCHED: &[Library] = &[
+    Floor,
+    FloorInline,
+    FloorWatched,
+    Sys,
+    Runtime,
+    LibdlmLt,
+    CapiLt,
+    CapiLtUnguarded,
+    Libdlm,
+    Capi,
+];
+
 /// The rows. `locks` and `libdlm`, the programs in `dlm-runtime/benches`, know them by these names.
 ///
 /// libdlm can wait for a lock only with its thread, and libdlm_lt has none.
@@ -39,37 +53,9 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row { name: "blocking-with-thread", libraries: &[Floor, FloorInline, Runtime, Libdlm, Capi] },
-    Row {
-        name: "poll-dispatch",
-        libraries: &[
-            Floor,
-            FloorInline,
-            FloorWatched,
-            Sys,
-            Runtime,
-            LibdlmLt,
-            CapiLt,
-            CapiLtUnguarded,
-            Libdlm,
-            Capi,
-        ],
-    },
+    Row { name: "poll-dispatch", libraries: DISPATCHED },
     Row { name: "waiting-dispatch", libraries: &[Floor, Runtime] },
-    Row {
-        name: "in-flight",
-        libraries: &[
-            Floor,
-            FloorInline,
-            FloorWatched,
-            Sys,
-            Runtime,
-            LibdlmLt,
-            CapiLt,
-            CapiLtUnguarded,
-            Libdlm,
-            Capi,
-        ],
-    },
+    Row { name: "in-flight", libraries: DISPATCHED },
     Row { name: "futures", libraries: &[Floor, Runtime, LibdlmLt] },
 ];
 
