@@ -130,19 +130,19 @@ impl Hub {
         Self { config, is_manual, forks, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Whether this is a child whose parent had the state locked at the time of the fork: by whom is not
-    /// here to give it back.
+    /// The state, for something that was made after so many forks. A child uses its own copy, unless the
+    /// state was locked at the time of the fork: by whom is not here to give it back.
+    pub(super) fn lock_since(&self, forks: u32) -> Option<MutexGuard<'_, State>> {
+        if forks == dlm_sys::fork_count() { Some(self.lock()) } else { self.state.try_lock() }
+    }
+
+    /// Whether this is a child that cannot use its copy.
     pub(super) fn is_stuck(&self) -> bool {
-        self.forks != dlm_sys::fork_count() && self.try_lock().is_none()
+        self.lock_since(self.forks).is_none()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
-    }
-
-    /// `None`: somebody has it locked.
-    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.try_lock()
     }
 
     /// The state, once the node does not stand still.

@@ -54,14 +54,9 @@ impl Session {
         Ok(Self { hub: Arc::clone(hub), id, place, signals, forks: dlm_sys::fork_count() })
     }
 
-    /// The engine. A child uses its own copy, unless the mutex was held at the time of the fork: by
-    /// whom is not here to give it back.
+    /// The engine, if it can be used.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
-        if self.forks == dlm_sys::fork_count() {
-            Some(self.hub.lock())
-        } else {
-            self.hub.try_lock()
-        }
+        self.hub.lock_since(self.forks)
     }
 }
 
